@@ -47,7 +47,8 @@ class Catalog(Protocol):
         """Score *query* with a deployment, without its HTTP layers.
 
         Raises:
-            NotFound, DeploymentInactive, DeploymentUnavailable: The deployment does not exist or cannot score.
+            NotFound, DeploymentInactive, DeploymentUnavailable: The deployment does not exist or cannot
+                score.
             InvalidInput, PredictionError: The rows cannot be scored.
         """
 
@@ -85,8 +86,8 @@ class RequestContext:
 
     Attributes:
         principal: Owner and permissions of the API key, set by `KeyAuth`.
-        key_header: Header field in which `KeyAuth` looked for the key; None for the places that the wire format
-            defines.
+        key_header: Header field in which `KeyAuth` looked for the key; None if it looked where the wire
+            format defines it.
         key_id: Id of a known key that was rejected as inactive, for logs; otherwise None.
         route: Matched route of the gate; None outside of a gate, or if none matches.
         deployment: Name of the requested deployment; None if the request names none.
@@ -127,13 +128,13 @@ class RequestContext:
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """Add the deployments that the key permits to *error*, if the requested deployment does not exist."""
+        """Mention the permitted deployments in *error* if the requested deployment does not exist."""
         if self.deployment is not None and self.catalog is not None and self.deployment not in self.catalog:
             message, details = suggest_deployments(self.deployment, self._accessible_deployments())
             error.add_hint(message, **details)
 
     def readable_deployments(self) -> list[str]:
-        """Return the deployments that the key permits to describe, sorted by name."""
+        """Return the deployments that the key permits the caller to describe, sorted by name."""
         assert self.catalog is not None
         principal = self.principal
         return sorted(
@@ -144,7 +145,7 @@ class RequestContext:
 
     def _accessible_deployments(self) -> list[str]:
         """Return the deployments on which the caller may perform the action."""
-        # A public route has checked no key, so its caller may be anyone.
+        # On a public route, the key is not checked and the caller may be anyone.
         if self.catalog is None or (self.route is not None and self.route.is_public):
             return []
         principal, action = self.principal, self.action

@@ -157,9 +157,7 @@ class InvalidInput(RequestError):
     code = "invalid_input"
 
     def hide(self) -> None:
-        """Remove everything about the schema from the message and the details. Other attributes remain, for
-        logs.
-        """
+        """Remove the schema from the message and the details. Other attributes remain, for logs."""
         self.message, self.details = "Invalid input data", {}
         self.args = (self.message,)
 
@@ -168,7 +166,7 @@ class InvalidValues(InvalidInput):
     """Values are not valid for their columns, or there are unexpected columns.
 
     Attributes:
-        errors: Column names, each with the rule that its values must follow.
+        errors: Rules that the values must follow, by column name.
     """
 
     code = "invalid_values"
@@ -380,7 +378,7 @@ class RateLimitExceeded(RequestError):
 class HumilityError(RequestError):
     """A humility rule rejects a row, and with it the whole request.
 
-    The status is the one of DataRobot, which has no registered meaning.
+    DataRobot uses this status, which is not registered with IANA.
 
     Attributes:
         rows: Indices of the rows that triggered the rule, from 0.
@@ -447,7 +445,7 @@ class DeploymentUnavailable(ServingError):
 
 
 class DeploymentLoading(DeploymentUnavailable):
-    """The model of the deployment is still loading, and the request has waited for its maximum time.
+    """The model of the deployment is still loading, and the request has reached its maximum waiting time.
 
     Attributes:
         seconds: Duration of the load so far.

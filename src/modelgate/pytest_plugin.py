@@ -1,7 +1,7 @@
-"""Pytest fixtures for apps with a gate. pytest finds them by itself.
+"""Pytest fixtures for apps with a gate. pytest loads them automatically.
 
 * `modelgate_app`: override this fixture to return your app or gate.
-* `modelgate_client`: `modelgate.testing.Client` for it, with the key of `modelgate_key`.
+* `modelgate_client`: `modelgate.testing.Client` for your app, with the key of `modelgate_key`.
 * `modelgate_key`: API key for every deployment, in the environment variable ``MODELGATE_KEYS``.
 * `modelgate_clock`: `modelgate.testing.FakeClock` for rate limits.
 """
@@ -23,8 +23,8 @@ __all__ = ["modelgate_app", "modelgate_client", "modelgate_clock", "modelgate_ke
 def modelgate_key() -> Iterator[str]:
     """API key that permits every deployment of a gate with ``keys="env:MODELGATE_KEYS"``.
 
-    The variable is set for the whole session. Request this fixture before your gate is created: import the app
-    in the fixture `modelgate_app`.
+    The environment variable is set for the whole session. Request this fixture before your gate is created:
+    import the app in the fixture `modelgate_app`.
     """
     from .keys import generate
 

@@ -30,7 +30,7 @@ def closest_match(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def suggest_options(cls: C) -> C:
-    """Class decorator that raises `TypeError` for an unknown option of the class, with a suggestion."""
+    """Make the constructor of *cls* suggest a similar name in the `TypeError` for an unknown option."""
     initialize: Any = cls.__init__  # type: ignore[misc]
     code = initialize.__code__
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

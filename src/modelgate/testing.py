@@ -148,8 +148,8 @@ class _Options(TypedDict, total=False):
 class Client:
     """Client that calls an app directly, without a server.
 
-    A running event loop cannot wait for an ASGI app that is called by a function. In an async test or a notebook,
-    use ``await client.apost(…)`` instead of ``client.post(…)``.
+    While an event loop is running, as in an async test or a notebook, an ASGI app cannot be called
+    synchronously. Use ``await client.apost(…)`` instead of ``client.post(…)``.
 
     Args:
         app: WSGI or ASGI app.
@@ -219,8 +219,8 @@ class Client:
             return self._call_wsgi(method, *call)
         if _is_loop_running():
             raise RuntimeError(
-                "an ASGI app cannot be called by a function while an event loop is running, as in an async test or a"
-                " notebook: write await client.apost(…), aget or arequest"
+                "an ASGI app cannot be called synchronously while an event loop is running, as in an async test"
+                " or a notebook: write await client.apost(…), aget or arequest"
             )
         return asyncio.run(self._call_asgi(method, *call))
 

@@ -133,7 +133,7 @@ def test_null_answers_the_other_rows(mount, dialect):
     if dialect == "open_inference":
         assert "FP64" == answer["outputs"][0]["datatype"]
     if dialect not in ("simple", "open_inference"):
-        warning = "The prediction of row 1, 2, 3 is null: the model returned no finite number"
+        warning = "The model returned no finite number for row 1, 2, 3"
         assert [warning] == answer["warnings"]
 
 
@@ -229,9 +229,7 @@ def test_null_is_nan_or_none_without_a_server(model):
     prediction = gate.score("m", rows_of(SENT))
 
     np.testing.assert_array_equal([10.0, np.nan, np.nan, np.nan, 14.0], prediction.values.astype(float))
-    assert [
-        "The prediction of row 1, 2, 3 is null: the model returned no finite number"
-    ] == prediction.warnings
+    assert ["The model returned no finite number for row 1, 2, 3"] == prediction.warnings
 
 
 def test_null_is_told_to_the_caller_of_its_row_alone():
@@ -252,7 +250,7 @@ def test_null_replaces_numbers_of_mixed_outputs():
 
     assert ["x", None, 3, None] == prediction.outputs[0].values.tolist()
     np.testing.assert_array_equal([1.0, 2.0, np.nan, 4.0], prediction.outputs[1].values)
-    assert "row 1, 2 is null" in prediction.warnings[0]
+    assert ["The model returned no finite number for row 1, 2"] == list(prediction.warnings)
 
 
 def test_null_does_not_hide_other_invalid_predictions():

@@ -37,11 +37,50 @@ def store_gate(mount, wine):
     return Mounted(mount, make_gate(wine, keys={OURS: "double", OTHER: "double"}))
 
 
+@pytest.fixture
+def store_mount(mount, wine):
+    def mount_gate(key_header):
+        return Mounted(mount, make_gate(wine, keys={OURS: "double"}, key_header=key_header))
+
+    return mount_gate
+
+
 def test_json_web_token_alone_is_recognized(store_gate):
     answer = send(store_gate, "native", authorization=JWT)
 
-    assert b"If it is for a platform, send the key in the header field x-api-key" in answer.body
+    assert b"If it is for a platform, add the key in the header field x-api-key" in answer.body
     assert JWT.encode()[7:] not in answer.body
+
+
+@pytest.mark.parametrize("key_header", ["authorization", "x-api-key"])
+def test_json_web_token_in_the_key_header_is_an_invalid_key(mount, wine, key_header):
+    """The caller is not sent to a field that is not read."""
+    mounted = Mounted(mount, make_gate(wine, keys={OURS: "double"}, key_header=key_header))
+    token = JWT if key_header == "authorization" else JWT.removeprefix("Bearer ")
+
+    answer = mounted.post("/deployments/double/predict", json={"amount": 2}, headers={key_header: token})
+    assert (401, "Invalid API key") == (answer.status, answer.json()["detail"])
+
+
+@pytest.mark.parametrize(
+    ("key_header", "headers", "query", "reason"),
+    [
+        ("x-api-key", {"api-key": OURS}, "", "it is not read from the field api-key: "),
+        ("x-api-key", {"authorization": JWT}, f"?api_key={OURS}", "it is not read from the query string, "),
+        ("x-api-key", {"authorization": f"Bearer {OURS}", "x-api-key": ""}, "", ""),
+        ("authorization", {"x-api-key": OURS}, "", "it is not read from the field x-api-key: "),
+        (None, {"x-api-key": ""}, "", ""),
+    ],
+    ids=["other field", "query string", "empty", "x-api-key", "empty by default"],
+)
+def test_missing_key_is_explained_for_the_key_header(store_mount, key_header, headers, query, reason):
+    answer = store_mount(key_header).post(
+        f"/deployments/double/predict{query}", json={"amount": 2}, headers=headers
+    )
+
+    assert 401 == answer.status
+    assert answer.json()["detail"].startswith(f"Missing API key: {reason}")
+    assert reason or answer.json()["detail"].startswith("Missing API key: send it in the header field ")
 
 
 @pytest.mark.parametrize("token", [JWT, OPAQUE, BASIC], ids=["JWT", "opaque", "Basic"])

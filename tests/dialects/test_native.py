@@ -323,9 +323,18 @@ def test_explanations_in_csv_and_ndjson(interface):
         ]
 
 
-def test_npy_has_no_explanations(interface):
+@pytest.mark.parametrize(
+    ("option", "extra"),
+    [
+        ("explain=1", "explanations"),
+        ("passthrough=age", "passthrough"),
+        ("intervals=90", "intervals"),
+        ("adjusted=true", "adjusted"),
+    ],
+)
+def test_npy_has_predicted_values_alone(interface, option, extra):
     client = build_explaining_client(interface)
-    response = client.post(f"{PATH}?explain=1", json=ROW, headers={"accept": "application/x-npy"})
+    response = client.post(f"{PATH}?{option}", json=ROW, headers={"accept": "application/x-npy"})
 
     assert 400 == response.status
-    assert "application/x-npy cannot have explanations: accept JSON or CSV" == response.json()["detail"]
+    assert f"application/x-npy cannot have {extra}: accept JSON or CSV" == response.json()["detail"]

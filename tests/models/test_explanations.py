@@ -1,6 +1,8 @@
 """Explanations of models of all families: they add up, and linear ones are exact."""
 
+import io
 import itertools
+import json
 import math
 
 import numpy as np
@@ -62,6 +64,7 @@ from modelgate import (
 )
 from modelgate.explanations.attribution import LINKS, is_additive
 from modelgate.explanations.trees import TreeMethod
+from modelgate.testing import Client
 
 CANCER = load_breast_cancer(return_X_y=True, as_frame=True)
 DIABETES = load_diabetes(return_X_y=True, as_frame=True)
@@ -426,3 +429,34 @@ def test_thresholds_need_probabilities_or_numbers():
     gate, _ = explain(model, *IRIS, 1)
     with pytest.raises(Exception, match="need a model that predicts numbers or probabilities"):
         gate.score("m", IRIS[0].iloc[:1], explain=Explain(3, threshold_high=0.5))
+
+
+def test_models_of_text_columns_alone_are_explained_by_permutation():
+    frame = pd.DataFrame({"a": ["x", "x", "y", "y"], "b": ["u", "v", "u", "v"]})
+    model = make_pipeline(OneHotEncoder(), Ridge(alpha=1e-9)).fit(frame, [7.0, 4.0, 3.0, 0.0])
+    options = Explanations("permutation", background=frame)
+    gate = Gate([Deployment("m", model, explanations=options)], keys="open")
+    (row,) = gate.score("m", {"a": "x", "b": "u"}, explain=2).explanations
+
+    assert {"a": pytest.approx(2.0), "b": pytest.approx(1.5)} == {
+        item.feature: item.strength for item in row.contributions
+    }
+
+
+def test_csv_names_the_output_of_each_explanation():
+    targets = np.column_stack([CHURN, np.where(MIXED["region"] == "north", 1, 0).astype(str)])
+    model = make_pipeline(encode_mixed(), MultiOutputClassifier(LogisticRegression())).fit(MIXED, targets)
+    options = Explanations(background=MIXED)
+    deployment = Deployment("m", model, target=["churn", "north"], explanations=options)
+    client = Client(Gate([deployment], keys="open").wsgi, headers={"accept": "text/csv"})
+    rows = json.loads(MIXED.iloc[:2].to_json(orient="records"))
+    native = client.post("/deployments/m/predict?explain=1", json=rows)
+    datarobot = client.post("/predApi/v1.0/deployments/m/predictions?maxExplanations=1", json=rows)
+
+    for response, name in (
+        (native, "explanation_1_feature"),
+        (datarobot, "EXPLANATION_1_FEATURE_NAME"),
+    ):
+        table = pd.read_csv(io.BytesIO(response.body))
+        assert {"region"} == set(table[f"north_{name}"])
+        assert {"region"} != set(table[f"churn_{name}"])

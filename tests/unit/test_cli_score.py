@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import os
+import re
 import sys
 import zipfile
 from functools import partial
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
 from modelgate.cli import progress
 from modelgate.cli.checkpoint import Checkpoint, checkpoint_path
+from modelgate.cli.pipes import PIPE, as_files
 from modelgate.cli.root import cli
 from modelgate.cli.score_job import exit_code
 from modelgate.client.retry import Retry
@@ -718,7 +720,7 @@ def test_special_files_are_rejected(to, run, out, tmp_path):
     runner = click.testing.CliRunner()
     source = runner.invoke(cli, ["score", str(pipe), "--url", URL, "-o", str(out)])
 
-    assert (2, True) == (source.exit_code, "pipe must be a regular file" in source.stderr)
+    assert (2, True) == (source.exit_code, "for a pipe, pass - and standard input" in source.stderr)
     assert "/dev/full must be a regular file" in run(make_rows(1), "-o", "/dev/full", code=2).stderr
 
 
@@ -776,8 +778,8 @@ def test_pipe_is_scored_to_a_file_and_can_be_resumed(to, out):
     ("text", "message"),
     [
         (make_rows(*range(6)), "A run that writes to standard output cannot be resumed: pass -o FILE"),
-        ("", "is empty"),
-        (b"PAR1\0", "is a Parquet file"),
+        ("", "Error: standard input is empty"),
+        (b"PAR1\0", "Error: standard input is a Parquet file"),
     ],
 )
 def test_failed_run_in_a_pipe_writes_no_predictions(to, text, message):
@@ -785,6 +787,16 @@ def test_failed_run_in_a_pipe_writes_no_predictions(to, text, message):
     done = run_in_pipe(text, "-", "--rows", "2", code=2)
 
     assert ("", True) == (done.stdout, message in done.stderr)
+    assert "stdin.csv" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_closed_standard_stream_is_rejected(monkeypatch, name):
+    """Python sets it to None if a shell has closed it with <&- or >&-."""
+    monkeypatch.setattr(sys, {"input": "stdin", "output": "stdout"}[name], None)
+    message = f"standard {name} must be open (got a closed one): pass a file instead of -"
+    with pytest.raises(errors.ConfigurationError, match=re.escape(message)), as_files(PIPE, PIPE):
+        pass
 
 
 def test_output_in_a_missing_folder(to, run, tmp_path):

@@ -632,6 +632,7 @@ DONE = httpx.Response(200, json={"predictions": [{"prediction": 1.5}], "model_ve
             httpx.Response(200, json={"predictions": [{}], "model_version": "1"}),
             "is not one of the dialect native: .*`prediction`",
         ),
+        (build_page(302), "a redirect without a target"),
     ],
 )
 def test_unexpected_responses_are_not_retried(answer, message):
@@ -641,6 +642,47 @@ def test_unexpected_responses_are_not_retried(answer, message):
 
     assert 1 == len(requests)
     assert isinstance(info.value, ClientError)
+
+
+@pytest.mark.parametrize("content_type", ["Application/JSON", "application/json ; charset=utf-8"])
+def test_media_type_of_a_response_may_have_any_form(content_type):
+    answer = httpx.Response(200, content=DONE.content, headers={"content-type": content_type})
+
+    assert [1.5] == build_scripted_client(answer)[0].predict(ROWS[0]).values
+
+
+ONE = {"prediction": 1}
+EXPLANATION = {"method": "linear", "space": "prediction"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "base_values", "message"),
+    [
+        ([{"outputs": {"a": ONE}}, {"outputs": {"b": ONE}}], None, "different outputs"),
+        ([{"outputs": {"a": ONE}}, ONE], None, "different outputs"),
+        ([ONE, {"outputs": {"a": ONE}}], None, "different members"),
+        ([{"outputs": {"a": {"outputs": {}}}}] * 2, None, "different members"),
+        ([{**ONE, "probabilities": {"a": 0.2, "b": 0.8}}, ONE], None, "different members"),
+        (
+            [{**ONE, "probabilities": {"a": 0.2, "b": 0.8}}, {**ONE, "probabilities": {"b": 0.8, "a": 0.2}}],
+            None,
+            "different members",
+        ),
+        ([{**ONE, "intervals": {"90": {"low": 0, "high": 1}}}, ONE], None, "different members"),
+        ([{**ONE, "adjusted_prediction": 1}, ONE], None, "different members"),
+        ([ONE, ONE], {}, "Base values"),
+        ([{"outputs": {"a": ONE}}] * 2, {}, "Base values"),
+        ([{"outputs": {"a": ONE}}] * 2, {"a": 1}, "Base values"),
+    ],
+    ids=str,
+)
+def test_rows_that_contradict_each_other_are_unexpected(rows, base_values, message):
+    """Nothing is attributed to a wrong class, output or row."""
+    content = {"predictions": rows, "model_version": "1"}
+    if base_values is not None:
+        content["explanation"] = {**EXPLANATION, "base_values": base_values}
+    with pytest.raises(UnexpectedResponse, match=f"is not one of the dialect native: .*{message}"):
+        build_scripted_client(httpx.Response(200, json=content))[0].predict(ROWS[:2])
 
 
 @pytest.mark.parametrize(
@@ -653,6 +695,11 @@ def test_proxy_errors_are_mapped_by_status(status, error_type):
 
 
 # ---- trying again
+
+
+def build_proxy_error(status, **members):
+    """Return an error of a proxy that sends JSON and request ids, as a gate does."""
+    return httpx.Response(status, json=members, headers={"retry-after": "7", "x-request-id": "a-b-c"})
 
 
 BUSY = httpx.Response(
@@ -670,11 +717,28 @@ BUSY = httpx.Response(
         httpx.Response(
             504, json={"code": "deadline_exceeded", "detail": "slow"}, headers={"retry-after": "7"}
         ),
+        build_proxy_error(502, error="Bad gateway"),
+        build_proxy_error(504, message="Endpoint request timed out"),
+        build_proxy_error(503, code="not_found", message="no healthy upstream"),
+        build_proxy_error(502, code="internal_error", message="upstream failed"),
         httpx.ConnectError("refused"),
         httpx.ReadError("reset"),
         httpx.RemoteProtocolError("Server disconnected"),
     ],
-    ids=["503", "429", "502", "504", "504 of a gate", "refused", "cut", "disconnected"],
+    ids=[
+        "503",
+        "429",
+        "502",
+        "504",
+        "504 of a gate",
+        "JSON 502",
+        "JSON 504",
+        "503 with a code",
+        "502 with a code",
+        "refused",
+        "cut",
+        "disconnected",
+    ],
 )
 def test_retries_temporary_errors(waits, answer):
     client, requests = build_scripted_client(answer, answer, DONE)
@@ -732,7 +796,7 @@ def test_errors_blame_nothing_that_has_worked(answer):
 
 
 def test_gateway_errors_do_not_blame_the_url():
-    with pytest.raises(UnexpectedResponse, match=r"a proxy did not reach the server, or not in time$"):
+    with pytest.raises(UnexpectedResponse, match=r"a proxy did not get a response from the server in time$"):
         build_scripted_client(build_page(502), attempts=1)[0].predict(ROWS[0])
 
 
@@ -912,7 +976,7 @@ def test_predict_url(url, expected):
         (
             URL,
             {"key_header": "api-key"},
-            r"key_header must be one of authorization, x-api-key \(got 'api-key'\)",
+            r'key_header must be "authorization" or "x-api-key" \(got .api-key.\)',
         ),
         (URL, {"attempts": 0}, r"attempts must be a whole number of at least 1 \(got 0\)"),
         (URL, {"deadline": 0}, r"deadline must be a number of seconds above 0 \(got 0\)"),
@@ -949,6 +1013,36 @@ def test_key_can_be_sent_beside_a_token_of_a_platform():
         sent[0].headers["x-api-key"],
         sent[0].headers["authorization"],
     )
+
+
+@pytest.mark.parametrize(
+    ("key_header", "other"), [("authorization", "x-api-key"), ("x-api-key", "authorization")]
+)
+def test_key_in_the_wrong_field_is_explained(key_header, other):
+    """A gate with key_header has not seen the key, so it is not called incomplete."""
+    gate = Gate(
+        [Deployment("churn", lambda table: table["age"], schema=SCHEMA)],
+        keys={KEY: "churn"},
+        key_header=other,
+    )
+    http = httpx.Client(transport=httpx.WSGITransport(gate.wsgi))
+    client = Client("http://app/churn", key=KEY, key_header=key_header, http=http)
+    with pytest.raises(errors.Unauthorized) as info:
+        client.predict(ROWS[0])
+
+    advice = f"The key was sent in {key_header}: pass key_header=…, or --key-header on the command line."
+    assert str(info.value).startswith("Missing API key: ")
+    assert str(info.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("client_type", "http", "accepted"),
+    [(Client, httpx.AsyncClient(), "httpx.Client"), (AsyncClient, httpx.Client(), "httpx.AsyncClient")],
+)
+def test_http_client_of_the_other_kind_is_rejected(client_type, http, accepted):
+    message = rf"http must be an {accepted} \(got {type(http).__name__}\)"
+    with pytest.raises(errors.ConfigurationError, match=message):
+        client_type(URL, http=http)
 
 
 def test_http_client_of_the_caller_stays_open():

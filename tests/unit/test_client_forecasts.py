@@ -58,6 +58,15 @@ def test_errors_are_raised():
         blocking(serve(), ROWS[:2] + ROWS[3:])
 
 
+def test_forecasts_without_predictions_are_unexpected():
+    def handle(request):
+        return httpx.Response(200, json={"forecast": [{"date": "2018-01-06"}], "model_version": "3"})
+
+    client = Client("http://app/sales", http=httpx.Client(transport=httpx.MockTransport(handle)))
+    with pytest.raises(UnexpectedResponse, match=r"the response has no forecasts: .*`prediction`"):
+        client.forecast(ROWS)
+
+
 def test_other_models_do_not_forecast():
     gate = serve(lambda table: table["a"], schema=Schema.of(a=float))
     with pytest.raises(UnexpectedResponse, match="the response has no forecasts"):

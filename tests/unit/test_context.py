@@ -1,6 +1,7 @@
 """Place of the values of a row in the training data."""
 
 import httpx
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +13,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from modelgate import Deployment, Gate, InvalidInput, ModelPackage, Schema
+from modelgate import Deployment, Gate, InvalidInput, ModelPackage, Query, Schema, drive
 from modelgate.client import Client as ModelClient
+from modelgate.flow import Wait
 from modelgate.inference.context import describe_rows
+from modelgate.scoring.layers.context import add_context
+from modelgate.scoring.score import predict
 from modelgate.testing import Client
 from support.openapi import OpenAPIDocument
 
@@ -141,3 +145,36 @@ def test_openapi_describes_context(gate, client):
     assert "context" in {
         document.resolve(parameter)["name"] for parameter in document.find_operation("native")["parameters"]
     }
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_no_rows_have_no_context(client, gate, kind):
+    body = b"[]" if kind == "application/json" else b""
+    response = client.post(
+        "/deployments/price/predict?context=true", body=body, headers={"content-type": kind}
+    )
+
+    assert (200, []) == (response.status, response.json()["predictions"])
+    assert [] == gate.score("price", [], context=True).context
+
+
+def test_booleans_have_their_share_of_the_training_rows():
+    frame = pd.DataFrame({"member": [True] * 30 + [False] * 70, "always": True, "age": np.arange(100.0)})
+    package = ModelPackage.from_estimator(LinearRegression().fit(frame, frame["age"]), frame)
+    gate = Gate([Deployment("price", package)], keys="open")
+    row = {"member": True, "always": False, "age": 5}
+    first, second = gate.score("price", [row, {**row, "member": False}], context=True).context
+
+    assert [{"share": 0.3}, {"share": 0.7}] == [first["member"], second["member"]]
+    assert {"share": 0.0, "unseen": True} == first["always"]
+    assert {"share": 0.05} == place("any", True, {"nulls": 0, "levels": [[True, 5], [1, 95]]})
+
+
+def test_context_of_many_rows_is_computed_in_a_worker_thread(gate):
+    """An event loop would be blocked."""
+    predictor = gate.deployments.predictor("price")
+    rows = msgspec.json.encode([ROW] * 20_000)
+    query = Query(rows, predictor=predictor, table=predictor.schema.read(rows))
+
+    assert isinstance(next(add_context(query, predict)), Wait)
+    assert 20_000 == len(drive(add_context(query, predict)).context)

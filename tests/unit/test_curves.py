@@ -11,7 +11,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import LinearSVC
 
-from modelgate import Column, Deployment, Gate, ModelPackage, MultiTarget, RateLimit, Schema, Shadow, Table
+from modelgate import (
+    Column,
+    Deployment,
+    Exposure,
+    Gate,
+    ModelPackage,
+    MultiTarget,
+    RateLimit,
+    Schema,
+    Shadow,
+    Table,
+)
 from modelgate.inference.curve import default_grid
 from modelgate.layers import KeyAuth
 from modelgate.testing import Client
@@ -271,14 +282,25 @@ def test_rate_limit_counts_the_rows_of_a_curve(package):
     assert [200] * 6 + [429] == statuses
 
 
+def test_average_of_a_deployment_with_an_exposure_is_rejected(package):
+    """The packaged rows have none."""
+    deployment = Deployment("claims", package, exposure=Exposure("years", model_predicts="rate"))
+    client = Client(Gate([deployment], keys="open").wsgi)
+    response = client.post("/deployments/claims/curves", json={"column": "age", "average": True})
+
+    assert 400 == response.status
+    assert "no packaged rows with an exposure to average" in response.json()["detail"]
+
+
 def test_shadow_does_not_score_curves(package):
     deployment = Deployment("weight", package, shadow=Shadow(package, sample=1.0))
     gate = Gate([deployment], keys="open")
     curve(Client(gate.wsgi), "weight", column="age", row=ROW)
     gate.score("weight", ROW)
-    wait_until(lambda: gate.deployments.shadow_report("weight").rows)
+    gate.score("weight", ROW, context=True)
+    wait_until(lambda: gate.deployments.shadow_report("weight").rows == 2)
 
-    assert (1, 0) == gate.deployments.shadow_report("weight")[0::3]
+    assert (2, 0) == gate.deployments.shadow_report("weight")[0::3]
 
 
 def test_openapi_describes_curves(gate, client):

@@ -1,11 +1,14 @@
 """Requests for explanations, and how contributions are ranked, named and attributed to columns."""
 
 import math
+from functools import partial
 
+import httpx
 import numpy as np
 import pytest
 
-from modelgate import ConfigurationError, Explain, Explanations, InvalidInput
+from modelgate import ConfigurationError, Deployment, Explain, Explanations, Gate, InvalidInput, Schema
+from modelgate.client import Client
 from modelgate.explanations.describe import describe_rows
 from modelgate.explanations.explanation import RowExplanation, qualitative_strength, rank
 
@@ -41,6 +44,15 @@ def test_explain_selects_no_prediction_that_is_null(thresholds):
 def test_explain_needs_a_positive_count(count):
     with pytest.raises(InvalidInput, match="must be a whole number of at least 1"):
         Explain(count)
+
+
+@pytest.mark.parametrize("option", ["3", 2.0, True])
+def test_gate_score_and_client_need_a_number_or_an_explain(option):
+    gate = Gate([Deployment("d", lambda table: table["a"], schema=Schema.of(a=float))], keys="open")
+    client = Client("http://gate/d", http=httpx.Client(transport=httpx.WSGITransport(gate.wsgi)))
+    for predict in (partial(gate.score, "d"), client.predict):
+        with pytest.raises(InvalidInput, match="must be a whole number of at least 1"):
+            predict({"a": 1}, explain=option)
 
 
 @pytest.mark.parametrize("threshold", [math.nan, math.inf, "0.5", True])

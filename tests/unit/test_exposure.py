@@ -117,7 +117,7 @@ def test_exposure_must_leave_the_prediction_finite(exposure, years):
     """Otherwise the request is at fault, and not the model."""
     gate = build_gate(lambda table: [10.0], exposure, schema=Schema.of(a=float))
 
-    with pytest.raises(InvalidValues, match="years must leave the prediction a finite number"):
+    with pytest.raises(InvalidValues, match="years must give a finite prediction"):
         gate.score("d", {"a": 0, "years": years})
 
 

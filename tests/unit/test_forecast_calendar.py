@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelgate import ConfigurationError
 from modelgate.forecasting.calendar import Grid, parse_step
-from modelgate.forecasting.timestamps import continue_dates, format_utc, parse_moment
+from modelgate.forecasting.timestamps import format_like, format_utc, parse_moment
 
 
 def walls(*texts):
@@ -110,17 +110,17 @@ def test_parse_moment_uses_the_time_zone_for_texts_without_offset():
         ("2024-03-30T00:00:00-02:00", "2024-03-31T00:00:00-02:00", "2024-03-31T02:00:00Z"),
     ],
 )
-def test_continue_dates_keeps_the_form_of_the_text(text, following, utc):
+def test_format_like_keeps_the_form_of_the_text(text, following, utc):
     key = parse_moment(text, None).wall + 86_400_000_000
 
     assert (following, utc) == (
-        continue_dates(text, key, None, local=True)[0],
-        *format_utc(np.array([continue_dates(text, key, None, local=True)[1]]), unit="s"),
+        format_like(text, key, None, local=True)[0],
+        *format_utc(np.array([format_like(text, key, None, local=True)[1]]), unit="s"),
     )
 
 
-def test_continue_dates_follows_the_clocks_of_the_time_zone():
+def test_format_like_follows_the_clocks_of_the_time_zone():
     start = parse_moment("2024-03-31T01:00", "Europe/Berlin").utc
-    following = continue_dates("2024-03-31T01:00", start + 3_600_000_000, "Europe/Berlin", local=False)
+    following = format_like("2024-03-31T01:00", start + 3_600_000_000, "Europe/Berlin", local=False)
 
     assert ("2024-03-31T03:00", start + 3_600_000_000) == following

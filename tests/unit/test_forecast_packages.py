@@ -134,7 +134,7 @@ def test_openapi_document_of_a_model_that_is_not_loaded(path):
 def test_damaged_state_is_rejected(path, tmp_path, forecaster):
     package = ModelPackage.load(path)
     package.model.state = msgspec.structs.replace(forecaster.state, residuals=[])
-    with pytest.raises(ConfigurationError, match="residuals must be those of each step"):
+    with pytest.raises(ConfigurationError, match="residuals must have one list for each step"):
         package.save(tmp_path / "sales.mgpkg")
 
 

@@ -112,7 +112,7 @@ def test_forecast_point_is_the_latest_date_that_every_series_has():
     assert {"2018-01-04T00:00:00Z"} == set(request.rows.points)
     assert [
         "Series '2' has no 'sales' after 2018-01-04: values of other series after that date are not used",
-        "Rows outside of the forecast window, 2018-01-05, 2018-01-07, are not predicted: row 7, 15",
+        "Rows outside of the forecast window, from 2018-01-05 to 2018-01-07, are not predicted: row 7, 15",
     ] == list(request.warnings)
 
 
@@ -253,7 +253,7 @@ ROWS = drift_rows()
         pytest.param(
             [*drift_rows(future=0), {"date": "2018-01-20", "store": 1, "sales": None, "promo": 0}],
             {},
-            "nothing to predict in row 10: the forecast window is 2018-01-06, 2018-01-08",
+            "nothing to predict in row 10: the forecast window is from 2018-01-06 to 2018-01-08",
             id="beyond-the-window",
         ),
         pytest.param(change(drift_rows([1]), 0, store=2), {}, "needs 'sales'", id="short-second-series"),

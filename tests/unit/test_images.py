@@ -240,7 +240,7 @@ def test_any_text_is_read_or_rejected(text):
         ({"size": (8, 8), "background": 256}, "background must be a whole number from 0 to 255"),
         ({"size": (8, 8), "scale": 0}, "scale must be None or a number above 0"),
         ({"size": (8, 8), "invert": 1}, "invert must be True or False"),
-        ({"size": (8, 8), "max_pixels": 0}, "max_pixels must be a whole number above 0"),
+        ({"size": (8, 8), "max_pixels": 0}, "max_pixels must be a whole number from 1 to"),
     ],
 )
 def test_invalid_options_are_rejected(options, message):

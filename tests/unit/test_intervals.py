@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from functools import partial
 
 import httpx
 import numpy as np
@@ -295,6 +296,22 @@ def test_gate_score_rejects_intervals_that_the_model_does_not_have(gate):
         gate.score("bare", ROW, intervals=[90])
     with pytest.raises(InvalidInput, match=r"at most 99.5 \(got '90'\)"):
         gate.score("price", ROW, intervals=["90"])
+
+
+@pytest.mark.parametrize("levels", [90, "90", None])
+def test_gate_score_and_client_need_a_list_of_levels(gate, levels):
+    client = ModelClient("http://gate/price", http=httpx.Client(transport=httpx.WSGITransport(gate.wsgi)))
+    for predict in (partial(gate.score, "price"), client.predict):
+        with pytest.raises(InvalidInput, match=r"must be a list of levels in percent, such as \[80, 90\]"):
+            predict(ROW, intervals=levels)
+
+
+def test_gate_score_and_client_take_an_array_of_levels(gate):
+    client = ModelClient("http://gate/price", http=httpx.Client(transport=httpx.WSGITransport(gate.wsgi)))
+    levels = np.array([80, 90])
+
+    assert gate.score("price", ROW, intervals=levels).intervals.keys() == {"80", "90"}
+    assert client.predict(ROW, intervals=levels).intervals[0].keys() == {"80", "90"}
 
 
 def test_intervals_of_several_outputs():

@@ -88,7 +88,12 @@ def test_model_metrics_count_busy_calls():
         await asyncio.to_thread(entered.wait, SOON)
         rest = [asyncio.create_task(adrive(batcher.predict(table(value, value)))) for value in (1, 2, 3)]
         await asyncio.sleep(0)
-        observed = metrics.rows_waiting, len(metrics.running), metrics.stuck(0), metrics.stuck(SOON)
+        observed = (
+            metrics.rows_waiting,
+            len(metrics.running),
+            metrics.count_stuck(0),
+            metrics.count_stuck(SOON),
+        )
         go_on.set()
         await asyncio.gather(first, *rest)
         return observed

@@ -1,4 +1,4 @@
-"""Fixtures that pytest finds by itself, in a project of their own."""
+"""Fixtures of the plugin that pytest loads automatically, in a project of their own."""
 
 import re
 import subprocess

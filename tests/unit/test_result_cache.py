@@ -6,10 +6,21 @@ import weakref
 import numpy as np
 import pytest
 
-from modelgate import ConfigurationError, Predictor, Query, ResultCache, Round, Schema, drive, stack
+from modelgate import (
+    ConfigurationError,
+    Deployment,
+    Gate,
+    Predictor,
+    Query,
+    ResultCache,
+    Round,
+    Schema,
+    drive,
+    stack,
+)
 from modelgate.schema import Column
 from modelgate.scoring.score import predict
-from modelgate.testing import FakeClock
+from modelgate.testing import Client, FakeClock
 
 SCHEMA = Schema([Column("a"), Column("b", "any", required=False, nullable=True)])
 
@@ -113,3 +124,16 @@ def test_result_cache_does_not_cache_failures():
 def test_result_cache_rejects_invalid_options(options):
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         ResultCache(**options)
+
+
+def test_result_cache_outside_of_rounding_distinguishes_decimals():
+    """One dialect rounds to two decimals, and another does not."""
+    deployment = Deployment(
+        "double", CountedFunction(), schema=SCHEMA, scoring_layers=[ResultCache(), Round("service")]
+    )
+    client = Client(Gate([deployment], keys="open").wsgi)
+    row = {"a": 1.23456, "b": None}
+    rounded = client.post("/api/predict", json={"input_data": row}).json()
+    exact = client.post("/deployments/double/predict", json=row).json()
+
+    assert ([1.23], 1.23456) == (rounded["predictions"], exact["prediction"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import Column, ConfigurationError, Schema
-from modelgate.schema.schema_file import parse, plain
+from modelgate.schema.schema_file import schema_from_dict, schema_to_dict
 
 EDITED = """
 extra = "forbid"
@@ -80,7 +80,7 @@ def test_plain_omits_default_values():
 
     assert {
         "column": [{"name": "a", "kind": "number"}, {"name": "b", "kind": "text", "default": "x"}]
-    } == plain(schema.columns, schema.options)
+    } == schema_to_dict(schema.columns, schema.options)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_save_keeps_the_existing_file_on_errors(tmp_path, name):
 
 def test_parse_restores_numbers_to_the_last_bit():
     schema = Schema([Column("a", minimum=0.1, maximum=math.nextafter(0.3, 1))])
-    columns, _ = parse(plain(schema.columns, schema.options))
+    columns, _ = schema_from_dict(schema_to_dict(schema.columns, schema.options))
 
     assert schema.columns == tuple(columns)
 

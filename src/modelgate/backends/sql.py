@@ -22,7 +22,8 @@ _TIMEOUTS = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
 _BUSY_MILLISECONDS = 5000
 
 _MAX_ATTEMPTS = 100
-"""Attempts of a transaction. Of conflicting transactions one succeeds per round, so 100 writers succeed."""
+"""Maximum number of attempts of a transaction. In each round one of the conflicting transactions succeeds, so
+100 concurrent writers all succeed."""
 
 T = TypeVar("T")
 

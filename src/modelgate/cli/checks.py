@@ -184,7 +184,7 @@ def check_key_deployments(facts: Facts) -> Iterator[Finding]:
 
 
 def check_key_storage(facts: Facts) -> Iterator[Finding]:
-    """Find keys in a local file, which other hosts do not have."""
+    """Find keys in a SQLite file, which is not shared with other hosts."""
     stores = [layer.keys for layer in facts.layers if isinstance(layer, KeyAuth)]
     if any(getattr(store, "backend", None) == "sqlite" for store in stores):
         what = "are in a SQLite file, which only the processes of one host share"

@@ -46,7 +46,7 @@ load_pickle_option = click.option(
     "public_keys",
     metavar="FILE",
     multiple=True,
-    help="Require a signature by this Ed25519 public key (PEM or base64). If repeated, any one of the keys.",
+    help="Require a signature by this Ed25519 public key (PEM or base64); if repeated, by any of the keys.",
 )
 @click.option(
     "--schema",
@@ -65,8 +65,8 @@ def inspect(
 ) -> None:
     """Show the contents of a model file.
 
-    Includes its input columns and the code that loading it would run. Nothing in the file is executed without
-    --load-pickle.
+    The output includes the input columns of the model and the code that would run if the file were loaded.
+    Nothing in the file is executed without --load-pickle.
     """
     from ..models.inspection import report_on
 
@@ -86,9 +86,9 @@ def inspect(
 def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
     """Return "exact" if the model has an exact plan, "none: <reason>" if not, or None if this is unknown.
 
-    Finding out requires a call of the model. The model is called only with --load-pickle or if the file is a
-    package, because loading a package calls its model anyway. If the model cannot make a prediction, a
-    warning is added to *report*.
+    To find out, the model must be called. The model of a package may be called, because loading a package
+    calls its model anyway. Any other model is called only with --load-pickle. If the model cannot make a
+    prediction, a warning is added to *report*.
     """
     package = report.package
     if package is None or not (may_predict or report.manifest is not None):
@@ -159,7 +159,7 @@ def _row(column: "Column") -> tuple[str, ...]:
 def _as_json(report: "FileReport", plan: str | None) -> dict[str, Any]:
     import msgspec
 
-    from ..schema.schema_file import plain
+    from ..schema.schema_file import schema_to_dict
 
     members: dict[str, Any] = {
         name: getattr(report, name) for name in ("size", "sha256", "format", "signer", "model")
@@ -167,5 +167,5 @@ def _as_json(report: "FileReport", plan: str | None) -> dict[str, Any]:
     members["plan"] = plan
     members["package"] = msgspec.to_builtins(report.manifest) if report.manifest is not None else None
     schema = report.schema
-    members["schema"] = plain(schema.columns, schema.options) if schema is not None else None
+    members["schema"] = schema_to_dict(schema.columns, schema.options) if schema is not None else None
     return {**members, "runs": report.imports, "warnings": report.warnings}

@@ -88,7 +88,7 @@ def keys() -> None:
     "key",
     metavar="VARIABLE",
     callback=read_environment_variable,
-    help="Environment variable that holds a key to take over, or sha256: and its digest. [default: a new key]",
+    help="Environment variable that holds an existing key, or sha256: and its digest. [default: a new key]",
 )
 @_json_option
 @_db
@@ -97,7 +97,7 @@ def create(
 ) -> None:
     """Create a key and print it. It cannot be shown again.
 
-    With --key-env, take over a key that callers have already, and print its record.
+    With --key-env, add a key that callers already have, and print its record.
     """
     new = store.create(scopes=scopes, key=key, **options)
     if key is None:

@@ -196,7 +196,7 @@ def _schema_of(model: Any, raw: bytes, sample: Path, target: str | Sequence[str]
         columns = columns_without_guesses(raw)
     except (ValueError, csv.Error) as error:
         raise ConfigurationError(f"--sample {sample}: {error}") from None
-    # A model that stores no columns gets all others.
+    # If the model does not store its columns, they are all columns of the sample except the targets.
     targets = [target] if isinstance(target, str) else target
     return Schema.from_model(model, {name: cells for name, cells in columns.items() if name not in targets})
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from ..errors import ConfigurationError
 from .output_tables import escape
 from .score_output import errors_path
 
@@ -24,7 +25,15 @@ def as_files(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
     A run needs files: its progress is stored next to the output, and a resumed run reads the input again.
     If *output* is `PIPE` and the run ends with the exit code 0 or 1, the predictions are written to standard
     output, and the rejected rows to standard error.
+
+    Raises:
+        ConfigurationError: The standard stream that replaces a file is closed.
     """
+    for replaced, name, stream in ((path, "input", sys.stdin), (output, "output", sys.stdout)):
+        if replaced == PIPE and stream is None:
+            raise ConfigurationError(
+                f"standard {name} must be open (got a closed one): pass a file instead of -"
+            )
     with TemporaryDirectory(prefix="modelgate-") as folder:
         source, predictions = Path(folder, "stdin.csv"), Path(folder, "stdout.csv")
         if path == PIPE:

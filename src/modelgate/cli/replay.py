@@ -76,7 +76,8 @@ def replay(
     """Compare a gate's answers with recorded ones.
 
     Sends the requests in FILE to the gate and reports each difference. Each line of FILE is a JSON object
-    with path, method, headers, and json or body. If the object has a status or an answer, it is compared.
+    with path, method, headers, and json or body. The members status and answer are optional; each that is
+    present is compared with the response of the gate.
 
     Exit codes: 0 no differences; 1 some answers differ; 2 the file or the target cannot be used; 4 the server
     cannot be reached.
@@ -99,7 +100,7 @@ def replay(
 
 
 class Difference(NamedTuple):
-    """Difference between the answer to a request and the recorded one."""
+    """Difference between the answer of the gate and the recorded answer to the same request."""
 
     line: int
     method: str

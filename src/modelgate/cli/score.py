@@ -115,9 +115,10 @@ def score(
         check_paths(source, predictions)
         with exclusive_lock(predictions) as file:
             done = fresh if overwrite else resume_output(fresh, predictions)
-            job = Job(source, predictions, done, key, to_stdout=output == PIPE, **options)
+            name = "standard input" if path == PIPE else str(path)
+            job = Job(source, predictions, done, key, name=name, to_stdout=output == PIPE, **options)
             try:
-                with show_progress(source.name) as report_progress:
+                with show_progress(Path(name).name) as report_progress:
                     asyncio.run(job.run(file, report_progress))
             except (ModelgateError, OSError, KeyboardInterrupt) as error:
                 job.stop(error, overwrite)

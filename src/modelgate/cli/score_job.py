@@ -37,7 +37,7 @@ _MAX_UNREACHED = 5
 """Maximum number of attempts if no gate has ever responded: the address is probably wrong."""
 
 _REPORTED_WAIT = 3.0
-"""Shortest wait in seconds that is reported. If several chunks wait at once, one message reports it."""
+"""Shortest wait in seconds that is reported. Until its end, no other wait is reported."""
 
 
 class Job:
@@ -51,6 +51,7 @@ class Job:
         chunk: Maximum number of rows per request.
         in_flight: Maximum number of concurrent requests.
         key_header: Header field of the key, see `Session`.
+        name: Name of the input in messages.
         to_stdout: Whether *output* is a temporary file, whose content goes to standard output.
     """
 
@@ -64,8 +65,10 @@ class Job:
         chunk: int,
         in_flight: int,
         key_header: str,
+        name: str,
         to_stdout: bool,
     ) -> None:
+        self._name = name
         self._to_stdout = to_stdout
         self._path = path
         self._output = output
@@ -91,7 +94,6 @@ class Job:
                 await self._score(source, session, output, report_progress)
 
     def _session(self, http: Any) -> Session:
-
         retry = Retry(_ATTEMPTS, _DEADLINE, _TIMEOUT)
         return Session(
             self._done.url,
@@ -105,7 +107,6 @@ class Job:
         )
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
-
         self._waits += 1
         self._is_reached = self._is_reached or not isinstance(error, ConnectionFailed | UnexpectedResponse)
         if not self._is_reached and self._waits >= _MAX_UNREACHED:
@@ -115,15 +116,15 @@ class Job:
         if seconds >= _REPORTED_WAIT and now >= self._reported_until:
             self._reported_until = now + seconds
             click.echo(
-                f"{self._path.name}  waiting {seconds:.0f} s for the server: {escape(str(error))}", err=True
+                f"{Path(self._name).name}  waiting {seconds:.0f} s for the server: {escape(str(error))}",
+                err=True,
             )
 
     async def _score(
         self, source: Input, session: Session, output: Output, report_progress: ReportProgress
     ) -> None:
-
         chunks = source.chunks(self._chunk, self._done)
-        # Send the first chunk alone, so that an error in all chunks is reported once.
+        # Send the first chunk alone, so that an error that affects all chunks is reported once.
         in_flight, max_in_flight = deque[Any](), 1
         chunk = next(chunks, None)
         if chunk is None and not self._done.rows:
@@ -157,7 +158,9 @@ class Job:
 
     def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
         """Report *error* and how to resume, and exit with the code of the error."""
-        lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
+        # Standard input was copied to a temporary file, whose path tells callers nothing.
+        message = str(error).replace(str(self._path), self._name)
+        lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {message}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset and self._to_stdout:
             lines.append("A run that writes to standard output cannot be resumed: pass -o FILE")

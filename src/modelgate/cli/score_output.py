@@ -37,7 +37,10 @@ def check_paths(source: Path, output: Path) -> None:
         ConfigurationError: A path cannot be used.
     """
     if not source.is_file():
-        raise ConfigurationError(f"{source} must be a regular file: a resumed run reads it again")
+        raise ConfigurationError(
+            f"{source} must be a regular file, because a resumed run reads it again: for a pipe, pass - and"
+            " standard input"
+        )
     if output.suffix.lower() in COMPRESSED_SUFFIXES:
         raise ConfigurationError(
             f"--output must not end in {output.suffix} (got {output}): the predictions are not compressed"
@@ -151,7 +154,7 @@ class Output:
         self.done = done
         self._passthrough = passthrough
         # Copied cells of rows that were rejected before the header of the predictions was known.
-        self._held: list[bytes] = []
+        self._pending_cells: list[bytes] = []
         self._fresh = Checkpoint(url=done.url, chunk=done.chunk, keep=done.keep)
         self._output = file
         self._checkpoint = checkpoint_path(path)
@@ -174,7 +177,7 @@ class Output:
         self._files.close()
 
     def _start(self) -> None:
-        """Delete the checkpoint of a replaced run, then truncate the files to the sizes in *done*."""
+        """Truncate the files to the sizes in *done*. If the run starts over, delete the old checkpoint."""
         if self._is_started:
             return
         self._is_started = True
@@ -209,8 +212,9 @@ class Output:
         self.done.scored += len(scored.results) - len(rejected)
         self.done.versions += sorted(scored.versions.difference(self.done.versions))
         self.done.offset, self.done.digest, self.done.line = chunk.offset, chunk.digest, chunk.line
-        # A run that resumes knows no cells of earlier rows, so it starts over if it has to copy some.
-        resumable = self.done if not self._held or self.done.header is not None else self._fresh
+        # The checkpoint does not contain pending cells. Until they are written, an empty checkpoint is stored,
+        # so that a resumed run starts over.
+        resumable = self.done if not self._pending_cells or self.done.header is not None else self._fresh
         resumable.save(self._checkpoint)
 
     def finish(self) -> None:
@@ -227,7 +231,7 @@ class Output:
             # The rows rejected so far get their empty lines now: only the header shows how many cells they
             # need.
             empty = _empty_line(scored.header)
-            yield from (cells + empty for cells in self._held or [b""] * self.done.refused)
+            yield from (cells + empty for cells in self._pending_cells or [b""] * self.done.refused)
         elif scored.header not in (None, self.done.header):
             raise UnexpectedResponse(
                 200, "The output columns have changed: the model was replaced during the run"
@@ -237,7 +241,7 @@ class Output:
             for cells, result in zip(copied, scored.results, strict=True):
                 yield cells + (empty if isinstance(result, RejectedRow) else result)
         elif self._passthrough:
-            self._held.extend(copied)
+            self._pending_cells.extend(copied)
 
     def _write_errors(self, chunk: Chunk, rejected: list[tuple[int, RejectedRow]]) -> None:
         text = io.StringIO(newline="")

@@ -1,13 +1,15 @@
 """Blocking and asyncio clients, both based on `Session`."""
 
+import inspect
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from ..errors import ConfigurationError
 from ..explanations import Explain
 from ..flow import adrive, drive
 from ..forecasting import ForecastOptions
+from ..scoring.layers.intervals import to_levels
 from .forecasts import Forecasts, request_forecasts
 from .predictions import Predictions
 from .retry import Retry
@@ -47,17 +49,17 @@ def _options(
     adjusted: bool,
     context: bool,
 ) -> dict[str, Any]:
-    """Return the options of the query string. One that is None or empty is not sent."""
+    """Return the options of the query string. Options that are None or empty are not sent."""
     options = {
         "passthrough": passthrough,
-        "intervals": intervals,
+        "intervals": to_levels(intervals),
         "adjusted": "true" if adjusted else None,
         "context": "true" if context else None,
     }
     explain = Explain.from_option(explain)
     if explain is None:
         return options
-    # As texts, because a number 0 would not be sent.
+    # As text, because the number 0 would not be sent.
     thresholds = {"threshold_low": explain.threshold_low, "threshold_high": explain.threshold_high}
     set_thresholds = {name: repr(value) for name, value in thresholds.items() if value is not None}
     return {**options, "explain": explain.count, **set_thresholds}
@@ -65,6 +67,8 @@ def _options(
 
 class _BaseClient(Generic[H]):
     """Base class of both clients."""
+
+    _is_async: ClassVar[bool]
 
     def __init__(
         self,
@@ -79,6 +83,12 @@ class _BaseClient(Generic[H]):
         batch_bytes: int = BATCH_BYTES,
         http: H | None = None,
     ) -> None:
+        if (
+            http is not None
+            and inspect.iscoroutinefunction(getattr(http, "send", None)) is not self._is_async
+        ):
+            name = "httpx.AsyncClient" if self._is_async else "httpx.Client"
+            raise ConfigurationError(f"http must be an {name} (got {type(http).__name__})")
         self._owns_http = http is None
         self._session = Session(
             url,
@@ -106,8 +116,8 @@ class Client(_BaseClient["httpx.Client"]):
         url: URL of the deployment: the mount point plus the name, ``"https://host/ml/churn"``, or the
             URL of its metadata, ``"https://host/ml/deployments/churn"``.
         key: API key; None if the gate needs no key.
-        key_header: Header field of the key, ``"authorization"`` or ``"x-api-key"``, for example because a platform
-            needs ``Authorization``. Pass the platform's token with *http*.
+        key_header: Header field in which the key is sent, ``"authorization"`` or ``"x-api-key"``. If a
+            platform needs ``Authorization``, use ``"x-api-key"``, and pass the platform's token with *http*.
         timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking
             client checks the time only when it receives data, so an attempt can take longer.
         deadline: Seconds for a whole call of `predict`, including all batches and waits.
@@ -121,6 +131,8 @@ class Client(_BaseClient["httpx.Client"]):
     Raises:
         ConfigurationError: An option is invalid, or httpx is not installed.
     """
+
+    _is_async = False
 
     def _create_http(self) -> "httpx.Client":
         return httpx_package().Client()  # type: ignore[no-any-return]
@@ -144,17 +156,19 @@ class Client(_BaseClient["httpx.Client"]):
                 have them.
             explain: Number of contributions to return for each row, or `modelgate.Explain` with thresholds;
                 see `OutputPredictions.explanations`. None for no explanations.
-            intervals: Levels in percent of the prediction intervals to add, for a model that is calibrated, see
+            intervals: Levels in percent of the prediction intervals to add. The model must be calibrated, see
                 `modelgate.ModelPackage.calibrate`.
-            adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
-            context: Whether to return where the values of each row lie in the training data of a packaged model.
+            adjusted: Whether to also return predictions for one unit of exposure. The deployment must have an
+                exposure.
+            context: Whether to return where the values of each row lie in the training data. The model must
+                be packaged.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
             ExplanationsUnavailable: The deployment does not explain its predictions.
             UnknownColumns: *rows* lacks a column of *passthrough*.
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
-            InvalidInput: The model does not have the *intervals*.
+            InvalidInput: The model cannot provide the *intervals*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
@@ -195,6 +209,8 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
 
     Takes the same arguments as `Client`, except that *http* is an `httpx.AsyncClient`.
     """
+
+    _is_async = True
 
     def _create_http(self) -> "httpx.AsyncClient":
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]

@@ -98,7 +98,13 @@ _ADVICE_AFTER_SUCCESS: dict[type[AnswerableError], str] = {
 
 
 def error_from_response(
-    status: int, headers: Mapping[str, str], content: bytes, url: str, *, keyed: bool, has_worked: bool
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    url: str,
+    *,
+    key_header: str | None,
+    has_worked: bool,
 ) -> ModelgateError:
     """Return the exception for an unsuccessful response.
 
@@ -107,16 +113,21 @@ def error_from_response(
         headers: Headers of the response, with lower-case names.
         content: Body of the response.
         url: URL of the request.
-        keyed: Whether the request had a key.
-        has_worked: Whether a request to *url* with the same key has succeeded before. The message then blames
-            neither of them.
+        key_header: Header field in which the key was sent; None if the request had no key.
+        has_worked: Whether a request to *url* with the same key has succeeded before. If so, the message does
+            not suggest that the URL or the key is wrong.
     """
     if 300 <= status < 400:
-        return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location", "")))
+        return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location")))
     problem = _decode_object(content)
     message = problem.get("detail") or problem.get("message") or problem.get("error")
-    kind = _KINDS.get(str(problem.get("code"))) or _BY_STATUS.get(status)
-    if kind is None and status >= 400 and isinstance(message, str) and "x-request-id" in headers:
+    kind = _KINDS.get(str(problem.get("code")))
+    if kind is not None and status in RETRIED and kind.status != status:
+        kind = None  # A code of a proxy, because a gate sends each code with one status.
+    kind = kind or _BY_STATUS.get(status)
+    # With the other statuses in RETRIED, a proxy may send a message and a request id too.
+    is_from_gate = isinstance(message, str) and "x-request-id" in headers and status not in RETRIED
+    if kind is None and status >= 400 and is_from_gate:
         kind = tree.NotFound if status == 404 else RequestError if status < 500 else ServingError
     if kind is None:
         return UnexpectedResponse(
@@ -128,8 +139,10 @@ def error_from_response(
         kind = tree.InvalidInput  # A gate that hides its schema does not name the columns.
     text = message if isinstance(message, str) else f"{urlsplit(url).netloc} returned {status}"
     advice = (_ADVICE_AFTER_SUCCESS if has_worked else _ADVICE).get(kind, "")
-    if kind is tree.Unauthorized and not keyed:
+    if kind is tree.Unauthorized and key_header is None:
         advice = "No key was sent: pass key=…, or --key-env VARIABLE on the command line."
+    elif kind is tree.Unauthorized and text.startswith("Missing API key"):
+        advice = f"The key was sent in {key_header}: pass key_header=…, or --key-header on the command line."
     return _restore(kind, f"{text.rstrip('.')}. {advice}".strip() if advice else text, problem, headers)
 
 
@@ -183,14 +196,16 @@ def _describe_unexpected(status: int, headers: Mapping[str, str], url: str, *, h
     content_type = (headers.get("content-type") or "no content type").partition(";")[0]
     shown = f"{url} returned {status} with {content_type}, which is not a response of a gate"
     if status in RETRIED:
-        return f"{shown}: a proxy did not reach the server, or not in time"
+        return f"{shown}: a proxy did not get a response from the server in time"
     if has_worked or status >= 500:
         return f"{shown}: see the log of the server, or of the proxy in front of it"
     return f"{shown}. The URL must be the mount point plus the name of a deployment, such as https://host/ml/churn"
 
 
-def _describe_redirect(status: int, url: str, location: str) -> str:
-    source, target = urlsplit(url), urlsplit(location)
+def _describe_redirect(status: int, url: str, location: str | None) -> str:
+    source, target = urlsplit(url), urlsplit(location or "")
+    if location is None:
+        return f"{source.netloc} returned {status}, a redirect without a target: see the log of the server"
     if target.netloc in ("", source.netloc) and target.scheme in ("", source.scheme):
         shown = f"the path {target.path}"
     else:

@@ -41,7 +41,7 @@ class Forecasts:
         return [row["prediction"] for row in self.rows]
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     forecast: list[dict[str, Any]]
     model_version: str
     request_id: str | None = None
@@ -56,7 +56,9 @@ def request_forecasts(session: Session, data: Any, options: ForecastOptions) -> 
     query = urlencode({name: "true" if value is True else value for name, value in fields.items()})
     response = yield from session.post(body, rows.media_type, "application/json", query=query)
     try:
-        answer = yield from run(msgspec.json.decode, response.content, type=_Answer)
+        answer = yield from run(msgspec.json.decode, response.content, type=_Response)
+        if not all("prediction" in row for row in answer.forecast):
+            raise msgspec.ValidationError("Object missing required field `prediction`")
     except msgspec.DecodeError as error:
         raise UnexpectedResponse(200, f"{session.url}: the response has no forecasts: {error}") from None
     return Forecasts(answer.forecast, answer.model_version, answer.warnings, answer.request_id)

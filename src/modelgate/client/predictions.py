@@ -124,7 +124,7 @@ def decode_predictions(content: bytes) -> Predictions:
     """Decode a response of the dialect ``native``.
 
     Raises:
-        msgspec.DecodeError: The content is not such a response.
+        msgspec.DecodeError: The content is not such a response, or its rows differ in their members.
     """
     response = _DECODER.decode(content)
     rows = response.predictions
@@ -135,23 +135,19 @@ def decode_predictions(content: bytes) -> Predictions:
     )
     if rows and rows[0].outputs is not None:
         by_row = [row.outputs or {} for row in rows]
+        if any(row.keys() != by_row[0].keys() for row in by_row):
+            raise msgspec.ValidationError("Rows have different outputs")
         predictions.values = [{name: output.prediction for name, output in row.items()} for row in by_row]
         for name in rows[0].outputs:
             predictions.outputs[name] = OutputPredictions()
             _fill(predictions.outputs[name], [row[name] for row in by_row])
     else:
         _fill(predictions, rows)
-    explanation = response.explanation
-    if explanation is not None:
-        for name, output in predictions.outputs.items():
-            _explain(
-                output,
-                [(row.outputs or {})[name] for row in rows],
-                explanation,
-                explanation.base_values[name],
-            )
-        if not predictions.outputs:
-            _explain(predictions, rows, explanation, explanation.base_values)
+    if response.explanation is not None:
+        try:
+            _explain_outputs(predictions, rows, response.explanation)
+        except (KeyError, TypeError):
+            raise msgspec.ValidationError("Base values of the explanations are missing") from None
     if rows and rows[0].passthrough is not None:
         predictions.passthrough = [row.passthrough or {} for row in rows]
     if rows and rows[0].context is not None:
@@ -161,7 +157,18 @@ def decode_predictions(content: bytes) -> Predictions:
     return predictions
 
 
+def _explain_outputs(predictions: Predictions, rows: Sequence[_Row], explanation: _Explanation) -> None:
+    for name, output in predictions.outputs.items():
+        output_rows = [(row.outputs or {})[name] for row in rows]
+        _explain(output, output_rows, explanation, explanation.base_values[name])
+    if not predictions.outputs:
+        _explain(predictions, rows, explanation, explanation.base_values)
+
+
 def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
+    # The lists of classes and probabilities are only right if all rows have the same classes, in one order.
+    if any(row.prediction is UNSET for row in rows) or len(set(map(_members, rows))) > 1:
+        raise msgspec.ValidationError("Rows have different members")
     output.values = [row.prediction for row in rows]
     if rows and rows[0].probabilities is not None:
         labels = list(rows[0].probabilities)
@@ -175,6 +182,15 @@ def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
         ]
     if rows and rows[0].adjusted_prediction is not UNSET:
         output.adjusted = [row.adjusted_prediction for row in rows]
+
+
+def _members(row: _Row) -> tuple[Any, ...]:
+    """Return which members *row* has, and the names in those whose names are the same in all rows."""
+    return (
+        None if row.probabilities is None else tuple(row.probabilities),
+        None if row.intervals is None else tuple(row.intervals),
+        row.adjusted_prediction is UNSET,
+    )
 
 
 def _explain(

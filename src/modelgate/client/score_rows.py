@@ -102,7 +102,7 @@ def _may_be_row_error(error: AnswerableError, rows: Rows) -> bool:
 
 
 def _rejected_rows(error: AnswerableError, rows: Rows) -> dict[int, str]:
-    """Return the rows that *error* rejects: a mapping of row indices to reasons."""
+    """Return the reason for each row that *error* rejects, by the index of the row."""
     line = LINE.match(error.message)
     if line is not None:
         row = rows.row_at(int(line[1]))

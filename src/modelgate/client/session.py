@@ -1,4 +1,4 @@
-"""Session with one deployment: batching, retries and decoding, independent of blocking or asyncio."""
+"""Session with one deployment: batching, retries and decoding, for the blocking and the asyncio client."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 _PROBLEM = "application/problem+json"
 
 _ROW_ERRORS = (InvalidInput, MalformedBody, PredictionError, HumilityError)
-"""Errors that may name rows."""
+"""Errors that may refer to rows by number."""
 
 
 class HTTPResponse(NamedTuple):
@@ -89,7 +89,7 @@ class Session:
         self._endpoint = predict_url(url)
         if key_header not in KEY_HEADERS:
             raise ConfigurationError(
-                f"key_header must be one of {', '.join(KEY_HEADERS)} (got {key_header!r})"
+                f'key_header must be "authorization" or "x-api-key" (got {key_header!r})'
             )
         self._key_headers: dict[str, str] = {}
         if key is not None:
@@ -201,7 +201,7 @@ class Session:
         self, url: str, body: bytes, headers: dict[str, str], accept: str, timeout: float
     ) -> Flow[HTTPResponse]:
         response: HTTPResponse = yield from self._send(url, body, headers, timeout)
-        content_type = response.headers.get("content-type", "").partition(";")[0]
+        content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status == 200 and content_type == accept:
             self._has_worked = True
             return response
@@ -210,7 +210,7 @@ class Session:
             response.headers,
             response.content,
             self._endpoint,
-            keyed=bool(self._key_headers),
+            key_header=next(iter(self._key_headers), None),
             has_worked=self._has_worked,
         )
 

@@ -2,7 +2,7 @@
 
 Both parsers round as `parse_text` does, but accept more: names such as ``inf``, white space, underscores
 and, in pandas, short rows. So they get only plain numerals. If `parse_text` might return another result,
-the functions here give None, and the caller parses the cells one by one.
+the functions here return None, and the caller parses the cells one by one.
 """
 
 import re

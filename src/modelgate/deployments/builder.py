@@ -134,8 +134,8 @@ class DeploymentBuilder:
             inner.append(Humility(HumilityRules(deployment.humility), metrics))
         schema = deployment.request_schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
-        # Explanations are of the model's own value. Layers inside the one for the exposure see the columns and the
-        # predictions of the model alone.
+        # Explain the model's own prediction, before the exposure changes it. Layers inside the exposure layer
+        # get only the columns of the model.
         explain = [] if deployment.explanations is None else [add_explanations]
         inner += [*innermost, *_exposure_layers(deployment), *explain]
         return stack([validate, add_passthrough_columns, model, *inner], predict)
@@ -146,7 +146,7 @@ def _exposure_layers(deployment: Deployment) -> list[ScoringLayer]:
 
 
 class _ScoreByRollout:
-    """Score each query with the revision of the requested version, or with the one that *splitter* picks."""
+    """Score each query with the revision of the requested version, or else the one picked by *splitter*."""
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions

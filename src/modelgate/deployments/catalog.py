@@ -118,7 +118,7 @@ class LiveDeployment:
         return [revision.handle for revision in self.all_revisions if revision.handle is not None]
 
     def describe(self) -> Flow[Description]:
-        """Return the description of the deployment, see `Catalog.describe`."""
+        """Return the description of the deployment (see `Catalog.describe`)."""
         deployment = self.deployment
         schema = deployment.request_schema or (yield from self.model.schema(Query(b"")))
         if not schema.options.show_schema:
@@ -140,7 +140,7 @@ class LiveDeployment:
         )
 
     def version(self) -> Flow[str]:
-        """Return the version of the deployment's own model, see `Catalog.version`."""
+        """Return the version of the deployment's own model (see `Catalog.version`)."""
         version = self.deployment.version
         return version if version is not None else (yield from self.model.version())
 

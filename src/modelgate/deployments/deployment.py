@@ -67,8 +67,8 @@ class Deployment:
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the
-            dialect decides: two decimals for ``mlclever``, no rounding for the others. For a model with several
-            outputs, also a mapping of output names to decimals: ``{"weight": 1}``.
+            dialect decides: two decimals for ``mlclever``, no rounding for the others. For several outputs,
+            also a mapping of output names to decimals: ``{"weight": 1}``.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
@@ -82,7 +82,7 @@ class Deployment:
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
         plans: Whether to replace an estimator by its exact plan, if it has one. A plan is faster code
-            with the same predictions, see `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX
+            with the same predictions (see `Predictor.plan`). ``"onnx"`` converts the estimator to an ONNX
             graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
             load and logged.
         input: Form of the rows that the estimator takes: ``"frame"`` (a DataFrame), ``"array"``,
@@ -93,7 +93,7 @@ class Deployment:
         shadow: Another model that scores the same requests without answering callers.
         csv_header: Whether the first line of CSV has the column names. If False, the cells of every
             line are in the order of the schema.
-        na_values: CSV cells that mean null, see `SchemaOptions`; by default the *na_values* of the schema,
+        na_values: CSV cells that mean null (see `SchemaOptions`); by default the *na_values* of the schema,
             which are ``NA``, ``NaN``, ``null`` and ``NULL`` unless set.
         unknown_levels: How to treat values that are not among a column's levels: ``"reject"``, ``"accept"``,
             or ``"warn"`` to accept them with a warning in the response. By default the option of the schema,
@@ -108,9 +108,9 @@ class Deployment:
             override or reject predictions that are uncertain, or whose input is unlike the training data.
         max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
             ``datarobot`` and ``native``, 10,000 rows for the others.
-        explanations: How to explain predictions to callers who ask for it, see `Explanations`: ``"auto"``,
-            ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None to explain
-            none. Needs a sample of the training rows, which a package has.
+        explanations: Method of the explanations that callers can request (see `Explanations`): ``"auto"``,
+            ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None for no
+            explanations. Needs a sample of the training rows, which a package has.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
 
@@ -214,7 +214,7 @@ class Deployment:
         return schema.with_options(**options) if options else schema
 
     def extend_schema(self, schema: Schema) -> Schema:
-        """Return the schema of requests to a model with *schema*: with the column of *exposure* if it is set."""
+        """Return the schema of requests: the model's *schema*, with the column of *exposure* if set."""
         return schema if self.exposure is None else self.exposure.extend(schema)
 
     def _check_columns(self) -> None:

@@ -24,7 +24,7 @@ class DesiredDeployment(Protocol):
 
 
 class Registry(Protocol):
-    """Desired deployments of several gates, see `modelgate.deployments.sql_registry.SqlRegistry`."""
+    """Desired deployments of several gates (see `modelgate.deployments.sql_registry.SqlRegistry`)."""
 
     def list(self) -> Sequence[DesiredDeployment]:
         """Return all records. May block, and raises `StoreError` if the registry cannot be reached."""

@@ -165,7 +165,7 @@ class TrafficSplitter:
         self._random_number = random_number
 
     def pick(self, query: Query) -> Flow[int]:
-        """Return the index of the model for *query*, see `pick_model`."""
+        """Return the index of the model for *query* (see `pick_model`)."""
         if self._sticky_by == "request":
             return pick_model(self._edges, self._random_number())
         value = query.caller if self._sticky_by == "key" else (yield from self._column_value(query.rows))

@@ -63,7 +63,7 @@ def _check_forecaster_options(deployment: Deployment) -> None:
 
 
 def _set_decision(predictor: Predictor, deployment: Deployment, package: ModelPackage | None) -> None:
-    """Set the threshold of *predictor*: that of the deployment, of the package, or of the classifier itself."""
+    """Set the threshold of *predictor*: the deployment's, or else the package's, or else the classifier's."""
     threshold, positive_class = deployment.threshold, deployment.positive_class
     if package is not None:
         manifest = package.manifest
@@ -78,7 +78,7 @@ def _set_decision(predictor: Predictor, deployment: Deployment, package: ModelPa
 
 def _check_decision(predictor: Predictor, threshold: float | None, positive_class: Any) -> None:
     """Raise `ConfigurationError` if the model cannot have this threshold or this positive class."""
-    # The outputs of a function are only known once it was called.
+    # The outputs of a function are unknown until it has been called.
     if (threshold is None and positive_class is None) or not hasattr(predictor.model, "predict"):
         return
     binary_targets = [
@@ -130,7 +130,7 @@ def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
 
 
 def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
-    """Check that the names of several outputs are unambiguous in each dialect, and that *decimals* has only these.
+    """Check that output names are unambiguous in each dialect, and that *decimals* has no other names.
 
     Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
     """
@@ -141,8 +141,8 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
     if len(targets) > 1 and len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(
-            "target must have names that differ, also from another name joined with a class or with"
-            f" 'probabilities' by '_' (got {duplicate!r} twice): rename an output"
+            "target must have names that lead to different column names in responses, such as 'name_class'"
+            f" and 'name_probabilities' (got {duplicate!r} twice): rename an output"
         )
     unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
     if unknown:
@@ -152,9 +152,9 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
 
 
 def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequence[Target]) -> None:
-    """Add the column of the exposure to the schema of requests, if it is not an input of the model.
+    """Add the exposure column to the schema of requests, unless it is an input of the model.
 
-    If it is an input, explanations do not list it.
+    If it is an input, it is left out of explanations.
 
     Raises:
         ConfigurationError: The model cannot have an exposure.
@@ -170,5 +170,5 @@ def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequenc
 
 
 def _known_targets(predictor: Predictor) -> Sequence[Target]:
-    """Return the outputs of the model. Those of a function are only known once it was called."""
+    """Return the outputs of a model; an empty list for a function, whose outputs are not yet known."""
     return predictor.targets if hasattr(predictor.model, "predict") else []

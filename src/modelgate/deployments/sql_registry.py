@@ -133,13 +133,13 @@ class SqlRegistry:
         Raises:
             StoreError: The database cannot be queried.
         """
-        # Read raw times and convert them in `_row`: in SQLAlchemy, one invalid value fails the whole query.
+        # Read raw times: if SQLAlchemy converted them, one invalid value would fail all rows.
         changed = sa.type_coerce(_DEPLOYMENTS.c.changed, sa.types.NullType()).label("changed")
         columns = [column for column in _DEPLOYMENTS.c if column.name != "changed"]
         chosen = sa.select(*columns, changed).order_by(_DEPLOYMENTS.c.name)
         with self._db.transaction() as connection:
             rows = connection.execute(chosen).mappings().all()
-        return [_row(row) for row in rows]
+        return [_to_record(row) for row in rows]
 
     def set(self, name: str, model: str | None = None, *, rollout: Rollout | None = None) -> None:
         """Set the models of a deployment on every gate, without changing its state.
@@ -194,7 +194,7 @@ class SqlRegistry:
                 connection.execute(sa.insert(_DEPLOYMENTS).values(name=name, **new))
 
 
-def _row(row: sa.RowMapping) -> DeploymentRecord:
+def _to_record(row: sa.RowMapping) -> DeploymentRecord:
     """Convert *row* to a record without checking it. `DeploymentRecord.check` rejects invalid values."""
     values = dict(row)
     # Text that is not JSON stays text, which `Rollout` rejects.

@@ -1,4 +1,4 @@
-"""Explanations in responses, as far as dialects share it."""
+"""Response headers and CSV columns of explanations, shared by several dialects."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _FIELDS = ("feature", "value", "strength", "qualitative_strength")
 def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
     """Yield headers that describe the explanations of *prediction*, if it has any.
 
-    The base value depends on the class. It is a header if it is the same for all rows.
+    The base value depends on the class. It is sent as a header only if it is the same for all rows.
     """
     explanations = [row for output in prediction.outputs for row in output.explanations or ()]
     if explanations:
@@ -28,24 +28,25 @@ def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
 def contribution_columns(
     prediction: Prediction, query: Query, names: Sequence[str]
 ) -> Iterator[tuple[str, list[Any]]]:
-    """Yield the CSV columns of explanations, if *query* asks for some.
+    """Yield the CSV columns of explanations, if *query* requests explanations.
 
-    There are columns for as many contributions as a row can have. Rows with fewer get empty cells.
+    There are columns for as many contributions as a row can have. Rows with fewer get empty cells. If there are
+    several outputs, column names begin with the name of the output and ``_``.
 
     Args:
         prediction: Prediction with explanations.
         query: Query of the request.
-        names: Column names with the placeholder ``{}`` for the number of the contribution, from 1. They
-            are the names for the feature, its value, its strength and its qualitative strength.
+        names: Names of the columns for the feature, its value, its strength and its qualitative strength.
+            ``{}`` stands for the number of the contribution, from 1.
     """
     if query.explain is None or query.table is None:
         return
-    number, count = 0, min(query.explain.count, len(list(query.table)))
+    count = min(query.explain.count, len(list(query.table)))
     for output in prediction.outputs:
+        prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
         rows = [explanation.contributions or () for explanation in output.explanations or ()]
         for index in range(count):
-            number += 1
             contributions = [row[index] if index < len(row) else None for row in rows]
             for name, field in zip(names, _FIELDS, strict=True):
                 values = [None if item is None else getattr(item, field) for item in contributions]
-                yield name.format(number), values
+                yield prefix + name.format(index + 1), values

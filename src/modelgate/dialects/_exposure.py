@@ -46,7 +46,7 @@ DATAROBOT_ADJUSTED: JSONSchema = {
 NATIVE_PARAMETER: JSONSchema = {
     "name": "adjusted",
     "in": "query",
-    "description": "Whether to return predictions for one unit of exposure too",
+    "description": "Whether to also return predictions for one unit of exposure",
     "schema": {"type": "boolean", "default": False},
 }
 
@@ -73,7 +73,7 @@ def parse_flag(name: str, value: str) -> bool:
 
 
 def includes_adjusted(query_string: str) -> bool:
-    """Return whether the query string of the DataRobot Prediction API asks for adjusted predictions.
+    """Return whether the query string of the DataRobot Prediction API requests adjusted predictions.
 
     Raises:
         InvalidInput: The value of the parameter is neither true nor false.
@@ -88,7 +88,7 @@ def adjusted_columns(prediction: Prediction, span: slice) -> dict[str, Sequence[
 
     They are left out for a deployment without exposure.
     """
-    by_output = {output.name: _adjusted(output, span) for output in prediction.outputs}
+    by_output = {output.name: _adjusted_values(output, span) for output in prediction.outputs}
     if not all(by_output.values()):
         return {}
     records = columns_to_records(by_output)
@@ -97,5 +97,5 @@ def adjusted_columns(prediction: Prediction, span: slice) -> dict[str, Sequence[
     return {"adjustedPrediction": records if others else first, "adjustedPredictionValues": values}
 
 
-def _adjusted(output: Output, span: slice) -> list[float]:
+def _adjusted_values(output: Output, span: slice) -> list[float]:
     return [] if output.adjusted is None else output.adjusted[span].tolist()

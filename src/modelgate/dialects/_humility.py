@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 _EXACT = 2**53
-"""Largest whole number that is written as one. JSON encoders reject those of more than 64 bits."""
+"""Largest float that is converted to an int. JSON encoders reject integers of more than 64 bits."""
 
 _EXAMPLE_ID, _EXAMPLE_NAME = "5ebad4735f11b33a38ff3e0d", "Uncertain Prediction Trigger"
 
@@ -62,7 +62,7 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
         prediction: The prediction of all rows.
         start: Index of the first encoded row.
     """
-    for row, _, rules in _triggered(prediction, start, len(rows)):
+    for row, _, rules in _triggered_rows(prediction, start, len(rows)):
         rows[row]["humility"] = [
             {"ruleId": rule.rule_id, "triggered": True, "ruleName": rule.name} for rule in rules
         ]
@@ -73,7 +73,7 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
 
 def add_native_humility(rows: Sequence[dict[str, Any]], prediction: Prediction, start: int) -> None:
     """Add the members ``humility`` and ``model_prediction``. For the arguments see `add_datarobot_humility`."""
-    for row, index, rules in _triggered(prediction, start, len(rows)):
+    for row, index, rules in _triggered_rows(prediction, start, len(rows)):
         rows[row]["humility"] = [rule._asdict() for rule in rules]
         model_values = prediction.outputs[0].model_values
         if model_values is not None and _is_overridden(rules):
@@ -85,17 +85,23 @@ def humility_column(humility: Sequence[Sequence[TriggeredRule]]) -> list[str]:
     return ["; ".join([rule.name for rule in rules]) for rules in humility]
 
 
-def _triggered(
+def _triggered_rows(
     prediction: Prediction, start: int, count: int
 ) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
-    """Yield each row with triggered rules: its index among *count* rows, and among all rows, and the rules."""
+    """Yield the triggered rules of each row that has any, among the *count* rows from *start* on.
+
+    Each item is the index of the row within these rows, its index within all rows, and the rules.
+    """
     for row, rules in enumerate((prediction.humility or ())[start : start + count]):
         if rules:
             yield row, start + row, rules
 
 
 def _without_fraction(value: float) -> float:
-    """Return a whole number as an int. The document writes the overridden prediction 5220 without a fraction."""
+    """Convert a whole number to an int, so that JSON has ``5220`` and not ``5220.0``.
+
+    DataRobot's document shows overridden predictions in this form.
+    """
     return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 

@@ -11,8 +11,8 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
     422  {"message": "…"}
 
 With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
-of a binary classifier comes first. Explanations are described in `datarobot_explanations`. A deployment of a
-`modelgate.Forecaster` answers with a row for each date that it predicts, see `datarobot_forecast`.
+of a binary classifier comes first. Explanations are described in `datarobot_explanations`. For a
+`modelgate.Forecaster`, the response has a row for each predicted date, see `datarobot_forecast`.
 
 Extensions to the document:
 
@@ -216,7 +216,7 @@ class DataRobot:
         return _respond(request, query, prediction, kind, body)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode the error as ``{"message": …}``. Clients show only the message, so it has the details."""
+        """Encode the error as ``{"message": …}``, with its details in the message: clients show nothing else."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
         if PROBLEM in (request.headers.get("accept") or ""):

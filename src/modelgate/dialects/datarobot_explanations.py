@@ -104,7 +104,7 @@ def is_explanation_route(request: Request) -> bool:
 
 
 def parse_explain(request: Request) -> Explain | None:
-    """Return the explanations that the query string asks for; None for none.
+    """Return the explanations that the query string requests, or None if it requests none.
 
     Raises:
         InvalidInput: A parameter has a wrong value, or there are thresholds without explanations.

@@ -33,7 +33,7 @@ _NAMES = {
 _NULL = msgspec.Raw(b"null")
 
 _SECOND_MARK = re.compile(rf"\?(?=(?:{'|'.join(_NAMES)})=)")
-"""Question mark instead of ``&``, as in the document's own example of a URL."""
+"""A ``?`` in place of ``&`` between two parameters, as in an example URL of the document."""
 
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:

@@ -84,20 +84,23 @@ def _json_chunks(prediction: Prediction, is_explanation_route: bool) -> Iterator
 def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
     """Return the threshold and the positive class of a binary classifier, or None for other models.
 
-    The threshold is None if the model itself decides, and a label is not that of the threshold 0.5.
+    If the output has no threshold, it is 0.5 if all labels agree with 0.5, and None otherwise.
     """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
         return None
     assert output.classes is not None
     threshold = output.threshold
-    if threshold is None and _agree_with(_USUAL_THRESHOLD, output):
+    if threshold is None and _labels_agree(_USUAL_THRESHOLD, output):
         threshold = _USUAL_THRESHOLD
     return threshold, output.classes[output.positive]
 
 
-def _agree_with(threshold: float, output: Output) -> bool:
-    """Return whether each label is that of *threshold*. A label may be either at the threshold, or null."""
+def _labels_agree(threshold: float, output: Output) -> bool:
+    """Return whether all labels agree with *threshold*.
+
+    At exactly the threshold, either label agrees. A null label always agrees.
+    """
     assert output.probabilities is not None and output.classes is not None
     positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
     labels = _model_values(output).tolist()

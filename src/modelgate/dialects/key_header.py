@@ -11,7 +11,7 @@ __all__ = ["with_key_header"]
 
 
 def with_key_header(dialect: Dialect, header: str) -> Dialect:
-    """Return *dialect* with a request template and an OpenAPI description that have the key in *header*.
+    """Return a copy of *dialect* whose request template and OpenAPI description have the key in *header*.
 
     Args:
         dialect: Dialect to copy.

@@ -99,9 +99,10 @@ class MLClever:
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """Return the key from a header or the path. Reads the body only if neither has one.
+        """Return the key from a header or the path, or else the key in the body.
 
-        The body also takes precedence over a JSON Web Token, which may be for a platform.
+        The body is also read if the header has a JSON Web Token, which may be meant for a platform. A key in
+        the body is then used instead.
         """
         key = _key_outside_body(request)
         if key is None or is_json_web_token(key):

@@ -9,17 +9,22 @@
     400  {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "missing_columns",
           "detail": "…", "missing_columns": ["plan"], "request_id": "…"}
 
-For a model with several outputs, the member ``outputs`` takes the place of ``prediction`` and
-``probabilities``. It has an object with these two members for each output.
-A single row whose only column is called ``rows`` must be sent in an array.
+For a model with several outputs, the member ``outputs`` replaces ``prediction`` and ``probabilities``. It has
+an object with these two members for each output.
+
+A single row whose only column is called ``rows`` must be sent in an array. Errors are problem details
+(RFC 9457). `native_curves` describes response curves.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
-columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
-are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, ``?explain=3`` the
-three strongest contributions to it, ``?adjusted=true`` the prediction for one unit of exposure, and
-``?intervals=80,90`` adds ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors
-are problem details (RFC 9457). ``?context=true`` adds ``context``: the place of the values of each row in the training
-data. `native_curves` describes response curves.
+columns) in the schema's order. The ``Accept`` header selects one of these formats for the response.
+
+The query string has options. Each adds something to the predictions:
+
+* ``passthrough=id``: the column ``id`` of the request
+* ``explain=3``: the three strongest contributions
+* ``adjusted=true``: the prediction for one unit of exposure
+* ``intervals=80,90``: ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}``, for predicted numbers
+* ``context=true``: where the values of the row lie in the training data
 """
 
 import re
@@ -213,7 +218,7 @@ class Native:
             return (yield from decode_curve(request))
         options = _parse_options(request) if request.query_string else {}
         content_type = request.headers.get("content-type") or JSON
-        # Parsing the media type of most requests would only take time.
+        # Most requests have exactly this type. Skip the parser to save time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
         if is_json(kind, parameters):
             rows: Any = yield from _read_json_rows(request)
@@ -293,7 +298,7 @@ def _join_lines(raw: bytes) -> bytes:
 
 
 def _parse_options(request: Request) -> dict[str, Any]:
-    """Return the fields of a `Query` that the options of the query string set."""
+    """Parse the options of the query string, and return them as fields of a `Query`."""
     values: dict[str, list[str]] = {}
     forecast, parameters = split_forecast_options(request.query_string, native_forecast.OPTIONS)
     for name, value in parameters:
@@ -304,13 +309,16 @@ def _parse_options(request: Request) -> dict[str, Any]:
     options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
     options["forecast"] = forecast
     explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
-    kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
+    extras = [name for name, (field, _) in _OPTIONS.items() if options.get(field)]
     if explain:
         options["explain"] = parse_explain(explain)
+        extras.append("explanations")
+    kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
+    for extra in extras:
+        if extra == "context" and kind in (NPY, "text/csv"):
+            raise InvalidInput(f"{kind} cannot have context: accept JSON")
         if kind == NPY:
-            raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
-    if options.get("layer") is not None and kind in (NPY, "text/csv"):
-        raise InvalidInput(f"{kind} cannot have context: accept JSON")
+            raise InvalidInput(f"{NPY} cannot have {extra}: accept JSON or CSV")
     return options
 
 

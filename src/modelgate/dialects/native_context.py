@@ -1,4 +1,4 @@
-"""OpenAPI description of the place of a row's values in the training data, in the native wire format."""
+"""OpenAPI description of the native option ``context``, and of the member that it adds to rows."""
 
 from .openapi_spec import JSONSchema, object_schema
 
@@ -7,7 +7,7 @@ __all__ = ["CONTEXT_PARAMETER", "CONTEXT_SCHEMA"]
 CONTEXT_PARAMETER: JSONSchema = {
     "name": "context",
     "in": "query",
-    "description": "Whether to add where the values of each row lie in the training data of a packaged model",
+    "description": "Whether to return where the values of each row lie in the training data",
     "schema": {"type": "boolean", "default": False},
 }
 
@@ -22,4 +22,4 @@ CONTEXT_SCHEMA: JSONSchema = {
     ),
     "examples": [{"age": {"percentile": 87.5}, "plan": {"share": 0.0, "unseen": True}}],
 }
-"""Member of a row."""
+"""Member ``context`` of a row."""

@@ -159,7 +159,7 @@ CURVES_OPERATION = OperationSpec(
     object_schema(
         ["column"],
         column={"type": "string", "description": "Column that varies"},
-        row={"anyOf": [ROW, {"type": "null"}], "description": "Row whose other columns are held"},
+        row={"anyOf": [ROW, {"type": "null"}], "description": "Row from which the other columns are taken"},
         grid={
             **_GRID,
             "type": ["array", "null"],
@@ -167,12 +167,12 @@ CURVES_OPERATION = OperationSpec(
             "maxItems": _MAX_POINTS,
             "description": "Values of the column; by default its levels, or numbers over its usual range in training",
         },
-        # Without the keyword "default", which clients of openapi-generator send beside a grid.
+        # Without the keyword "default", which clients of openapi-generator send together with a grid.
         points={
             "type": ["integer", "null"],
             "minimum": 1,
             "maximum": _MAX_POINTS,
-            "description": f"Number of numbers, if there is no grid; by default {_POINTS}",
+            "description": f"Number of values of a numeric column, if there is no grid; by default {_POINTS}",
         },
         average={
             "type": ["boolean", "null"],

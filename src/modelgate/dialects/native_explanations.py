@@ -1,7 +1,8 @@
 """Explanations in modelgate's own wire format: options of the query string, and members of rows.
 
-Each row has its ``explanations``, the class or target that they are about in ``explanation_label``, and the
-``remaining_strength`` of all other contributions. The member ``explanation`` says once how all rows were explained.
+Each row has ``explanations``, the strongest contributions. ``explanation_label`` is the class or target that
+they explain, and ``remaining_strength`` the sum of all other contributions. The member ``explanation`` of the
+response describes the method, which is the same for all rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ EXPLANATION_SCHEMA: JSONSchema = {
 
 
 def parse_explain(options: Mapping[str, str]) -> Explain:
-    """Return the explanations that *options* of the query string ask for.
+    """Return the explanations that *options* of the query string request.
 
     Raises:
         InvalidInput: An option has a wrong value, or there are thresholds without ``explain``.
@@ -122,7 +123,10 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 
 
 def explanation_columns(explanations: Sequence[RowExplanation]) -> dict[str, list[Any]]:
-    """Return the members of rows about their explanations. A contribution is encoded by its attributes."""
+    """Return the members that explain rows: for each, its name and a value per row.
+
+    A contribution is encoded as an object of its attributes.
+    """
     return {
         "explanations": [row.contributions for row in explanations],
         "explanation_label": [row.label for row in explanations],
@@ -131,7 +135,10 @@ def explanation_columns(explanations: Sequence[RowExplanation]) -> dict[str, lis
 
 
 def describe_explanations(prediction: Prediction) -> dict[str, Any]:
-    """Return how the rows of *prediction*, at least one, were explained."""
+    """Return the method and the base values of the explanations of *prediction*.
+
+    At least one row must be explained.
+    """
     base_values = {
         output.name: {_label(row.label): row.base_value for row in output.explanations or ()}
         for output in prediction.outputs

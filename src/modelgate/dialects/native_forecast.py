@@ -1,8 +1,11 @@
 """Forecasts in modelgate's own wire format: JSON, CSV, NDJSON and ``.npy``::
 
-200  {"forecast": [{"series": 1, "forecast_point": "2018-01-09T00:00:00Z", "step": 1, "date": "2018-01-10",
-      "timestamp": "2018-01-10T00:00:00.000000Z", "row": 365, "prediction": 45180.4,
-      "intervals": {"80": {"low": 43000.1, "high": 47360.7}}}, …], "model_version": "1", "request_id": "…"}
+    200  {"forecast": [{"series": 1, "forecast_point": "2018-01-09T00:00:00Z", "step": 1,
+                        "date": "2018-01-10", "timestamp": "2018-01-10T00:00:00.000000Z", "row": 365,
+                        "prediction": 45180.4, "intervals": {"80": {"low": 43000.1, "high": 47360.7}}}, …],
+          "model_version": "1", "request_id": "…"}
+
+An item of ``forecast`` is the prediction for one date of one series.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +111,7 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def _identity(prediction: Prediction) -> dict[str, Sequence[Any]]:
-    """Return the columns that say which date of which series a prediction is for."""
+    """Return the columns that identify the series and the date of each prediction."""
     rows = prediction.forecast
     assert rows is not None
     return {

@@ -43,13 +43,13 @@ COLUMNS: JSONSchema = {"$ref": "#/components/schemas/Columns"}
 """Rows: an object with an array of values per column."""
 
 OBJECT: JSONSchema = {"type": "object", "additionalProperties": True}
-"""Any object. Without the second keyword, generators for TypeScript make an object without members of it."""
+"""Any object. Without ``additionalProperties``, TypeScript generators make it an empty object."""
 
 SCHEMES: Mapping[str, JSONSchema] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-    "basic": {"type": "http", "scheme": "basic", "description": "The key is the password, of any user"},
-    # Generators of clients know no HTTP scheme Token, which is not registered.
+    "basic": {"type": "http", "scheme": "basic", "description": "The key is the password; any user name"},
+    # Client generators do not know the HTTP scheme Token, which is not registered.
     "token": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Token <key>"},
     "datarobot-key": {"type": "apiKey", "in": "header", "name": "datarobot-key"},
 }
@@ -58,7 +58,7 @@ SCHEMES: Mapping[str, JSONSchema] = {
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """OpenAPI description of a route that scores something else than the rows of its body.
+    """OpenAPI description of a route that scores something other than the rows of its body.
 
     Args:
         summary: Name of the operation.
@@ -87,9 +87,9 @@ class OpenAPISpec:
             empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
-        operations: Routes that score something else than rows, by their path.
+        operations: Routes that score something other than rows, by their path.
         explanation_parameters: Further parameters for a deployment that explains its predictions.
-        explanation_path: End of the paths that only such a deployment has.
+        explanation_path: End of the paths that only a deployment with explanations has.
         interval_parameters: Further parameters for a model that has prediction intervals.
 
     Raises:

@@ -18,8 +18,8 @@ A row of the response has a member per output:
 * for a classifier that returns no probabilities, the class as text.
 
 sidekick can send a number as a tensor of one element: as JSON, ``{"shape": [1], "data": [1.2]}``, or as a
-data URL in NumPy's format. A larger tensor is the value of a tensor column, and an image that of an image
-column, as a data URL.
+data URL in NumPy's format. Values of a tensor column are larger tensors in the same formats. Values of an
+image column are data URLs.
 """
 
 import base64

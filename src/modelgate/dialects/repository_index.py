@@ -26,9 +26,10 @@ _REQUEST = msgspec.json.Decoder(_IndexRequest)
 
 
 def get_index(request: Request) -> Flow[Response]:
-    """Return name, version and state of each deployment that the key permits; with *ready*, of the ready ones.
+    """Return the name, version and state of each deployment that the key permits.
 
-    Models that are not loaded yet are loaded.
+    Models that are not loaded yet are loaded. If the body is ``{"ready": true}``, deployments that are not
+    ready are left out.
     """
     context: RequestContext = request.context
     raw = yield from read_body(request)

@@ -42,7 +42,7 @@ def index_routes(
         openapi: Generator of the OpenAPI documents.
         keyed: Whether requests need an API key. The page then lists no deployment.
         console: Whether each deployment has a console to link to.
-        key_header: Header field that has the key, by default ``"authorization"``.
+        key_header: Header field with the key; ``"authorization"`` if None.
     """
     field = "X-API-Key: …" if key_header == "x-api-key" else "Authorization: Bearer …"
     get_index = partial(_get_index, keyed=keyed, console=console, hint=_HOW_TO_LIST.format(field=field))
@@ -61,7 +61,7 @@ def _get_index(request: Request, *, keyed: bool, console: bool, hint: str) -> Fl
         response.set("vary", "accept")
         return response
     if not request.path:
-        # Relative links need the trailing slash. The prefix that the browser sees is not known behind a proxy.
+        # Relative links need the trailing slash. Behind a proxy, the prefix that the browser sees is unknown.
         return Response(307, headers=[("location", f"./{request.root_path.rpartition('/')[2]}/")])
     names = [] if keyed else request.context.readable_deployments()
     items = "".join(f"<li>{_link(name, console=console)}</li>" for name in names)

@@ -89,7 +89,7 @@ def _input_field(column: Column) -> dict[str, Any]:
 
 
 def _time_series(description: Description) -> dict[str, Any]:
-    """Return the columns and windows of a forecaster, and rows that it can score. Return {} for other models."""
+    """Return the columns and windows of a forecaster, and rows that it can score; {} for other models."""
     spec = description.time_series
     if spec is None:
         return {}
@@ -104,7 +104,7 @@ def _output_field(target: Target) -> dict[str, Any]:
 
 
 def _request_template(dialect: str, template: RequestTemplate, description: Description) -> dict[str, Any]:
-    """Return a request with placeholders for its rows and key, see `modelgate.dialects.request_template`."""
+    """Return a template with placeholders for rows and key, see `modelgate.dialects.request_template`."""
     path = template.path.replace("{deployment}", description.name)
     path = path.replace("{version}", quote(description.version, safe=""))
     return {

@@ -17,13 +17,13 @@ __all__ = ["MetricsEndpoint"]
 
 
 class MetricsEndpoint:
-    """Collects the metrics of a gate and serves them.
+    """Endpoint that collects and returns the metrics of a gate.
 
     Args:
         requests: Metrics of the requests.
         models: Metrics of the models, by deployment.
         cache: Model cache.
-        hang_timeout: Seconds after which a call of a model counts as overdue; None for never.
+        hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class MetricsEndpoint:
         yield MetricFamily(
             "modelgate_batches_total",
             "counter",
-            "Calls of models, by the reason for which the batch was sent.",
+            "Model calls, by the reason for sending the batch.",
             ("deployment", "reason"),
             {(name, why): count for name, metrics in models for why, count in metrics.calls.items()},
         )
@@ -86,15 +86,15 @@ class MetricsEndpoint:
             yield MetricFamily(
                 "modelgate_humility_triggered_total",
                 "counter",
-                "Rows that have triggered a humility rule.",
+                "Rows that triggered a humility rule.",
                 ("deployment", "rule"),
                 triggered,
             )
         if self._hang_timeout is not None:
             overdue: dict[Labels, int] = {
-                (name,): metrics.stuck(self._hang_timeout) for name, metrics in models
+                (name,): metrics.count_stuck(self._hang_timeout) for name, metrics in models
             }
-            text = "Running calls that take longer than the deadline of requests."
+            text = "Model calls in progress that have exceeded the deadline of requests."
             yield MetricFamily("modelgate_model_calls_overdue", "gauge", text, ("deployment",), overdue)
 
     def _cache_metrics(self) -> Iterator[MetricFamily]:
@@ -102,8 +102,8 @@ class MetricsEndpoint:
         counts = {
             "hits": (info.hits, "Requests for models that were in memory."),
             "misses": (info.misses, "Requests for models that were not in memory."),
-            "loads": (cache.loads, "Loads of models that have ended."),
-            "load_failures": (cache.failures, "Loads of models that have failed."),
+            "loads": (cache.loads, "Finished model loads, including failed ones."),
+            "load_failures": (cache.failures, "Failed model loads."),
             "evictions": (cache.evictions, "Models evicted to make room for others."),
         }
         for name, (count, text) in counts.items():
@@ -117,23 +117,23 @@ class MetricsEndpoint:
 
 
 _MODEL_METRICS: Sequence[tuple[str, Kind, str, Callable[[ModelMetrics], float | Histogram]]] = (
-    ("modelgate_batch_rows", "histogram", "Rows of a call of a model.", lambda metrics: metrics.rows),
+    ("modelgate_batch_rows", "histogram", "Rows per model call.", lambda metrics: metrics.rows),
     (
         "modelgate_model_duration_seconds",
         "histogram",
-        "Duration of a call of a model.",
+        "Duration of a model call.",
         lambda metrics: metrics.seconds,
     ),
     (
         "modelgate_model_failures_total",
         "counter",
-        "Calls of models that raised an error.",
+        "Model calls that raised an error.",
         lambda metrics: metrics.failed,
     ),
     (
         "modelgate_model_calls_running",
         "gauge",
-        "Calls of models that are running.",
+        "Model calls in progress.",
         lambda metrics: len(metrics.running),
     ),
     (

@@ -1,8 +1,9 @@
 """Attribution methods: how a prediction is divided among the input columns.
 
-A method returns strengths for every number that the model predicts for a row: a probability or score for each
-class, or the predicted number of each target. It works in a *space* in which it is additive, and its link
-function converts totals of that space to the model's numbers.
+A method returns the *strength* of each column: how much it contributes to a number that the model predicts. A
+model may predict several numbers for a row: a probability or score for each class, or a number for each
+target. Strengths add up in the *space* of the method, such as log-odds, and a link function converts their
+sum to the number that the model predicts.
 """
 
 from collections.abc import Callable
@@ -27,16 +28,16 @@ __all__ = [
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
 ScoreFn: TypeAlias = Callable[[Table], Numbers]
-"""Function of the model: returns the numbers that are explained, of shape (rows, numbers)."""
+"""Function that returns the numbers to explain, of shape (rows, numbers)."""
 
 TransformFn: TypeAlias = Callable[[Table], Any]
-"""Function that returns the features of the last step: an array or sparse matrix of shape (rows, features)."""
+"""Function that returns the input of a pipeline's last step: an array or sparse matrix (rows, features)."""
 
 _TOLERANCE = 1e-9
 
 
 class Link(NamedTuple):
-    """Space of the strengths, and the function that converts totals in it to the model's numbers."""
+    """Space of the strengths, and the function that converts their sum to the model's number."""
 
     space: str
     to_numbers: Callable[[Numbers], Numbers]
@@ -48,8 +49,8 @@ class Method(Protocol):
     Attributes:
         name: Name of the method, as in `Explanations`.
         link: Space of the strengths.
-        base_values: Mean predictions for the background rows, of shape (numbers,).
-        rows_per_call: Largest number of rows in one call, which limits its memory and its duration.
+        base_values: Mean predictions for the background rows, in the same space, of shape (numbers,).
+        rows_per_call: Largest number of rows in one call, to limit its memory and duration.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Method(Protocol):
 def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
     """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding.
 
-    Numbers that are NaN, for predictions that are null, are not compared.
+    A predicted number is NaN if the prediction is null. Such numbers are not compared.
     """
     with np.errstate(all="ignore"):
         totals = method.link.to_numbers(method.base_values + strengths.sum(axis=1))
@@ -77,7 +78,11 @@ def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
 
 
 def margins(scores: Numbers) -> Numbers:
-    """Return the scores of each class. Scores of the second of two classes alone get the opposite ones."""
+    """Return a score for each class.
+
+    With two classes, *scores* may have only the score of the second class. The score of the first class is then
+    the negative of it.
+    """
     scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
 
@@ -113,4 +118,4 @@ LINKS = {
         Link("margin", _one_versus_rest),
     ],
 }
-"""Spaces to try, by the kind of the model's numbers. The first link is the identity."""
+"""Links to try, by the kind of the model's numbers (see `ExplainedModel`). The first one is the identity."""

@@ -1,4 +1,4 @@
-"""Explanations of rows, from the strengths that an attribution method returns."""
+"""Row explanations, created from the strengths that an attribution method returns."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ def describe_rows(
     explain: Explain,
     listed: npt.NDArray[np.bool_],
 ) -> list[RowExplanation]:
-    """Return *unexplained* with the strongest contributions of each row.
+    """Add the strongest contributions to the explanation of each row.
 
     Args:
-        unexplained: Explanation of each row, without its contributions.
+        unexplained: Explanations of the rows, without contributions. They are not changed.
         strengths: Strengths, of shape (rows, columns).
         columns: Column names.
         value_of: Returns the value in the request, for the indices of a row and a column.
-        explain: Request of the caller.
+        explain: Explanations that the caller requests.
         listed: Whether explanations may list each column.
     """
     features = int(np.count_nonzero(listed))

@@ -1,4 +1,7 @@
-"""Choice of the attribution method of a model. No method is trusted by its type: each must prove additive."""
+"""Choice of the attribution method for a model.
+
+The type of a model is not enough to trust a method: its strengths must add up to the model's predictions.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +29,13 @@ class ExplainedModel(NamedTuple):
 
     Attributes:
         estimator: Fitted model; None for a function.
-        kind: Kind of the numbers that *score* returns, a key of `LINKS`.
+        kind: Kind of the numbers that *score* returns: a key of `LINKS`, or ``"several"`` for several
+            outputs.
         columns: Columns of the schema.
         inputs: For each input of the estimator, the index of its column; -1 if it is not in the schema.
-        score: Returns the numbers that are explained, of shape (rows, numbers).
-        transform: Returns the function that computes the features of the last step. Its arguments are the
-            transformers in front of that step, and the step.
+        score: Function that returns the numbers to explain, of shape (rows, numbers).
+        transform: Factory of the function that computes the features of the last step. It is called with the
+            transformers before that step, and with the step.
     """
 
     estimator: Any
@@ -43,7 +47,7 @@ class ExplainedModel(NamedTuple):
 
 
 class Explainer:
-    """Methods that explain a model: the chosen one, and the one that replaces it where it is not additive.
+    """Methods that explain a model: the chosen one, and a fallback for rows for which it is not additive.
 
     Attributes:
         methods: Methods in the order in which to try them.
@@ -61,7 +65,7 @@ class Explainer:
         self.seconds_per_row = 0.0
 
     def leave_out(self, column: str) -> None:
-        """List *column* in no explanation. Its contribution is in `RowExplanation.remaining`."""
+        """Do not list *column* in explanations. Its strength becomes part of `RowExplanation.remaining`."""
         self.listed &= np.array(self.columns) != column
 
 
@@ -70,7 +74,7 @@ def create_explainer(model: ExplainedModel, background: Table, options: Explanat
 
     Args:
         model: Model to explain.
-        background: Rows with which a row is compared, at least one.
+        background: Background rows, with which each row is compared; at least one.
         options: Options of the deployment.
 
     Raises:
@@ -99,7 +103,7 @@ def _find_exact_method(
     model: ExplainedModel, background: Table, numbers: Numbers, options: Explanations
 ) -> Method | None:
     """Return the first linear or tree method that is additive for all background rows."""
-    reason = "it is not a linear model, a tree or an ensemble of trees that scikit-learn defines"
+    reason = "it is not a linear model, tree or ensemble of trees of scikit-learn"
     try:
         for method in _candidates(model, background, numbers.shape[1], options):
             if all(
@@ -114,7 +118,7 @@ def _find_exact_method(
     except Unattributable:
         reason = "a feature of its last step is not computed from one column alone"
     except Exception as error:
-        # Never trust a library to explain whatever looks like one of its models.
+        # A model may only look like one of scikit-learn, so any error is possible.
         reason = f"{type(error).__name__} was raised"
     if options.method != "auto":
         raise ConfigurationError(

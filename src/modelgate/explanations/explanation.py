@@ -1,4 +1,4 @@
-"""Explanations as requested by a caller and as returned: contributions of input columns to a prediction."""
+"""Requests for explanations, and their results: contributions of input columns to a prediction."""
 
 import math
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ _NOISE = 0.001
 class Explain(msgspec.Struct, frozen=True):
     """Request for explanations.
 
-    Rows between the thresholds are not explained. Without thresholds, all rows are. The thresholds apply to
-    the predicted number, or to the probability of the class that the explanation is about.
+    Rows between the thresholds are not explained; without thresholds, all rows are explained. The thresholds
+    apply to the predicted number, or to the probability of the class that the explanation is about.
 
     Args:
         count: Largest number of contributions per row.
-        threshold_low: Explain predictions below this value; None for no such rule.
-        threshold_high: Explain predictions above this value; None for no such rule.
+        threshold_low: Explain predictions below this value; None for no such threshold.
+        threshold_high: Explain predictions above this value; None for no such threshold.
 
     Raises:
         InvalidInput: *count* is not a whole number of at least 1, or a threshold is not a finite number.
@@ -38,7 +38,7 @@ class Explain(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_option(cls, option: "int | Explain | None") -> "Explain | None":
-        """Return the request that *option* stands for: a number of contributions, a request, or None."""
+        """Convert *option* to a request. A number is the largest number of contributions per row."""
         return option if option is None or isinstance(option, Explain) else cls(option)
 
     def __post_init__(self) -> None:
@@ -90,8 +90,8 @@ class RowExplanation(msgspec.Struct, frozen=True):
     The base value, the strengths of all contributions and *remaining* add up to the prediction.
 
     Attributes:
-        label: Class whose probability grows with the strengths: the positive one of two classes, else the
-            predicted class. For a number, the name of the target.
+        label: Class that the strengths are about: the positive one of two classes, or the predicted one of
+            several. For a predicted number, the name of the target.
         method: ``"linear"``, ``"tree"`` or ``"permutation"``, see `Explanations`.
         space: Unit of the strengths: ``"value"``, the predicted number; ``"link"``, the logarithm of the
             predicted number; ``"probability"``; or ``"margin"``, the score from which a classifier computes
@@ -127,7 +127,7 @@ def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np
     order = sizes.argsort(axis=1, kind="stable")[:, :count]
     sizes.sort(axis=1)
     largest = -sizes[:, :_LARGEST].sum(axis=1, keepdims=True)
-    # Without any contribution, all shares are 0.
+    # If all strengths of a row are 0, so are its shares.
     largest[largest == 0] = 1
     # Indexing with rows and columns is faster than numpy.take_along_axis, which does the same.
     return order, strengths[np.arange(len(order))[:, None], order] / largest
@@ -141,8 +141,9 @@ def is_noise(share: float, *, all_requested: bool) -> bool:
 def qualitative_strength(share: float, features: int) -> str:
     """Return ``+++``, ``++``, ``+`` or the same with ``-``, for the share of a contribution (see `rank`).
 
-    The bounds depend on the number of *features*. Source: DataRobot's page "XEMP qualitative strength". The
-    bounds for 3 to 9 features, and the lower bound for 10 and more, are an assumption that fits its pattern.
+    The bounds depend on the number of *features*. Source: DataRobot's page "XEMP qualitative strength". It
+    does not document all bounds: those for 3 to 9 features, and the lower one for 10 and more, are
+    assumptions.
     """
     if features == 1:
         medium = strong = 0.0

@@ -1,8 +1,8 @@
 """Exact contributions to the score of a linear model.
 
 The contribution of a feature is its coefficient, times the difference between its value and its mean in the
-background rows. Added up by column, these are the Shapley values of the columns: a feature that is computed
-from one column alone contributes the same whatever is known of the other columns.
+background rows. The contribution of a column is the sum over its features. This is the column's Shapley
+value, because the score is a sum, in which each feature is computed from one column alone.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ class LinearMethod:
 
     Args:
         final: Last step of the model, with ``coef_`` and ``intercept_``.
-        transform: Returns the features of *final*.
-        background: Rows with which a row is compared.
+        transform: Function that returns the features of *final*.
+        background: Background rows, with which each row is compared.
         origins: Index of the column from which each feature is computed.
         columns: Number of columns.
-        count: Number of numbers that the model predicts for a row.
+        count: How many numbers the model predicts for a row.
         link: Space of the score.
 
     Raises:
@@ -75,6 +75,6 @@ class LinearMethod:
         if isinstance(features, np.ndarray):
             strengths = (features - self._mean) @ self._weights
         else:
-            # A sparse matrix. Subtracting the mean from it would fill it.
+            # Subtracting the mean from a sparse matrix would make it dense.
             strengths = features @ self._weights - self._mean @ self._weights
         return np.asarray(strengths).reshape(self._shape)

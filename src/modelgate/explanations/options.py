@@ -17,11 +17,11 @@ class Explanations:
 
     Args:
         method: ``"linear"``, exact for a linear model; ``"tree"`` for trees and their ensembles (extra
-            ``shap``); ``"permutation"`` for any model; or ``"auto"`` for the first of them that fits.
-        background: Typical rows with which a row is compared, in any form that `modelgate.Schema.read`
-            accepts: a sample of the training rows. None for the sample in the model's package.
-        permutations: Number of pairs of column orders that ``"permutation"`` averages. More are more
-            precise, and take longer.
+            ``shap``); ``"permutation"`` for any model; or ``"auto"`` for the first of these that fits.
+        background: Background rows, with which each row is compared: a sample of the training rows, in any
+            form that `modelgate.Schema.read` accepts. None for the sample in the model's package.
+        permutations: Number of column orders over which ``"permutation"`` averages; each is also used
+            backwards. More orders give more precise results, and take longer.
         limit: Largest number of contributions that a request may ask for.
 
     Raises:
@@ -35,7 +35,7 @@ class Explanations:
 
     @classmethod
     def from_option(cls, option: "ExplanationMethod | Explanations | None") -> "Explanations | None":
-        """Return the options of a deployment; a name stands for the options with this method.
+        """Convert *option* to options. The name of a method stands for the options with this method.
 
         Raises:
             ConfigurationError: *option* has another value.

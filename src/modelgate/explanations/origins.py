@@ -1,7 +1,7 @@
 """Origins of a model's features: the one input column from which each feature is computed.
 
-Contributions of features are added up by their origins. Only scikit-learn's own classes are known, because a
-subclass may override any method. A feature that is computed from several columns has no origin.
+Contributions of features are added up by their origins. A feature that is computed from several columns has
+no origin. Only scikit-learn's own classes are traced, not their subclasses, which may override any method.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Unattributable(Exception):
 
 
 def final_estimator(model: Any) -> tuple[list[Any], Any]:
-    """Return the transformers of a pipeline, and its last step. Any other model is the last step itself."""
+    """Return the transformers of a pipeline, and its last step. For other models, return [] and the model."""
     name = _name(model)
     if name in _SEARCHES:
         return final_estimator(model.best_estimator_)
@@ -43,7 +43,7 @@ def trace_origins(steps: Sequence[Any], origins: Sequence[int], width: int) -> l
     """Return the index of the column from which each feature of the last step is computed.
 
     Args:
-        steps: Fitted transformers in front of the last step.
+        steps: Fitted transformers before the last step.
         origins: Index of the column for each input of the first step; -1 for an input that is not a column.
         width: Number of features of the last step.
 
@@ -62,7 +62,7 @@ def trace_origins(steps: Sequence[Any], origins: Sequence[int], width: int) -> l
 def _trace(step: Any, origins: list[int]) -> list[int]:
     """Return the origins of the outputs of *step*. *origins* are those of its inputs."""
     if len(set(origins)) == 1:
-        # Whatever the step computes, it computes it from this column. `_fit_width` corrects the number.
+        # All outputs of the step come from this column. `_fit_width` corrects their number.
         return origins
     trace = _TRACERS.get(_name(step))
     if trace is None or len(origins) != step.n_features_in_:
@@ -121,6 +121,7 @@ def _repeat(origins: Sequence[int], counts: Sequence[int]) -> list[int]:
 
 
 def _fit_width(origins: list[int], width: int) -> list[int]:
+    """Return an origin for each of *width* features. A single origin is repeated if the number differs."""
     if len(origins) == width:
         return origins
     if len(set(origins)) != 1:

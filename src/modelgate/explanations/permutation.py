@@ -1,14 +1,16 @@
 """Contributions to the prediction of any model, by replacing columns in random orders.
 
 Starting from the background rows, the columns are replaced one after the other by the values of the explained
-row. Each changes the mean prediction, and its contribution is the mean of these changes over several orders.
-Every order is also used backwards ("antithetic sampling"), which cancels most of the sampling error. The changes
-of one order add up to the difference between the prediction and the mean prediction, so the method is additive.
+row. Each replacement changes the mean prediction. The contribution of a column is its mean change over
+several orders. Every order is also used backwards ("antithetic sampling"), which cancels most of the sampling
+error. The changes of one order add up to the difference between the prediction and the mean prediction, so
+the method is additive.
 
 Source: S. M. Lundberg and S.-I. Lee, "A Unified Approach to Interpreting Model Predictions" (2017), and R.
 Mitchell et al., "Sampling Permutations for Shapley Value Estimation" (2022).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -28,7 +30,7 @@ _SCORED_ROWS = 16_384
 
 
 class _Coalitions(NamedTuple):
-    """Sets of replaced columns, and their weights in the contributions.
+    """Coalitions, as in game theory: sets of replaced columns, and their weights in the contributions.
 
     Attributes:
         masks: Whether each column is replaced, of shape (sets, columns). The last two sets are the empty
@@ -44,10 +46,10 @@ class PermutationMethod:
     """Contributions to the prediction of any model. The same row always gets the same contributions.
 
     Args:
-        score: Returns the numbers that the model predicts.
+        score: Function that returns the numbers that the model predicts.
         columns: Columns of the schema.
-        background: Rows with which a row is compared; at most `BACKGROUND_ROWS` of them are used.
-        pairs: Number of column orders, each of which is also used backwards.
+        background: Background rows, with which each row is compared; at most `BACKGROUND_ROWS` are used.
+        pairs: Number of column orders. Each is also used backwards.
         link: Space of the numbers.
     """
 
@@ -85,7 +87,10 @@ class PermutationMethod:
         return strengths
 
     def _combine(self, table: Table, masks: npt.NDArray[np.bool_]) -> Table:
-        """Return each row of *table* combined by each mask with each background row, in this order."""
+        """Return a row for each combination of a row of *table*, a mask and a background row, in this order.
+
+        The mask selects the columns from the row of *table*; the others come from the background row.
+        """
         background = self._background
         numeric = np.array([column.numeric for column in self._columns])
         numbers = np.where(
@@ -99,13 +104,14 @@ class PermutationMethod:
             values = [*cells, *other_cells]
             indices = np.where(mask[None, :, None], rows, others).ravel().tolist()
             texts.append([values[index] for index in indices])
-        return Table(self._columns, numbers.reshape(-1, numbers.shape[-1]), texts)
+        count = math.prod(numbers.shape[:3])
+        return Table(self._columns, numbers.reshape(count, numbers.shape[3]), texts)
 
 
 def _sample_coalitions(names: Sequence[str], pairs: int) -> _Coalitions:
     """Return the sets of columns that occur in random orders of the columns.
 
-    The orders depend on the names alone, so the order of the columns in the schema does not matter.
+    The orders depend only on the column names, not on the order of the columns in the schema.
     """
     count = len(names)
     by_name = np.array(sorted(range(count), key=names.__getitem__))

@@ -1,7 +1,8 @@
 """Contributions to the prediction of trees and their ensembles, by shap's path-dependent TreeExplainer.
 
-Path-dependent means that the trees themselves stand for the training rows: where a column is unknown, both
-branches of a split count as often as training rows took them. shap's other way, "interventional", is not exact.
+Path-dependent means that the trees themselves stand for the training rows: if a column is unknown, the
+branches of a split are weighted by the training rows that took them. shap's alternative, "interventional", is
+not exact.
 """
 
 import warnings
@@ -29,8 +30,8 @@ _ROWS_PER_CALL = 256
 def is_tree_model(final: Any) -> bool:
     """Return whether *final* is a tree or an ensemble of trees that shap may explain.
 
-    Histogram-based gradient boosting with categorical features is none: shap takes categories for numbers, and
-    raises no error.
+    Histogram-based gradient boosting with categorical features is excluded: shap treats the categories as
+    numbers without raising an error.
     """
     is_categorical = getattr(final, "is_categorical_", None)
     has_categories = is_categorical is not None and bool(is_categorical.any())
@@ -42,10 +43,10 @@ class TreeMethod:
 
     Args:
         final: Last step of the model.
-        transform: Returns the features of *final*.
+        transform: Function that returns the features of *final*.
         origins: Index of the column from which each feature is computed.
         columns: Number of columns.
-        count: Number of numbers that the model predicts for a row.
+        count: How many numbers the model predicts for a row.
         link: Space of the sum of the trees.
 
     Raises:
@@ -90,7 +91,7 @@ class TreeMethod:
         return strengths
 
     def _numbers(self, values: Numbers) -> Numbers:
-        """Return *values* of shape (any, numbers)."""
+        """Return *values* with one column for each number that the model predicts."""
         values = values.reshape(len(values), -1)
         values = values if self._count == 1 else margins(values)
         if values.shape[1] != self._count:

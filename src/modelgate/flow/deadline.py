@@ -166,7 +166,7 @@ def _call_or_close(
 
 
 _PLAIN = (CoroutineType, asyncio.Future)
-"""Awaitables whose ``__await__`` returns an object with ``send`` and ``throw``; others may return any iterator."""
+"""Awaitables whose ``__await__`` returns an object with ``send`` and ``throw``, not just any iterator."""
 
 
 async def _to_coroutine(awaitable: Awaitable[Any]) -> Any:

@@ -126,7 +126,7 @@ class FairThreadPool:
 
     def _enqueue(self, job: "_Job") -> None:
         quota = job.quota
-        # Jobs without rows are always queued: they delay nobody, and queued predictions may depend on them.
+        # Always queue jobs without rows: the limit counts rows, and queued predictions may wait for them.
         if job.rows and quota.waiting and quota.rows_waiting + job.rows > MAX_WAITING:
             raise Overloaded
         quota.waiting[job] = None

@@ -61,7 +61,7 @@ class Wait(msgspec.Struct, eq=False):
         aio: Function that returns an awaitable with the same result or error, for the running event loop.
         within: Function like *sync* with a timeout in seconds, after which it raises TimeoutError; None
             if the operation cannot time out.
-        bounded: Whether the deadline of the request applies to the operation, see `Deadline`.
+        bounded: Whether the deadline of the request applies to the operation (see `Deadline`).
     """
 
     sync: Callable[[], Any]
@@ -216,11 +216,12 @@ class WorkerPool:
         return (yield self.wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 
     def wait(self, call: Callable[[], Any], *, inline_ok: bool = False, rows: int = 0) -> Wait:
-        """Return a `Wait` that makes *call*, see `run`.
+        """Return a `Wait` that makes *call* (see `run`).
 
         Args:
-            call: Function without arguments that raises only isolated errors, see `isolate_error`.
-            inline_ok: Whether a request under WSGI makes the call in its own thread even if it has a deadline.
+            call: Function without arguments that raises only isolated errors (see `isolate_error`).
+            inline_ok: Whether a request under WSGI makes the call in its own thread even if it has a
+                deadline.
             rows: Number of rows that count as queued until the call starts.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Time steps and the grid of dates that they form: fixed durations, and months of the calendar."""
+"""Time steps, which are fixed durations or calendar months, and the grids of dates that they form."""
 
 import re
 from typing import Any, NamedTuple, TypeAlias
@@ -29,11 +29,12 @@ class Step(NamedTuple):
     """Time between two rows of a series.
 
     Attributes:
-        microseconds: Duration; 0 for months.
-        months: Number of months of the calendar; 0 for a fixed duration.
-        is_daily: Whether the step consists of whole days, some of which have 23 or 25 hours.
-        season: Number of steps in the usual season: a day of hours, a week of days, a year of the others;
-            None if the step has no usual season.
+        microseconds: Fixed duration; 0 for a step of months.
+        months: Number of calendar months; 0 for a fixed duration.
+        is_daily: True for days and longer units, which are counted in local time; False for shorter units,
+            which are counted in UTC.
+        season: Number of steps in the usual season: 24 hours, 7 days, 52 weeks, 12 months or 4 quarters;
+            None for all other steps.
     """
 
     microseconds: int
@@ -43,7 +44,7 @@ class Step(NamedTuple):
 
 
 def parse_step(text: object) -> Step:
-    """Return the step with a number and a unit: ``1D``, ``15min``.
+    """Parse a step, which is a number and a unit, such as ``1D`` or ``15min``.
 
     Raises:
         ConfigurationError: *text* is not a step.
@@ -60,10 +61,10 @@ def parse_step(text: object) -> Step:
 
 
 class Grid:
-    """Dates at whole steps from an origin.
+    """Grid of dates, which are whole steps from an origin.
 
-    A step of months keeps the day of the month, or the last day of a shorter month. If all *keys* are the
-    last days of their months, so are all dates of the grid.
+    With a step of months, all dates have the same day of the month, or the last day of a shorter month. If
+    all *keys* are the last days of their months, so are all dates of the grid.
 
     Args:
         step: Time between two dates.

@@ -1,4 +1,4 @@
-"""Direct forecasts with a regressor of scikit-learn: one feature matrix and one call for all series and steps."""
+"""Direct forecaster: one scikit-learn regressor predicts all series and steps in one call."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ _ALL_DATES = ForecastOptions(start="0001-01-01", end="9999-12-31", relax_history
 
 
 class DirectState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a `DirectForecaster` learns besides its regressor.
+    """Fitted state of a `DirectForecaster`, without its regressor.
 
     Attributes:
         series: Names of the training series, as text; None for a single series.
-        medians: Median of each column known in advance.
-        typical_size: Median absolute value of the target, rounded to one digit.
+        medians: Median of each column known in advance, by name.
+        typical_size: Median absolute value of the target, rounded to one significant digit.
         levels: Levels of the prediction intervals, in percent.
-        residuals: Absolute errors of the backtest for each step of the forecast window, ascending, as
-            multiples of the series' scale.
-        example: Rows of a request, from the training.
+        residuals: For each step of the forecast window, the absolute errors of the backtest in ascending
+            order, divided by the scale of the series (see `scales`).
+        example: Example rows of a request, from the training rows.
     """
 
     series: list[str] | None = None
@@ -47,25 +47,25 @@ class DirectState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DirectForecaster:
-    """Forecaster that predicts each step directly with one regressor: `modelgate.Deployment` serves it.
+    """Forecaster that predicts all steps directly with one regressor, for a `modelgate.Deployment`.
 
     The regressor learns from all series. Its features are the history divided by its mean absolute value,
-    the value one season before, the step, the calendar, and the columns known in advance, so it can also
-    predict series that it was not trained with.
+    the value one season before, the step, the calendar, and the columns known in advance. The series is not a
+    feature, so the forecaster can also predict series that it was not trained with.
 
     Prediction intervals come from a backtest: a copy of the regressor is fitted to the earlier part of the
     rows, and its errors in the later part are collected by step. An interval of 80 % covers about 80 % of
-    future values if the series continue to behave as in the later part; with no other part is this
-    guaranteed, because the values of a series depend on each other.
+    future values if the series continue to behave as in the later part. This is not guaranteed, because the
+    values of a series depend on each other.
 
     Args:
         regressor: Regressor that takes arrays, such as ``Ridge()`` or ``HistGradientBoostingRegressor()``.
         spec: Columns, step and windows of the series.
         levels: Levels of the prediction intervals in percent; empty for no intervals and no backtest.
-        backtest: Fraction of the forecast points, at the end, that the backtest predicts.
+        backtest: Fraction of the forecast points, the latest ones, that the backtest predicts.
 
     Attributes:
-        state: What was learned besides the regressor. Empty before `fit`.
+        state: Fitted state without the regressor; only the levels before `fit`.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -89,13 +89,17 @@ class DirectForecaster:
 
     @classmethod
     def restore(cls, regressor: Any, spec: TimeSeriesSpec, state: DirectState) -> Self:
-        """Return the fitted forecaster that has this regressor and this state.
+        """Create a fitted forecaster from a fitted regressor and a state.
 
         Raises:
-            ConfigurationError: The state does not have residuals for each step of the spec, if it has levels.
+            ConfigurationError: *state* has levels, but not residuals for each step of *spec*, or has
+                residuals without levels.
         """
         if len(state.residuals) != (len(spec.steps) if state.levels else 0):
-            raise ConfigurationError("the residuals must be those of each step of the forecast window")
+            raise ConfigurationError(
+                "residuals must have one list for each step of the forecast window, or none without levels"
+                f" (got {len(state.residuals)} lists)"
+            )
         forecaster = cls(regressor, spec, levels=state.levels)
         forecaster.state = state
         return forecaster
@@ -112,7 +116,7 @@ class DirectForecaster:
 
     @property
     def typical_size(self) -> float:
-        """Median absolute value of the target in the training rows, rounded to one digit."""
+        """Median absolute value of the target in the training rows, rounded to one significant digit."""
         return self.state.typical_size
 
     @property
@@ -127,12 +131,12 @@ class DirectForecaster:
 
     @property
     def example(self) -> Sequence[Mapping[str, Any]]:
-        """Rows of a request: the end of a training series."""
+        """Example rows of a request: the end of a training series."""
         return self.state.example
 
     @property
     def allows_missing(self) -> bool:
-        """Whether the regressor accepts NaN, and so a history with missing values."""
+        """Whether the history may have missing values, because the regressor accepts NaN."""
         tags = getattr(self.regressor, "__sklearn_tags__", None)
         return tags is not None and bool(tags().input_tags.allow_nan)
 
@@ -141,10 +145,10 @@ class DirectForecaster:
 
         Args:
             rows: History of one or more series, in any form that `modelgate.Schema.read` accepts. Histories
-                with missing rows or values are left out.
+                with missing rows or values are not used.
 
         Raises:
-            ConfigurationError: The rows do not match the spec, or are too few.
+            ConfigurationError: The rows do not match the spec, or there are too few of them.
         """
         table, request, targets = self._read_training(rows)
         scale = scales(request.window)
@@ -187,10 +191,10 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the rows as a table, as histories with rows to predict, and with the targets of these rows."""
+        """Return the table of *rows*, its histories and rows to predict, and the targets of the latter."""
         try:
             table = self.spec.schema().read(rows)
-            request = read_request(table, _Reader(self.spec), _ALL_DATES)
+            request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)
         except RequestError as error:
             raise ConfigurationError(f"rows must be complete series: {error}") from error
         targets: npt.NDArray[np.float64] = table[self.spec.target][request.rows.row_ids]
@@ -213,7 +217,10 @@ class DirectForecaster:
     def _run_backtest(
         self, request: ForecastRequest, features: npt.NDArray[np.float64], scaled: npt.NDArray[np.float64]
     ) -> list[list[float]]:
-        """Return the sorted absolute errors of each step in the later part of the rows."""
+        """Fit a copy of the regressor to the earlier rows, and return its errors in the later ones.
+
+        The result has one list of absolute errors for each step, in ascending order.
+        """
         from sklearn.base import clone
 
         future = request.future
@@ -241,7 +248,7 @@ class DirectForecaster:
         )
 
     def _example(self, table: Table) -> list[dict[str, Any]]:
-        """Return rows of a request: the last ones of a series, whose latest targets are left out."""
+        """Return example rows of a request: the end of a series, with null for the targets to predict."""
         spec = self.spec
         unknown = spec.forecast_window[1] - spec.feature_derivation_window[1]
         first_of_series = {} if spec.series_id is None else {spec.series_id: table[spec.series_id][0]}
@@ -254,8 +261,8 @@ class DirectForecaster:
         return example
 
 
-class _Reader:
-    """Stand-in for a forecaster, to read training rows, of which nothing is known yet."""
+class _UnfittedForecaster:
+    """Placeholder for the forecaster while its training rows are read."""
 
     allows_missing = True
 
@@ -267,9 +274,9 @@ class _Reader:
 
 
 def _rank(count: int, level: float) -> int:
-    """Return the rank of the error, among *count* ascending ones, that is the half width of an interval.
+    """Return the rank, from 1, of the error that is half the width of an interval.
 
-    This is the rank of split conformal prediction: with it, at least *level* percent of exchangeable errors
-    are inside.
+    *count* is the number of errors, which are in ascending order. This is the rank of split conformal
+    prediction: if errors are exchangeable, the interval contains at least *level* percent of the values.
     """
     return math.ceil((count + 1) * level / 100)

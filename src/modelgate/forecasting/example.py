@@ -17,15 +17,16 @@ _SEASON = 7
 
 
 def rows_to_test(forecaster: Forecaster) -> Sequence[Mapping[str, Any]]:
-    """Return rows to test *forecaster* with: those that it has as its example, or generated ones."""
+    """Return rows with which to test *forecaster*: its example if it has one, or else generated rows."""
     return getattr(forecaster, "example", None) or generate_rows(forecaster)
 
 
 def generate_rows(forecaster: Forecaster) -> list[dict[str, Any]]:
-    """Return rows of a request with generated values, which callers may see, unlike those of the training.
+    """Generate example rows of a request. Unlike training rows, they may be shown to callers.
 
-    Only the name of a series, the medians of the columns known in advance and the size of the target are
-    those of the training. There is more history than needed, so that earlier forecast points can be tried.
+    They contain only these facts about the training rows: the name of one series, the medians of the columns
+    known in advance, and the typical size of the target. They have more history than needed, so that callers
+    can also try earlier forecast points.
     """
     spec = forecaster.spec
     (first, last), (_, farthest) = spec.feature_derivation_window, spec.forecast_window

@@ -17,7 +17,7 @@ _YEAR = 365.2425
 def scales(window: Window) -> npt.NDArray[np.float64]:
     """Return the mean absolute value of each history, or 1 if that is 0, of shape (histories,).
 
-    Targets are divided by it, so that one regressor learns from, and predicts, series of any size.
+    Targets are divided by it, so that one regressor can learn and predict series of any size.
     """
     sizes = np.abs(window.values)
     means: npt.NDArray[np.float64] = (
@@ -45,7 +45,7 @@ def feature_matrix(
     season = spec.parsed_step.season
     if season is not None and season <= spec.history_length:
         first, last = spec.feature_derivation_window
-        seasons = -((last - future.steps) // season)  # as many as lead back into the history
+        seasons = -((last - future.steps) // season)  # number of seasons to go back to reach the history
         columns.append(lags[np.arange(len(lags)), future.steps - seasons * season - first][:, None])
     columns += _calendar(spec, future.dates.astype(np.int64))
     columns += [future.columns[name][:, None] for name in spec.known_in_advance]
@@ -53,7 +53,7 @@ def feature_matrix(
 
 
 def _calendar(spec: TimeSeriesSpec, keys: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield the weekday, the time of the day or of the year of each date, as far as the step resolves them."""
+    """Yield the calendar features that vary with the step: time of the day, weekday, time of the year."""
     days, time = np.divmod(keys, _DAY)
     step = spec.parsed_step
     if not step.is_daily:
@@ -65,6 +65,6 @@ def _calendar(spec: TimeSeriesSpec, keys: npt.NDArray[np.int64]) -> Iterator[npt
 
 
 def _waves(phase: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """Return the sine and cosine of *phase*, in turns, and of its multiples up to *count*."""
+    """Return sines and cosines of *phase*, where 1 is a full cycle, and of its multiples up to *count*."""
     angles = 2 * np.pi * phase[:, None] * np.arange(1, count + 1)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

@@ -14,7 +14,7 @@ __all__ = ["Forecaster", "Future", "Window", "is_forecaster"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """Histories that end at their forecast points, one for each series and forecast point.
+    """Histories of the target, one for each series and forecast point.
 
     Args:
         series: Names of the series, as text, of shape (histories,).
@@ -30,11 +30,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Future:
-    """Rows to predict, of shape (rows,) each.
+    """Rows to predict. All arrays have the shape (rows,).
 
     Args:
-        history: Index of the history in `Window` that each row continues.
-        steps: Number of steps from the forecast point.
+        history: Index in `Window` of the history that precedes each row.
+        steps: Number of steps from the forecast point to each row.
         dates: Dates, as datetime64[us].
         columns: Values of the columns known in advance, by name.
     """
@@ -52,18 +52,18 @@ class Forecaster(Protocol):
     These attributes are optional:
 
     * ``series``: names of the training series, as text. Without it, every series is accepted.
-    * ``medians``: by column known in advance, the value that replaces missing ones. Without it, none may be
-      missing.
+    * ``medians``: values that replace missing ones, by name of the column known in advance. Without it, no
+      value may be missing.
     * ``allows_missing``: True if the history may contain NaN.
-    * ``allows_new_series``: True if it can predict other series than the training series.
-    * ``example``: rows of a request, with which it is tested when it is loaded.
-    * ``example_date``: date in examples for callers, as datetime64, for a model of certain dates, such as
-      Sundays.
+    * ``allows_new_series``: True if it can predict series that are not among the training series.
+    * ``example``: rows of a request, with which the forecaster is tested when it is loaded.
+    * ``example_date``: date with which the dates in examples for callers begin, as datetime64, for a model
+      that accepts certain dates only, such as Sundays.
     * ``typical_size``: size of the generated values in examples for callers.
 
-    A forecaster with the method ``intervals(window, future, values, level)`` also returns prediction
-    intervals, of shape (rows, 2), for each level in percent in its attribute ``levels``. With the method
-    ``has_level(level)``, callers can request other levels.
+    To provide prediction intervals, a forecaster has the method ``intervals(window, future, values, level)``,
+    which returns an array of shape (rows, 2), and the attribute ``levels``: the levels in percent that are
+    returned by default. With the method ``has_level(level)``, callers can request other levels.
     """
 
     spec: TimeSeriesSpec

@@ -1,4 +1,4 @@
-"""Select histories and rows to predict among the rows of series, for one forecast point or for a range of dates."""
+"""Selection of histories and rows to predict, for one forecast point or for a range of dates."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -24,11 +24,11 @@ class Selection:
     """Histories, and the rows to predict after them.
 
     Args:
-        codes: Series of each history.
+        codes: Index of the series of each history.
         points: Forecast point of each history.
         values: Target values of each history, oldest first.
         history: Index of the history of each row to predict.
-        steps: Steps of each of these rows from the forecast point.
+        steps: Number of steps from the forecast point to each of these rows.
         keys: Date of each of these rows.
         row_ids: Index in the table of each of these rows; -1 for a row that was not sent.
         warnings: Warnings for the caller.
@@ -45,13 +45,13 @@ class Selection:
 
 
 def select_point(rows: SeriesRows, point: int | None, *, allows_missing: bool) -> Selection:
-    """Select the history of each series before one forecast point, and the rows in the forecast window.
+    """Select the history of each series up to one forecast point, and the rows in the forecast window.
 
     A series without rows in the forecast window gets a row for each step of it.
 
     Args:
         rows: Rows of the request.
-        point: Forecast point; None for the latest date up to which every series has its history.
+        point: Forecast point; None for the latest one for which every series has its history.
         allows_missing: Whether values of the history may be missing.
 
     Raises:
@@ -74,16 +74,20 @@ def select_point(rows: SeriesRows, point: int | None, *, allows_missing: bool) -
     window = slots[:, nearest - first :]
     sent = window >= 0
     outside = np.isnan(rows.values) & (positions > 0) & ((positions < nearest) | (positions > farthest))
-    lacking: npt.NDArray[np.bool_] = ~np.any(sent, axis=1)
+    without_rows: npt.NDArray[np.bool_] = ~np.any(sent, axis=1)
     if outside.any():
-        end = describe_dates(grid.keys(np.array([nearest, farthest])))
+        start, end = (describe_dates(grid.keys(np.array([step]))) for step in (nearest, farthest))
         ignored = describe_rows(np.flatnonzero(outside).tolist())
-        if lacking[rows.codes[outside]].any():
-            raise InvalidInput(f"There is nothing to predict in {ignored}: the forecast window is {end}")
-        warnings.append(f"Rows outside of the forecast window, {end}, are not predicted: {ignored}")
+        if without_rows[rows.codes[outside]].any():
+            raise InvalidInput(
+                f"There is nothing to predict in {ignored}: the forecast window is from {start} to {end}"
+            )
+        warnings.append(
+            f"Rows outside of the forecast window, from {start} to {end}, are not predicted: {ignored}"
+        )
     codes, steps = np.nonzero(sent)
     order = np.argsort(window[codes, steps])
-    new_codes, new_steps = np.nonzero(np.broadcast_to(lacking[:, None], sent.shape))
+    new_codes, new_steps = np.nonzero(np.broadcast_to(without_rows[:, None], sent.shape))
     codes, steps = np.append(codes[order], new_codes), np.append(steps[order], new_steps)
     return Selection(
         np.arange(len(rows.names)),
@@ -98,14 +102,14 @@ def select_point(rows: SeriesRows, point: int | None, *, allows_missing: bool) -
 
 
 def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool) -> Selection:
-    """Select the rows from *start* up to *end*, each after all forecast points whose windows contain it.
+    """Select the rows of a range of dates, once for each forecast point whose window contains them.
 
-    Forecast points before the first, and after the last, complete history are left out.
+    Forecast points before the first complete history, or after the last one, are not used.
 
     Args:
         rows: Rows of the request.
         start: First date to predict.
-        end: Date before which the predictions end.
+        end: Date at which the range ends; it is not predicted.
         allows_missing: Whether values of the history may be missing.
 
     Raises:
@@ -160,7 +164,10 @@ def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool
 
 
 def _latest_point(rows: SeriesRows, warnings: list[str]) -> int:
-    """Return the latest forecast point for which every series has history, and add a warning if they differ."""
+    """Return the latest forecast point for which every series has its history.
+
+    Add a warning if some series have targets after that history.
+    """
     known = ~np.isnan(rows.values)
     dates = np.full(len(rows.names), np.iinfo(np.int64).min)
     np.maximum.at(dates, rows.codes[known], rows.keys[known])
@@ -178,12 +185,12 @@ def _latest_point(rows: SeriesRows, warnings: list[str]) -> int:
 
 
 def _arrange(rows: SeriesRows, columns: _Indices, selected: _Indices, width: int) -> _Indices:
-    """Return the index of the row of each series and date, of shape (series, width); -1 where there is none.
+    """Return the row index for each series and date, of shape (series, width); -1 if there is no such row.
 
     Args:
         rows: Rows of the request.
-        columns: Column of each row.
-        selected: Rows to arrange, whose columns are from 0 to *width* - 1.
+        columns: Column of each row in the result.
+        selected: Indices of the rows to arrange. Their columns must be from 0 to *width* - 1.
         width: Number of dates.
 
     Raises:
@@ -199,11 +206,11 @@ def _arrange(rows: SeriesRows, columns: _Indices, selected: _Indices, width: int
     slots[places] = selected
     if np.count_nonzero(slots >= 0) < len(selected):
         replaced = selected[slots[places] != selected]
-        kept = slots[rows.codes[replaced[0]], columns[replaced[0]]]
-        same = replaced[(rows.codes[replaced] == rows.codes[kept]) & (columns[replaced] == columns[kept])]
+        last = slots[rows.codes[replaced[0]], columns[replaced[0]]]
+        others = replaced[(rows.codes[replaced] == rows.codes[last]) & (columns[replaced] == columns[last])]
         raise InvalidInput(
-            f"{rows.describe(int(rows.codes[kept]))} has several rows for {rows.dates[kept]}"
-            f" ({describe_rows([*same.tolist(), int(kept)])}): send one row for each date"
+            f"{rows.describe(int(rows.codes[last]))} has several rows for {rows.dates[last]}"
+            f" ({describe_rows([*others.tolist(), int(last)])}): send one row for each date"
         )
     return slots
 
@@ -234,14 +241,15 @@ def _check_history(
     allows_missing: bool,
     only: int | None = None,
 ) -> None:
-    """Raise `InvalidInput` if values are missing that must not be.
+    """Raise `InvalidInput` if the history lacks required values.
 
     Args:
         rows: Rows of the request.
         keys: Dates of the history.
-        slots: Index of the row of each series and of each date of the history, and maybe of later ones.
-        values: Target of each series and of each date of the history.
-        allows_missing: Whether values may be missing, except for all values of a series.
+        slots: Row index for each series and date, see `_arrange`. Its first dates are *keys*; others are not
+            checked.
+        values: Target for each series and date of the history.
+        allows_missing: Whether some values of a series may be missing, but not all.
         only: Series to check; None for all.
     """
     missing = np.isnan(values)

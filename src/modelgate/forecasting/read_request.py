@@ -1,4 +1,4 @@
-"""Read forecast requests: arrange rows as histories and rows to predict, or report what is wrong with them."""
+"""Reader of forecast requests, which checks the rows and divides them into histories and rows to predict."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,17 +24,18 @@ def read_request(
     options: ForecastOptions = ForecastOptions(),  # noqa: B008  immutable
     levels: Sequence[float] = (),
 ) -> ForecastRequest:
-    """Arrange the rows of a request for *forecaster*.
+    """Check the rows of a request, and divide them into histories and rows to predict.
 
     Args:
         table: Rows of the schema of the forecaster's `TimeSeriesSpec`.
-        forecaster: Forecaster, which decides what may be missing.
+        forecaster: Forecaster. Its attributes determine what may be missing.
         options: Options of the request.
         levels: Levels of the prediction intervals in percent; empty for those of the forecaster.
 
     Raises:
-        InvalidInput: A row is duplicated or off the step, history is missing, a series is unknown, a value
-            known in advance is missing, or there is nothing to predict. The message names rows and dates.
+        InvalidInput: Several rows have the same date, a date is between two steps, history is missing, a
+            series is unknown, a value known in advance is missing, or there is nothing to predict. The
+            message names rows and dates.
     """
     _check_options(options)
     levels = _check_levels(forecaster, levels)
@@ -62,7 +63,7 @@ def _check_options(options: ForecastOptions) -> None:
 
 
 def _check_levels(forecaster: Forecaster, levels: Sequence[float]) -> Sequence[float]:
-    """Return the levels of the prediction intervals to add."""
+    """Return the levels of the prediction intervals to add, all of which the forecaster has."""
     own: Sequence[float] = getattr(forecaster, "levels", ())
     has_level = getattr(forecaster, "has_level", own.__contains__)
     for level in levels:
@@ -102,7 +103,7 @@ def _build_request(
         samples = dict(zip(rows.codes.tolist(), rows.dates, strict=True))
         for index in np.flatnonzero(~sent).tolist():
             sample, key = samples[int(codes[index])], int(selection.keys[index])
-            dates[index], utc[index] = rows.continue_dates(sample, key)
+            dates[index], utc[index] = rows.format_like(sample, key)
         row_ids = row_ids.copy()
         row_ids[~sent] = len(rows) + np.arange(np.count_nonzero(~sent))
     points = np.array(rows.format_points(selection.points, selection.codes), dtype=object)[selection.history]

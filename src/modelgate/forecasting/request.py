@@ -1,4 +1,4 @@
-"""Forecast requests: the rows of a table, arranged as histories and rows to predict."""
+"""Forecast requests: the rows of a table, divided into histories and rows to predict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForecastRows:
-    """Identity of each predicted row. All arguments have one item for each of these rows, in their order.
+    """Series, forecast point, date and index of each predicted row.
+
+    Each sequence has one item per predicted row.
 
     Args:
         series: Series, as sent; None for a single series.
         points: Forecast points, in ISO 8601 in UTC.
-        row_ids: Indices in the submitted table. Rows that were not sent continue its numbers.
+        row_ids: Indices in the submitted table. Rows that were not sent get the numbers after its last row.
         timestamps: Dates in ISO 8601 in UTC, with microseconds.
         steps: Numbers of steps from the forecast point.
-        dates: Dates, as sent.
+        dates: Dates, in the form in which the series' dates were sent.
         sent: Number of rows in the submitted table.
     """
 
@@ -40,21 +42,21 @@ class ForecastRows:
         return len(self.row_ids)
 
     def select(self, cells: Sequence[T], default: T) -> list[T]:
-        """Return the cells of the predicted rows. *cells* has one for each submitted row.
+        """Return the item of *cells* for each predicted row, or *default* for a row that was not sent.
 
-        A row that was not sent gets *default*.
+        *cells* has one item for each submitted row.
         """
         return [cells[row] if row < self.sent else default for row in self.row_ids.tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForecastRequest:
-    """Input of a forecaster, and what its predictions refer to.
+    """Input of a forecaster, and the identity of the rows that it predicts.
 
     Args:
         window: Histories.
         future: Rows to predict.
-        rows: Identity of these rows.
+        rows: Series, date and index of each of these rows.
         warnings: Warnings for the caller.
         levels: Levels of the prediction intervals to add, in percent.
     """
@@ -75,5 +77,5 @@ class ForecastRequest:
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
-        """One value for each row to predict, as in a `Table`."""
+        """Array with one item for each row to predict, in place of `Table.numbers`."""
         return self.future.steps

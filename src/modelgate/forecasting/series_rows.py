@@ -1,4 +1,4 @@
-"""Rows of a request by series and date."""
+"""Rows of a request, indexed by series and date."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from ..schema import Table
 from ..schema.report import SHOWN_ROWS
 from .calendar import Keys
 from .spec import TimeSeriesSpec
-from .timestamps import continue_dates, format_utc, parse_moment
+from .timestamps import format_like, format_utc, parse_moment
 
 __all__ = ["SeriesRows", "describe_dates", "describe_rows", "join_some"]
 
@@ -19,21 +19,21 @@ _DATE_RULE = "must be a date, or date and time, in ISO 8601, such as 2024-01-06 
 
 
 class SeriesRows:
-    """Rows of a table by series and date.
+    """Rows of a table, indexed by series and date.
 
     Args:
         table: Rows of the schema of *spec*.
         spec: Columns of the series.
 
     Attributes:
-        ids: Series, as sent, in the order in which they appear; None for a single series.
+        ids: Distinct series, as sent, in order of first appearance; None for a single series.
         names: Names of these series, as text.
-        codes: Index in *names* of each row.
+        codes: Index in *names* of each row's series.
         keys: Date of each row, as local time for steps of days and longer, else in UTC.
         utc: Date of each row in UTC.
         dates: Date of each row, as sent.
-        values: Target of each row; NaN if it is null.
-        columns: Values of the columns known in advance, by name; NaN if they are null.
+        values: Target of each row; NaN for null.
+        columns: Values of the columns known in advance, by name; NaN for null.
 
     Raises:
         InvalidValues: A date cannot be read.
@@ -60,7 +60,7 @@ class SeriesRows:
             self.codes = np.array([codes.setdefault(name, len(codes)) for name in ids], dtype=np.int64)
             self.ids, self.names = list(codes), list(map(_series_name, codes))
             if len(set(self.names)) < len(self.names):
-                raise InvalidInput("A series is sent both as a number and as text: send one of them")
+                raise InvalidInput("A series is sent both as a number and as text: use one form")
         self.values: npt.NDArray[np.float64] = table[spec.target]
         self.columns: Mapping[str, npt.NDArray[np.float64]] = {
             name: table[name] for name in spec.known_in_advance
@@ -70,7 +70,7 @@ class SeriesRows:
         return len(self.keys)
 
     def parse(self, option: str, text: str) -> int:
-        """Return the date in an option, comparable with *keys*.
+        """Parse the date of a request option, in the same form as *keys*.
 
         Raises:
             InvalidInput: *text* is not a date.
@@ -85,14 +85,12 @@ class SeriesRows:
         if not np.array_equal(self.utc, self.keys):
             samples = dict(zip(self.codes.tolist(), self.dates, strict=True))
             pairs = zip(keys.tolist(), codes.tolist(), strict=True)
-            keys = np.array(
-                [self.continue_dates(samples[code], key)[1] for key, code in pairs], dtype=np.int64
-            )
+            keys = np.array([self.format_like(samples[code], key)[1] for key, code in pairs], dtype=np.int64)
         return format_utc(keys, unit="s")
 
-    def continue_dates(self, text: str, key: int) -> tuple[str, int]:
-        """Return the date at *key* in the form of *text*, and in UTC."""
-        return continue_dates(text, key, self.spec.timezone, local=self.spec.parsed_step.is_daily)
+    def format_like(self, text: str, key: int) -> tuple[str, int]:
+        """Return the date *key* in the form of *text*, and in UTC."""
+        return format_like(text, key, self.spec.timezone, local=self.spec.parsed_step.is_daily)
 
     def describe(self, code: int) -> str:
         """Return the name of a series for the start of an error message."""
@@ -100,7 +98,7 @@ class SeriesRows:
 
 
 def describe_dates(keys: Keys) -> str:
-    """Return dates for an error message: all of them, or the first ones and the number of the others."""
+    """List *keys* as dates for an error message: the first ones, and the number of the others."""
     texts = format_utc(keys, unit="s")
     is_short = all(text.endswith("T00:00:00Z") for text in texts)
     return join_some([text[:10] if is_short else text[:-1] for text in texts])
@@ -111,7 +109,7 @@ def _series_name(value: Any) -> str:
 
 
 def describe_rows(rows: Sequence[int]) -> str:
-    """Return the indices of *rows* for an error message: ``row 3, 4``."""
+    """List row indices for an error message: ``row 3, 4``."""
     return f"row {join_some(list(map(str, rows)))}"
 
 

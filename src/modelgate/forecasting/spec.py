@@ -1,4 +1,4 @@
-"""Description of a time series deployment: its columns, its step, and its windows."""
+"""Description of the series that a forecaster predicts: columns, step and windows."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -28,12 +28,13 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         step: Time between two rows: a number and a unit (``s``, ``min``, ``h``, ``D``, ``W``, ``M`` for
             months, ``Q`` or ``Y``).
         feature_derivation_window: First and last step of the history that the forecaster reads.
-        forecast_window: First and last step that it predicts.
+        forecast_window: First and last step that the forecaster predicts.
         series_id: Column with the name or number of the series; None for a single series.
         known_in_advance: Numeric columns whose values are known for the dates to predict.
-        unknown_series: ``"reject"`` or ``"accept"`` series that are not among the training series.
-        timezone: Time zone of dates without UTC offset, such as ``Europe/Berlin``, needed for hourly rows
-            in local time; None for UTC.
+        unknown_series: ``"accept"`` to predict series that are not among the training series; ``"reject"`` to
+            reject them.
+        timezone: Time zone of dates without UTC offset, such as ``Europe/Berlin``; None for UTC. Set it for
+            hourly rows in local time.
 
     Raises:
         ConfigurationError: A value is not valid.
@@ -92,12 +93,12 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @cached_property
     def parsed_step(self) -> Step:
-        """The step as numbers."""
+        """The parsed step."""
         return parse_step(self.step)
 
     @property
     def history_length(self) -> int:
-        """Number of rows in the feature derivation window."""
+        """Number of steps in the feature derivation window."""
         return self.feature_derivation_window[1] - self.feature_derivation_window[0] + 1
 
     @property
@@ -106,8 +107,8 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return range(self.forecast_window[0], self.forecast_window[1] + 1)
 
     def schema(self) -> Schema:
-        """Return the schema of a request's rows, which are history and rows to predict."""
-        date = f"Date in ISO 8601; a row of a series follows the one before by {self.step}"
+        """Return the schema of the rows of a request, both history and rows to predict."""
+        date = f"Date in ISO 8601; the step between two rows of a series is {self.step}"
         columns = [
             Column(self.date_column, "text", max_length=64, description=date, typical_value="2024-01-06")
         ]

@@ -1,4 +1,4 @@
-"""Dates in requests: ISO 8601 texts with and without UTC offset, and their texts in responses."""
+"""Parser of the ISO 8601 dates in requests, and formatters of the dates in responses."""
 
 import datetime
 from functools import lru_cache
@@ -9,7 +9,7 @@ import numpy as np
 from ..schema.datetimes import find_zone, parse_iso
 from .calendar import Keys
 
-__all__ = ["Moment", "continue_dates", "format_utc", "parse_moment"]
+__all__ = ["Moment", "format_like", "format_utc", "parse_moment"]
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -19,8 +19,8 @@ class Moment(NamedTuple):
     """Date and time, in microseconds since 1970.
 
     Attributes:
-        wall: Local time, as it is written.
-        utc: The same moment in UTC. A text without UTC offset and without time zone counts as UTC.
+        wall: Local time.
+        utc: The same moment in UTC; equal to *wall* if there is neither a UTC offset nor a time zone.
     """
 
     wall: int
@@ -29,11 +29,14 @@ class Moment(NamedTuple):
 
 @lru_cache(maxsize=16384)
 def parse_moment(text: str, zone: str | None) -> Moment | None:
-    """Parse a date, or date and time, in ISO 8601. Return None if *text* is anything else.
+    """Parse a date, or date and time, in ISO 8601.
+
+    Return None if *text* is anything else, or a local time that the clocks skipped.
 
     Args:
         text: Text to parse.
-        zone: Time zone of the local time, and of texts without UTC offset; None for none.
+        zone: Time zone of the local time, and of a text without UTC offset. If it is None, the local time is
+            the one in the text.
     """
     moment = parse_iso(text)
     if moment is None:
@@ -61,18 +64,18 @@ def format_utc(keys: Keys, *, unit: str) -> list[str]:
 
     Args:
         keys: Microseconds since 1970, in UTC.
-        unit: ``s`` or ``us``: whether to show whole seconds or microseconds.
+        unit: ``s`` for whole seconds, or ``us`` for microseconds.
     """
     return np.char.add(np.datetime_as_string(keys.astype("datetime64[us]"), unit=unit), "Z").tolist()  # type: ignore[no-any-return,call-overload]
 
 
 @lru_cache(maxsize=16384)
-def continue_dates(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
-    """Return the date at *key* in the form of *text*, and the date in UTC, in microseconds since 1970.
+def format_like(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
+    """Return the date *key* in the form of *text*, and the date in UTC, in microseconds since 1970.
 
     Args:
-        text: Another date of the series: date only, with seconds, with a UTC offset.
-        key: Microseconds since 1970.
+        text: Another date of the series. The result has the same parts: time, seconds, UTC offset.
+        key: Date to format, in microseconds since 1970.
         zone: Time zone, see `parse_moment`.
         local: Whether *key* is a local time instead of UTC.
     """

@@ -32,8 +32,8 @@ __all__ = ["RequestDispatcher", "score_and_encode"]
 logger = logging.getLogger("modelgate")
 
 _MANY_ROWS = 500
-"""Responses with more rows are encoded in a worker thread. So are responses that echo columns of large
-requests."""
+"""Largest number of rows that are encoded without a worker thread. Responses that echo columns of large
+requests always use a thread."""
 
 
 class RequestDispatcher:
@@ -176,7 +176,7 @@ class RequestDispatcher:
         live = self._deployments.catalog.get_active(context.deployment)
         versions = yield from live.versions()
         if context.route.handler is not None:
-            # Metadata describes the deployment's own model only.
+            # Metadata describes only the deployment's own model, not the other models of a rollout.
             del versions[1:]
         if version not in versions:
             raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
@@ -189,11 +189,11 @@ class RequestDispatcher:
         if name is not None:
             context.require_access(name)
             return name
-        own = principal.deployments if principal is not None else None
-        names = list(own if own is not None else self._deployments)
+        permitted = principal.deployments if principal is not None else None
+        names = list(permitted if permitted is not None else self._deployments)
         if len(names) == 1:
             return names[0]
-        if own == ():
+        if permitted == ():
             raise InsufficientScope
         raise InvalidInput(
             f"The request must name a deployment, in the path or in the member 'deployment' of the body:"

@@ -41,6 +41,7 @@ from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
 from ..scoring.layers.context import add_context
+from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
@@ -85,8 +86,8 @@ class Gate:
         cors: Origins of web pages that may call the gate from a browser, such as
             ``["https://app.example"]``, or ``"*"`` for any page; see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
-        deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a
-            model takes longer, new requests to its deployment get 503.
+        deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a model
+            call exceeds the deadline, new requests to its deployment get 503.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
             ``"*:read"``), ``"open"`` to serve it to anyone, False to collect no metrics.
         dialects: Wire formats, by name or as a `Dialect`; all of them by default. The first one also
@@ -109,7 +110,7 @@ class Gate:
             its database. The gate reads the list every *poll_interval* seconds, by default every 10.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns, and each has at most half of the
-            threads. After a second, a call is no longer counted, so that another deployment can start one.
+            threads. A call is not counted after its first second, so that another deployment can start one.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
 
     Attributes:
@@ -276,21 +277,21 @@ class Gate:
             forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
             intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
-            context: Whether to say where the values lie in the training data, see `Prediction.context`.
+            context: Whether to return where the values lie in the training data, see `Prediction.context`.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
             DeploymentUnavailable: The deployment is draining, or its model cannot be loaded; see the cause.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
-            InvalidInput: The model does not have the *intervals* or the *context*.
+            InvalidInput: The model cannot provide the *intervals* or the *context*.
             ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(rows, deployment=name, adjusted=True, intervals=intervals, forecast=forecast)
+        query = Query(rows, deployment=name, adjusted=True, forecast=forecast)
         query.load_timeout = math.inf if timeout is None else timeout
-        query.explain = Explain.from_option(explain)
+        query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
         query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 

@@ -40,7 +40,7 @@ def read_json_body(request: Request, *also: str) -> Flow[bytes]:
 
     Args:
         request: Request to read.
-        also: Other values of ``Content-Type`` with which a client of the service sends JSON.
+        also: Other values of ``Content-Type`` that clients of the service send with JSON.
 
     Raises:
         UnsupportedMediaType: The ``Content-Type`` is not JSON.
@@ -147,7 +147,7 @@ def read_json_members(request: Request, *also: str) -> Flow[dict[str, msgspec.Ra
 
 
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
-    """Check a body with members that are not used, see `modelgate.codecs.json.check_unread_members`."""
+    """Check a body of which only some members are used, see `modelgate.codecs.json.check_unread_members`."""
     body = request.content or (yield from read_body(request))
     if len(body) <= LARGE:
         check_unread_members(body, members, known)

@@ -23,6 +23,7 @@ KEY_HEADERS = ("authorization", "x-api-key")
 """Header fields that can be chosen as the only place of the API key."""
 
 _SCHEMES = ("bearer", "token", "basic")
+_RECOMMENDED = {"authorization": "Authorization: Bearer <key>", "x-api-key": "x-api-key"}
 # Places in which other services read a key.
 _OTHER_FIELDS = ("x-api-key", "api-key", "apikey", "x-api-token", "x-auth-token", "x-access-token")
 _QUERY_OPTION = re.compile(
@@ -57,13 +58,13 @@ def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bear
 
 
 def select_key(*credentials: str) -> str:
-    """Return the API key among different *credentials*, of which the others are for a platform or a proxy.
+    """Return the only API key among several *credentials*. The others are for a platform or a proxy.
 
-    Credentials with the checksum of a generated key are keys. Otherwise, the ones that are not a JSON Web Token
-    are, because keys in a mapping can have any form.
+    The key is the one that ends in the checksum of a generated key. If there is none, it is the one that is
+    not a JSON Web Token, because a key in a mapping can have any form.
 
     Raises:
-        ConflictingCredentials: Not exactly one of *credentials* is a key.
+        ConflictingCredentials: *credentials* contain several different keys, or only JSON Web Tokens.
     """
     keys = [key for key in credentials if has_valid_checksum(key)]
     keys = keys or [key for key in credentials if not is_json_web_token(key)]
@@ -117,12 +118,10 @@ def describe_missing_key(headers: Headers, query_string: str, key_header: str = 
         query_string: Query string of the request.
         key_header: Header field to recommend, one of `KEY_HEADERS`.
     """
-    if key_header == "x-api-key":
-        return "Missing API key: send it in the header field x-api-key"
-    remedy = "send it in the header field Authorization: Bearer <key>"
-    if headers.get("authorization") is not None:
+    remedy = f"send it in the header field {_RECOMMENDED[key_header]}"
+    if key_header == "authorization" and headers.get("authorization") is not None:
         remedy = f"the field Authorization lacks the scheme Bearer: {remedy}"
-    elif field := next((name for name in _OTHER_FIELDS if headers.get(name) is not None), None):
+    elif field := next((name for name in _OTHER_FIELDS if name != key_header and headers.get(name)), None):
         remedy = f"it is not read from the field {field}: {remedy}"
     elif _QUERY_OPTION.search(query_string):
         remedy = f"it is not read from the query string, which servers log: {remedy}"

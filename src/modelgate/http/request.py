@@ -220,5 +220,5 @@ class Request:
 
 
 def _new_context() -> Any:
-    # By name, because `modelgate.context` is above this package. The mounts pass a context.
+    # Imported here, because this package must not depend on `modelgate.context`. The mounts pass a context.
     return import_module("modelgate.context").RequestContext()

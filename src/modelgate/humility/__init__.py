@@ -1,4 +1,4 @@
-"""Humility rules, which report, override or reject single predictions that are doubtful."""
+"""Humility rules, which report, override or reject doubtful predictions."""
 
 from .actions import Action, NoOperation, OverridePrediction, ThrowError
 from .rule_set import HumilityRules

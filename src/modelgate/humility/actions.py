@@ -27,7 +27,7 @@ class OverridePrediction:
         value: Number for a regression, or one of the labels of a classifier.
 
     Raises:
-        ConfigurationError: *value* is no finite number, text or boolean.
+        ConfigurationError: *value* is not a finite number, a text or a boolean.
     """
 
     value: bool | int | float | str

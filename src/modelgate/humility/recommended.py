@@ -9,16 +9,16 @@ import numpy.typing as npt
 from ..errors import ConfigurationError
 from ..inference.decision import resolve_threshold
 from ..models import ModelPackage
-from ..models.training_sample import MAX_LEVELS, reference_answers
+from ..models.training_sample import MAX_LEVELS, predict_to_lists
 from ..schema import Schema
 from .rules import HumilityRule, LowObservationRegion, OutlyingInput, UncertainPrediction
 
 __all__ = ["recommended_rules"]
 
-_WIDEST = 0.1
-"""Largest distance from the threshold of an uncertain probability."""
-_MOST_OF_SEVERAL = 0.5
-"""Largest uncertain probability of the predicted one of several classes."""
+_MAX_DISTANCE = 0.1
+"""Largest distance between the threshold and a probability that is uncertain."""
+_MAX_PROBABILITY = 0.5
+"""Largest probability of the predicted class, one of more than two, that is uncertain."""
 
 
 def recommended_rules(package: ModelPackage, uncertain: float, min_rows: int) -> list[HumilityRule]:
@@ -46,7 +46,7 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
         if bounds is not None:
             yield UncertainPrediction(*bounds)
         return
-    answers = reference_answers(package.model, schema, package.background)
+    answers = predict_to_lists(package.model, schema, package.background)
     if "predict_proba" not in answers:
         return
     probabilities = np.array(answers["predict_proba"])
@@ -56,23 +56,23 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
         )
         threshold = 0.5 if threshold is None else threshold
         column = 1 if positive is None else labels.index(positive)
-        width = _bound(np.abs(probabilities[:, column] - threshold), uncertain, _WIDEST)
+        width = _bound(np.abs(probabilities[:, column] - threshold), uncertain, _MAX_DISTANCE)
         yield UncertainPrediction(max(threshold - width, 0.0), min(threshold + width, 1.0))
     else:
-        yield UncertainPrediction(0.0, _bound(probabilities.max(axis=1), uncertain, _MOST_OF_SEVERAL))
+        yield UncertainPrediction(0.0, _bound(probabilities.max(axis=1), uncertain, _MAX_PROBABILITY))
 
 
 def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the range of training targets from their statistics, or None if they do not tell."""
+    """Return the range of the training targets, or None if their statistics do not contain it."""
     if "deciles" in target:
         return target["deciles"][0], target["deciles"][-1]
-    # Of whole numbers, the most frequent ones are counted.
+    # Whole numbers have counts of the most frequent ones: of all, if there are fewer than the limit.
     values = [value for value, _ in target.get("levels", ())]
     return (float(min(values)), float(max(values))) if 0 < len(values) < MAX_LEVELS else None
 
 
 def _bound(values: npt.NDArray[np.float64], share: float, largest: float) -> float:
-    """Return the largest bound, at most *largest*, below which at most a *share* of *values* lies."""
+    """Return a bound up to *largest*, with at most the fraction *share* of *values* at or below it."""
     ordered = np.sort(values)
     excluded = ordered[int(share * len(ordered)) :]
     if not len(excluded) or excluded[0] > largest:

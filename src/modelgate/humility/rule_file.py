@@ -34,7 +34,7 @@ _ACTIONS: Mapping[str, Callable[..., Action]] = {
 
 
 def plain_rules(rules: Sequence[HumilityRule]) -> dict[str, Any]:
-    """Return the content of a file with *rules*. Ids and names that a rule has by default are left out."""
+    """Convert *rules* to the content of a file. Default ids and names are left out."""
     return {"rule": [_plain_rule(rule) for rule in rules]}
 
 
@@ -42,16 +42,16 @@ def _plain_rule(rule: HumilityRule) -> dict[str, Any]:
     table = {"trigger": rule.trigger, **rule.options, "action": rule.action.kind}
     if isinstance(rule.action, OverridePrediction):
         table["value"] = rule.action.value
-    usual = _parse_rule("", table)
-    if rule.name != usual.name:
+    default = _parse_rule("", table)
+    if rule.name != default.name:
         table["name"] = rule.name
-    if rule.rule_id != usual.rule_id:
+    if rule.rule_id != default.rule_id:
         table["id"] = rule.rule_id
     return table
 
 
 def parse_rules(content: Mapping[str, Any]) -> list[HumilityRule]:
-    """Return the rules in the content of a file. The inverse of `plain_rules`.
+    """Convert the content of a file to rules. This is the inverse of `plain_rules`.
 
     Raises:
         ConfigurationError: A key is unknown or has an invalid value.

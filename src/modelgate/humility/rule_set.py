@@ -20,20 +20,21 @@ from .rules import HumilityRule, InputRule, UncertainPrediction
 __all__ = ["HumilityRules", "RowsByRule"]
 
 RowsByRule: TypeAlias = Mapping[str, list[int]]
-"""Indices of the rows that have triggered each rule, by its id. Rules without such rows are left out."""
+"""Indices of the rows that triggered a rule, by rule id. Rules that were not triggered are left out."""
 
 
 class HumilityRules(Sequence[HumilityRule]):
     """Humility rules in the order in which they are applied.
 
-    For each row, all triggered rules are reported. The first of them that overrides the prediction determines
-    it. If a row triggers a rule that throws an error, the whole request is rejected, whatever the others do.
+    For each row, all triggered rules are reported. If several override the prediction, the first one
+    determines it. If a row triggers a rule that throws an error, the whole request is rejected, whatever
+    other rules do.
 
     Args:
         rules: The rules.
 
     Raises:
-        ConfigurationError: *rules* are no rules, or two have the same id.
+        ConfigurationError: *rules* contains something other than rules, or two rules with the same id.
     """
 
     def __init__(self, rules: Iterable[HumilityRule] = ()) -> None:
@@ -77,23 +78,23 @@ class HumilityRules(Sequence[HumilityRule]):
     def recommended(
         cls, package: ModelPackage, *, uncertain: float = 0.05, min_rows: int = 5
     ) -> "HumilityRules":
-        """Return rules with no operation, with bounds from the training data in *package*.
+        """Return rules that only report, with bounds from the training data in *package*.
 
         * `OutlyingInput` for each column of numbers: outside of the range of the training rows.
-        * `LowObservationRegion` for each column of texts with fewer than 50 levels: any level that less than
-          *min_rows* training rows have. A column whose schema rejects all of these levels has no rule.
+        * `LowObservationRegion` for each column of texts with fewer than 50 levels: levels that fewer than
+          *min_rows* training rows have. A column gets no rule if its schema rejects all of these levels.
         * `UncertainPrediction` for a regression: outside of the range of the training targets.
-        * `UncertainPrediction` for a classifier: the least certain predictions, of which the packaged training
-          rows have the share *uncertain*. A model may be certain about all the rows it was trained with. So a
-          probability is uncertain only within 0.1 of the threshold or, with more than two classes, up to 0.5.
+        * `UncertainPrediction` for a classifier: predictions as uncertain as the fraction *uncertain* of the
+          packaged training rows, but at most 0.1 from the threshold or, with more than two classes, at most
+          0.5. These limits are needed because a model may be certain about all of its training rows.
 
         Args:
             package: Package made with `ModelPackage.from_estimator`, with training targets for a regression.
-            uncertain: Share of the rows, from 0 to 1.
-            min_rows: Number of training rows from which on a level is common.
+            uncertain: Fraction of the training rows, from 0 to 1, whose predictions count as uncertain.
+            min_rows: Minimum number of training rows for a level that is not reported.
 
         Raises:
-            ConfigurationError: *package* is no such package, or an option is invalid.
+            ConfigurationError: *package* has no training rows, or an option is invalid.
         """
         return cls(recommended_rules(package, uncertain, min_rows))
 
@@ -139,7 +140,7 @@ class HumilityRules(Sequence[HumilityRule]):
         """Report the *triggered* rules in *prediction*, and override the values of their rows, in place.
 
         Raises:
-            ValueError: A function predicted several outputs, or another type than that of an override.
+            ValueError: A function predicted several outputs, or a type other than that of the override.
         """
         reports: list[Sequence[TriggeredRule]] = [()] * len(prediction)
         overrides: dict[int, Any] = {}
@@ -161,7 +162,7 @@ def _override(output: Output, overrides: Mapping[int, Any]) -> None:
     kind = output.values.dtype.kind
     is_whole = all(type(value) is int for value in overrides.values())
     if kind == "U":
-        # The text dtype is as wide as the labels predicted for these rows. It would cut off a longer label.
+        # The text dtype is as wide as the longest predicted label, and would truncate a longer one.
         values = output.values.astype(object)
     elif kind in "fiu" and output.classes is None:
         values = output.values.astype(np.int64 if is_whole and kind != "f" else np.float64)

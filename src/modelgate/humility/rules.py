@@ -1,4 +1,4 @@
-"""Humility rules. Each consists of a trigger, which detects rows, and of the action for these rows.
+"""Humility rules. Each has a trigger, which detects rows, and an action for these rows.
 
 The triggers and actions are those of DataRobot, as its user guide describes them in "Set up humility rules".
 """
@@ -43,8 +43,8 @@ class HumilityRule(ABC):
         action: Effect on the rows that trigger the rule.
         name: Name of the rule in responses and metrics; by default the name of its trigger, with the
             feature if it has one.
-        rule_id: Id of the rule in responses, 24 hexadecimal digits; by default a digest of trigger and
-            action, so that it is the same in every process.
+        rule_id: Id of the rule in responses, 24 hexadecimal digits; by default a digest of the trigger and
+            the action, which is the same in every process.
 
     Raises:
         ConfigurationError: An option is invalid.
@@ -70,7 +70,7 @@ class HumilityRule(ABC):
     @property
     @abstractmethod
     def _default_name(self) -> str:
-        """Name of a rule without one."""
+        """Name of the rule if none is set."""
 
     @property
     @abstractmethod
@@ -83,10 +83,10 @@ class HumilityRule(ABC):
 
         Args:
             schema: Schema of the rows.
-            targets: Outputs of the model; empty if they are unknown, as those of a function.
+            targets: Outputs of the model; empty if they are unknown, as for a function.
 
         Raises:
-            ConfigurationError: The rule does not fit.
+            ConfigurationError: The rule does not fit the model.
         """
         if isinstance(self.action, OverridePrediction) and targets:
             self._check_override(self.action.value, self._require_one(targets))
@@ -107,7 +107,7 @@ class HumilityRule(ABC):
         return targets[0]
 
     def _digest(self) -> str:
-        # Numbers count as the same, whether they are written 18 or 18.0.
+        # The id must be the same for 18 and 18.0.
         options = {key: float(value) if type(value) is int else value for key, value in self.options.items()}
         value = getattr(self.action, "value", None)
         content = msgspec.json.encode([self.trigger, options, self.action.kind, value], order="sorted")
@@ -133,7 +133,7 @@ class UncertainPrediction(HumilityRule):
 
     * A regression triggers the rule if the predicted number is outside *lower* and *upper*.
     * A classifier with two classes triggers it if the probability of the positive class is within them.
-    * Another classifier triggers it if the probability of the predicted class is within them.
+    * A classifier with more classes triggers it if the probability of the predicted class is within them.
 
     A bound itself is within the bounds. Predictions are compared before they are rounded.
 
@@ -143,7 +143,7 @@ class UncertainPrediction(HumilityRule):
     """
 
     trigger: ClassVar[str] = "uncertain_prediction"
-    _default_name: ClassVar[str] = "Uncertain Prediction Trigger"  # as in the document
+    _default_name: ClassVar[str] = "Uncertain Prediction Trigger"  # as in DataRobot's documentation
     lower: float | None = None
     upper: float | None = None
 
@@ -173,10 +173,10 @@ class UncertainPrediction(HumilityRule):
                 self._reject(option, bound, "a probability from 0 to 1")
 
     def find_rows(self, prediction: Prediction) -> list[int]:
-        """Return the indices of the uncertain rows. A prediction of NaN or null is none of them.
+        """Return the indices of the uncertain rows. A prediction of NaN or null is not uncertain.
 
         Raises:
-            ValueError: A function predicted something else than one number or one class per row.
+            ValueError: A function predicted several outputs, or classes without probabilities.
         """
         if len(prediction.outputs) > 1:
             raise ValueError("the trigger of an uncertain prediction needs a single output")
@@ -274,7 +274,7 @@ class OutlyingInput(InputRule):
 
 @dataclass(frozen=True)
 class LowObservationRegion(InputRule):
-    """Rule for rows in which a value is not among *values*: those that training rows had often enough.
+    """Rule for rows with a value that is not among *values*, the values that are common in the training rows.
 
     A column with levels rejects any other value before rules are applied, unless the deployment sets
     ``unknown_levels="accept"``.
@@ -293,7 +293,7 @@ class LowObservationRegion(InputRule):
         is_list = isinstance(self.values, Sequence | set | frozenset) and not isinstance(self.values, str)
         if not is_list or not self.values or not all(map(_is_level, self.values)):
             self._reject("values", self.values, "a list of at least one text, finite number or boolean")
-        # Sorted, so that the order makes no other rule.
+        # The order of the values must not change the id of the rule.
         object.__setattr__(
             self, "values", tuple(sorted(self.values, key=lambda value: (str(type(value)), value)))
         )

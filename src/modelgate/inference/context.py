@@ -1,4 +1,4 @@
-"""Place of the values of a row in the training data of the model."""
+"""Comparison of the values of a row with the training data of the model."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,21 @@ from ..schema import Table
 __all__ = ["describe_rows"]
 
 _STORED_LEVELS = 50
-"""Number of levels in training statistics. If there are as many, others may have been left out."""
+"""Maximum number of levels in training statistics. With this many, rarer levels may have been left out."""
 
 
 def describe_rows(
     table: Table, statistics: Mapping[str, Any], training_rows: int
 ) -> list[dict[str, dict[str, Any]]]:
-    """Return for each row the place of its values in the training data, by column.
+    """Compare the values of each row with the training data, and return the results by column name.
 
-    - A number has its ``percentile``: the percentage of the training values below it. Between the stored deciles, it
-      is interpolated. A number that is less or greater than all training values has ``outside``, ``"below"`` or
+    The result for a value is a dict:
+
+    - For a number, ``percentile`` is the percentage of training values below it, interpolated between the
+      stored deciles. If it is less or greater than all training values, ``outside`` is ``"below"`` or
       ``"above"``.
-    - Any other value has its ``share`` of the training rows. A value that none of them has also has ``unseen``.
-    - Null has its ``share``.
+    - For null and any other value, ``share`` is the fraction of training rows that have it. If no training
+      row has the value, ``unseen`` is True.
 
     Columns without statistics, such as datetimes, are left out.
 
@@ -30,42 +32,56 @@ def describe_rows(
         statistics: Training statistics by column.
         training_rows: Number of training rows.
     """
-    places: dict[str, list[dict[str, Any] | None]] = {}
-    for name, values in zip(table, zip(*(row.values() for row in table.rows()), strict=True), strict=True):
+    comparisons: dict[str, list[dict[str, Any] | None]] = {}
+    rows = table.rows()
+    for name in table:
+        values = [row[name] for row in rows]
         column = statistics.get(name, {})
+        is_boolean = "mean" in column and any(isinstance(value, bool) for value in values)
         nulls = {"share": column.get("nulls", 0) / training_rows}
-        if column.get("deciles"):
-            places[name] = [nulls if v is None else _place_number(v, column["deciles"]) for v in values]
-        elif "levels" in column:
-            counts = {_level_key(level): count for level, count in column["levels"]}
+        if column.get("deciles") and not is_boolean:
+            comparisons[name] = [
+                nulls if v is None else _compare_number(v, column["deciles"]) for v in values
+            ]
+        elif is_boolean or "levels" in column:
+            levels = _count_booleans(column, training_rows) if is_boolean else column["levels"]
+            counts = {_level_key(level): count for level, count in levels}
             is_complete = len(counts) < _STORED_LEVELS
-            places[name] = [
-                nulls if v is None else _place_level(v, counts, training_rows, is_complete=is_complete)
+            comparisons[name] = [
+                nulls if v is None else _compare_level(v, counts, training_rows, is_complete=is_complete)
                 for v in values
             ]
     return [
-        {name: place for name, column in places.items() if (place := column[row]) is not None}
-        for row in range(len(table))
+        {name: result for name, column in comparisons.items() if (result := column[row]) is not None}
+        for row in range(len(rows))
     ]
 
 
-def _place_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
+def _compare_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
     if value < deciles[0]:
         return {"percentile": 0.0, "outside": "below"}
     if value > deciles[-1]:
         return {"percentile": 100.0, "outside": "above"}
     left, right = bisect_left(deciles, value), bisect_right(deciles, value)
     if left < right:
-        # Equal deciles belong to a value that many rows have: its percentile is the middle of theirs.
+        # Several deciles are equal if many rows have the same value. Its percentile is the middle of these
+        # deciles.
         return {"percentile": (left + right - 1) * 5.0}
     below, above = deciles[left - 1], deciles[left]
     return {"percentile": round((left - 1 + (value - below) / (above - below)) * 10, 2)}
 
 
-def _place_level(
+def _count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[bool, int]]:
+    """Return the training rows with each boolean. Their statistics are those of the numbers 0 and 1."""
+    known = training_rows - column["nulls"]
+    true = round(column["mean"] * known)
+    return [(level, count) for level, count in ((True, true), (False, known - true)) if count]
+
+
+def _compare_level(
     value: Any, counts: Mapping[Any, int], training_rows: int, *, is_complete: bool
 ) -> dict[str, Any] | None:
-    """Return the place of *value*, or None if its count was not stored."""
+    """Return the share of *value*, or None if its count was not stored."""
     count = counts.get(_level_key(value))
     if count is not None:
         return {"share": count / training_rows}
@@ -73,5 +89,5 @@ def _place_level(
 
 
 def _level_key(level: Any) -> tuple[bool, Any]:
-    # In Python, True equals 1.
+    # In Python, True equals 1, but they are different levels.
     return isinstance(level, bool), level

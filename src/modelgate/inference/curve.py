@@ -11,14 +11,15 @@ __all__ = ["default_grid", "mean_outputs"]
 
 
 def default_grid(column: Column, statistics: Mapping[str, Any], points: int) -> list[Any]:
-    """Return the levels of *column*, or numbers at equal distances over the usual range of the training data.
+    """Return the levels of *column*, or evenly spaced numbers in the usual range of the training data.
 
-    The range is that from the 10th to the 90th percentile. If they are equal, or not known, it is the whole range.
+    The usual range is from the 10th to the 90th percentile, or from the minimum to the maximum if these
+    percentiles are equal or unknown.
 
     Args:
         column: Column that varies.
         statistics: Training statistics of the column; empty if there are none.
-        points: Number of numbers. Whole numbers may be fewer.
+        points: Number of points of the grid. An integer column with a narrow range gets fewer.
 
     Raises:
         InvalidInput: The column has no levels, and its range is not known.
@@ -45,7 +46,7 @@ def _usual_range(statistics: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def mean_outputs(outputs: Sequence[Output], points: int) -> list[Average]:
-    """Return the means over the rows of each point, for predictions in the order of the points.
+    """Return the mean prediction at each point. The rows of *outputs* must be grouped by point, in order.
 
     Raises:
         InvalidInput: An output has neither numbers nor probabilities.

@@ -50,12 +50,13 @@ class DecisionRule:
         if self._threshold is not None and output.probabilities is not None:
             # In float32, 0.35 would be compared with a rounded threshold.
             is_positive = output.probabilities[:, output.positive].astype(np.float64) >= self._threshold
-            # The text dtype is as wide as the labels predicted for these rows. It would cut off a longer label.
+            # The text dtype is as wide as the labels predicted for these rows. It would cut off a longer
+            # label.
             dtype = output.values.dtype
             labels = np.array(classes, dtype=object if dtype.kind == "U" else dtype)
             values = np.where(is_positive, labels[output.positive], labels[1 - output.positive])
             if dtype.kind == "O":
-                # A null stays null, see `NullNonFinite`.
+                # A null stays null (see `NullNonFinite`).
                 values = values.astype(object)
                 values[[value is None for value in output.values.tolist()]] = None
             output.values = values
@@ -75,7 +76,7 @@ class ModelThreshold(NamedTuple):
 
 
 def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) -> tuple[float | None, Any]:
-    """Return *threshold* and *positive_class*, or those of *model* if there is no threshold.
+    """Return *threshold* and *positive_class*, or those that *model* applies itself if *threshold* is None.
 
     A model's threshold does not apply if *positive_class* is the other class.
     """
@@ -88,11 +89,11 @@ def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) 
 
 
 def _read_threshold(model: Any) -> ModelThreshold | None:
-    """Return the threshold of a scikit-learn classifier with one, or None.
+    """Return the threshold of *model*, or None if it is not a classifier with a threshold.
 
-    These are `FixedThresholdClassifier` and `TunedThresholdClassifierCV`, also as the last step of a pipeline or
-    as the best estimator of a search. The result is None if the threshold applies to a decision
-    function, or is no probability.
+    *model* may be a `FixedThresholdClassifier` or a `TunedThresholdClassifierCV`, or a pipeline or search
+    that ends in one. The result is also None if the threshold applies to a decision function, or is not a
+    probability.
     """
     kind = type(model).__name__
     if kind not in ("FixedThresholdClassifier", "TunedThresholdClassifierCV"):

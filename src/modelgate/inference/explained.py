@@ -1,4 +1,4 @@
-"""What explanations need to know about a predictor: the numbers it predicts, and the features of its last step."""
+"""Numbers and last steps that explanations read from a predictor."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ def enable_explanations(predictor: Predictor, background: Table, options: Explan
 
     Args:
         predictor: Predictor of the model to explain.
-        background: Rows with which a row is compared, at least one.
+        background: Rows that explained rows are compared with, at least one.
         options: Options of the deployment.
 
     Raises:
@@ -34,7 +34,7 @@ def enable_explanations(predictor: Predictor, background: Table, options: Explan
     """
     prediction = predictor.score(background.slice(0, 1))
     kind = _kind(predictor, prediction.outputs)
-    # Several outputs, and functions, are explained by permutation alone.
+    # Models with several outputs, and functions, can only be explained by permutation.
     estimator = None if predictor.estimator is None or kind == "several" else predictor.model
     model = ExplainedModel(
         estimator,
@@ -49,7 +49,7 @@ def enable_explanations(predictor: Predictor, background: Table, options: Explan
 
 
 def explained_numbers(predictor: Predictor, table: Table, prediction: Prediction) -> Numbers:
-    """Return the numbers that are explained, of shape (rows, numbers), side by side for several outputs.
+    """Return the numbers to explain, of shape (rows, numbers). Several outputs are side by side.
 
     These are the probabilities of the classes, the score of each class if there are no probabilities, or the
     predicted numbers.
@@ -70,7 +70,7 @@ def explained_numbers(predictor: Predictor, table: Table, prediction: Prediction
 def _kind(
     predictor: Predictor, outputs: Sequence[Output]
 ) -> Literal["value", "margin", "binary", "multiclass", "several"]:
-    # An estimator that predicts integers predicts clusters or marks, not numbers.
+    # Integers predicted by an estimator without classes are usually labels, for example of clusters.
     kinds = "iuf" if predictor.estimator is None else "f"
     for output in outputs:
         if output.probabilities is not None or (output.classes is None and output.values.dtype.kind in kinds):

@@ -1,7 +1,7 @@
-"""Exposure of the rows of a regression: for how long, or how often, what is counted could happen.
+"""Exposure of rows in a regression of counts: how long, or how often, the counted event could occur.
 
-The definitions are those of the DataRobot Prediction API: ``prediction`` includes the exposure of its row, and
-``adjustedPrediction`` is the prediction for one unit of exposure.
+The definitions are those of the DataRobot Prediction API: ``prediction`` includes the exposure of its row,
+and ``adjustedPrediction`` is the prediction for one unit of exposure.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ class Exposure:
 
     Callers must send the column. It is a number above 0, such as the years for which a policy was insured.
 
-    * A model of rates was fitted without the column, on counts divided by exposure. A prediction is its rate times
-      the exposure.
+    * A model of rates was fitted without the column, on counts divided by exposure. A prediction is its rate
+      times the exposure.
     * A model of counts takes the exposure into account itself, usually as an input column.
 
     Args:
@@ -96,12 +96,12 @@ class Exposure:
 
         Args:
             prediction: Prediction of the model.
-            exposure: Exposure of each row, see `read`.
+            exposure: Exposure of each row (see `read`).
             schema: Schema of the rows.
             adjusted: Whether to set `Output.adjusted`.
 
         Raises:
-            ValueError: A function predicted something else than numbers.
+            ValueError: A function predicted anything other than numbers.
             InvalidValues: The exposure of a row makes its finite prediction infinite.
         """
         for output in prediction.outputs:
@@ -113,7 +113,7 @@ class Exposure:
                     else (values, values / exposure)
                 )
             overflows = np.isfinite(values) & ~(np.isfinite(counts) & np.isfinite(rates))
-            self._reject(overflows, exposure, "must leave the prediction a finite number", schema)
+            self._reject(overflows, exposure, "must give a finite prediction", schema)
             if self.model_predicts == "rate":
                 output.values = counts
                 if output.intervals is not None:
@@ -126,7 +126,7 @@ class Exposure:
     def _reject(
         self, wrong: npt.NDArray[np.bool_], values: npt.NDArray[np.float64], rule: str, schema: Schema
     ) -> None:
-        """Raise `InvalidValues` if one of the *values* is *wrong*."""
+        """Raise `InvalidValues` for the *values* where the mask *wrong* is True, if there are any."""
         if not wrong.any():
             return
         report, column = ValidationReport(), next(it for it in schema if it.name == self.column)

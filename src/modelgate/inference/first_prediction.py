@@ -37,7 +37,7 @@ def try_prediction(
         has_form: Whether the error message suggests the option ``input``.
 
     Returns:
-        The prediction, or a text that says why the test is inconclusive: the model rejected all synthetic
+        The prediction, or the reason why the test is inconclusive: the model rejected all synthetic
         rows, perhaps because of their values, or no row could be made from the schema.
 
     Raises:
@@ -82,9 +82,9 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
 
     - The values of every column are known to be typical: levels, booleans, or the typical value of the
       training data.
-    - All errors are identical although the values differ, so the values are not the cause. A ValueError is
-      no proof if there are text columns: an encoder may know categories that the schema does not contain.
-      XGBoost, LightGBM and CatBoost have no such encoders: they raise it for a column of the wrong dtype.
+    - All errors are identical although the values differ, so the values are not the cause. With text columns,
+      a ValueError is not a proof: an encoder may know categories that the schema does not contain. XGBoost,
+      LightGBM and CatBoost have no encoders: they raise ValueError for a column of the wrong dtype.
     """
     unknown = [
         column
@@ -98,11 +98,11 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
     # The error may come from a value: dict.get() and re.match() return None if they find nothing.
     if "NoneType" in str(errors[0]):
         return False
-    is_structural = isinstance(errors[0], _STRUCTURAL) or _raised_by(errors[0]) in _BOOSTING
+    is_structural = isinstance(errors[0], _STRUCTURAL) or _raising_package(errors[0]) in _BOOSTING
     return is_structural or all(column.numeric for column in unknown)
 
 
-def _raised_by(error: Exception) -> str:
+def _raising_package(error: Exception) -> str:
     """Return the name of the package whose code raised *error*."""
     traceback, module = error.__traceback__, ""
     while traceback is not None:

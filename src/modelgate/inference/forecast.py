@@ -24,7 +24,7 @@ class ForecastFunction:
 
     Args:
         forecaster: Forecaster. The regressor of a `DirectForecaster` is replaced by its exact plan.
-        plans: Whether to use a plan, see `Estimator`.
+        plans: Whether to use a plan (see `Estimator`).
         name: Name of the model in log messages.
         nullable: Whether values may be NaN or infinite.
 
@@ -45,7 +45,8 @@ class ForecastFunction:
         """Return the prediction and the prediction intervals of each row.
 
         Raises:
-            ValueError: The forecaster returned another number of values, or NaN or an infinity.
+            ValueError: The forecaster returned too many or too few values, or one that is not finite although null
+                is not allowed.
         """
         forecaster, window, future = self._forecaster, request.window, request.future
         values = np.asarray(forecaster.forecast(window, request.horizon, future), dtype=np.float64)
@@ -78,7 +79,7 @@ class ForecastFunction:
 def try_forecast(
     score: Callable[[ForecastRequest], Prediction], schema: Schema, forecaster: Forecaster
 ) -> str | None:
-    """Predict the example of *forecaster*, or generated rows if it has none, see `Predictor.warm`.
+    """Test *forecaster* with its example, or with generated rows if it has none. See `Predictor.warm`.
 
     Args:
         score: Function that returns the prediction for a request.
@@ -105,7 +106,7 @@ class _PlannedRegressor:
 
     Args:
         regressor: Fitted regressor.
-        plans: Whether to use a plan, see `Estimator`.
+        plans: Whether to use a plan (see `Estimator`).
         name: Name of the model in log messages.
 
     Attributes:

@@ -85,7 +85,7 @@ class ModelMetrics:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Set all counters to zero. Called at the start and in forked children, which count their own calls."""
+        """Set all counters to zero. Also called in forked children, which count only their own calls."""
         # Reentrant: garbage collection under the lock may close a request, which acquires the lock too.
         self._lock = threading.RLock()
         self.calls = dict.fromkeys(REASONS, 0)
@@ -147,7 +147,7 @@ class ModelMetrics:
         """Number of rows that wait for the model."""
         return sum(queue.rows_waiting for queue in self.queues)
 
-    def stuck(self, hang_timeout: float) -> int:
+    def count_stuck(self, hang_timeout: float) -> int:
         """Return the number of calls that have been running for more than *hang_timeout* seconds."""
         before = perf_counter() - hang_timeout
         return sum(started_at < before for started_at in self.running.copy())

@@ -35,7 +35,7 @@ class MultiTargetEstimator(Estimator):
 
 
 def create_estimator(model: Any, schema: Schema, target: Any, **options: Any) -> Estimator:
-    """Return the estimator of *model*, which may be a `MultiTarget`. For the options, see `Estimator`."""
+    """Return the estimator of *model*, which may be a `MultiTarget`. See `Estimator` for the options."""
     if isinstance(model, MultiTarget):
         return MultiTargetEstimator(model, schema, **options)
     return Estimator(model, schema, target, **options)

@@ -12,7 +12,7 @@ __all__ = ["NullNonFinite", "prediction_error"]
 
 
 def prediction_error(error: Exception) -> PredictionError:
-    """Return the error for callers of a model that failed with *error*."""
+    """Return the error to send to the caller if the model failed with *error*."""
     if not isinstance(error, NonFiniteError):
         return PredictionError()
     message = f"{PredictionError.default_message}: its prediction is not a finite number"
@@ -40,7 +40,7 @@ class NullNonFinite:
             self._rule.apply(prediction)
         rows = {row for output in prediction.outputs for row in _replace(output)}
         if rows:
-            warning = f"The prediction of {_describe_rows(sorted(rows))} is null: the model returned no finite number"
+            warning = f"The model returned no finite number for {_describe_rows(sorted(rows))}"
             prediction.warnings = [*prediction.warnings, warning]
         return prediction
 

@@ -74,13 +74,13 @@ class Output(msgspec.Struct, eq=False):
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
-        explanations: Explanation of each row; None if the request asks for none.
-        intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with the
-            lower and the upper limits. None if none were requested, or for labels.
+        explanations: Explanation of each row; None if not requested.
+        intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with
+            the lower and the upper limits. None if not requested, or for labels.
         model_values: Values of the model, of shape (rows,), if humility rules have replaced some of *values*;
             else None.
-        adjusted: Predicted numbers for one unit of exposure, of shape (rows,), if the deployment has an `Exposure`
-            and they are requested; else None.
+        adjusted: Predicted numbers for one unit of exposure, of shape (rows,), if the deployment has an
+            `Exposure` and they are requested; else None.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Average:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Grid of a response curve, and the mean curve of many rows.
+    """Grid of a response curve, and the mean predictions of the packaged rows at its points.
 
     Args:
         column: Name of the column that varies.
@@ -174,9 +174,9 @@ class Prediction(msgspec.Struct, eq=False):
         forecast: Series and dates of the predictions of a forecaster, which are not one per row of the
             request; None for other models.
         humility: Humility rules that each row has triggered; None if the deployment has no rules.
-        context: For each row, the place of its values in the training data, see
+        context: For each row, a comparison of its values with the training data, see
             `modelgate.inference.context.describe_rows`; None if it was not requested.
-        curve: Grid to whose points the rows belong, if the prediction is a response curve.
+        curve: Grid of a response curve, with one point for each row; None for any other prediction.
     """
 
     outputs: list[Output]
@@ -223,10 +223,10 @@ class Prediction(msgspec.Struct, eq=False):
 
     @property
     def explanations(self) -> Sequence[RowExplanation] | None:
-        """Explanation of each row for the first output; None if the request asks for none."""
+        """Explanation of each row for the first output; None if not requested."""
         return self.outputs[0].explanations
 
     @property
     def intervals(self) -> Mapping[str, npt.NDArray[np.float64]] | None:
-        """Prediction intervals of the first output by level, see `Output`; None if there are none."""
+        """Prediction intervals of the first output by level (see `Output`); None if there are none."""
         return self.outputs[0].intervals

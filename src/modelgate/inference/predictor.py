@@ -50,15 +50,16 @@ class Predictor:
         model: Fitted estimator with ``predict``; a function of a `Table`, sync or async, that returns an
             array, a list, values by output name, or a `Prediction`; or a `Forecaster`.
         schema: Schema of the tables; None to infer it from the estimator.
-        columns: Columns of that schema to change, see `Schema.with_columns`.
+        columns: Columns of that schema to change (see `Schema.with_columns`).
         target: Name of the target, or of each output.
         version: Version of the model.
         model_id: Name of the model.
         workers: Threads in which the model runs under ASGI. None to run it on the event loop, which suits
             only a model that takes microseconds.
-        plans: Whether to replace an estimator by its exact plan, if it has one (see `modelgate.inference.plans`);
-            or ``"onnx"`` to replace it by an ONNX graph, whose predictions may differ slightly.
-        batch: Whether one call may score several waiting requests together, see `Batcher`. This applies to
+        plans: Whether to replace an estimator by its exact plan, if it has one (see
+            `modelgate.inference.plans`); or ``"onnx"`` to replace it by an ONNX graph, whose predictions may
+            differ slightly.
+        batch: Whether one call may score several waiting requests together (see `Batcher`). This applies to
             estimators only, because the result of a function for a row may depend on the other rows.
         inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
             every call is made in a thread of *workers*. Under WSGI, this applies to requests with a deadline.
@@ -66,7 +67,7 @@ class Predictor:
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
         nonfinite: How to treat a prediction of NaN or an infinity: ``"error"`` raises `PredictionError`,
-            ``"null"`` replaces the prediction by null, see `NullNonFinite`.
+            ``"null"`` replaces the prediction by null (see `NullNonFinite`).
         input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
             ``"texts"``; None to detect it.
 
@@ -74,10 +75,11 @@ class Predictor:
         forecaster: The model if it is a `Forecaster`; otherwise None.
         nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
-        decision: Decision rule for the predictions; None to keep those of the model.
-        explainer: Explains predictions; None if the deployment explains none.
+        decision: Decision rule for the predicted labels; None for the labels of the model.
+        explainer: Explainer of predictions; None if the deployment offers no explanations.
         calibration: Calibration of prediction intervals; None if the model has none.
-        exposure_column: Column of *schema* that callers send and the model does not take; None if there is none.
+        exposure_column: Column of *schema* that callers send and the model does not take; None if there is
+            none.
         training: Training data of the model; None if it was not packaged.
 
     Raises:
@@ -320,7 +322,7 @@ class Predictor:
     def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
         metrics, latency = self._metrics, self._latency
-        hangs = metrics.running and metrics.stuck(LIGHT)
+        hangs = metrics.running and metrics.count_stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
@@ -338,7 +340,7 @@ class Predictor:
                 prediction = self._to_prediction(result, table)
                 failed = False
             except (asyncio.CancelledError, GeneratorExit):
-                # The caller disconnected, or the event loop was closed: this is no failure of the model.
+                # The caller disconnected, or the event loop was closed: this is not a failure of the model.
                 failed = False
                 raise
             finally:

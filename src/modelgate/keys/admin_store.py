@@ -20,7 +20,7 @@ from .sql_schema import KEYS, METADATA
 __all__ = ["KeyAdmin"]
 
 _NO_PREFIX = ""
-"""Prefix of keys that were taken over and have no checksum."""
+"""Prefix of keys that were not generated and so have no checksum."""
 
 _RECORD_COLUMNS = [KEYS.c[field.name] for field in fields(KeyRecord)]
 
@@ -75,7 +75,7 @@ class KeyAdmin:
         expires: datetime | None = None,
         key: str | None = None,
     ) -> NewKey:
-        """Create a key, or take over one that callers have already.
+        """Create a key, or add one that callers already have.
 
         Args:
             owner: Owner of the key.
@@ -276,7 +276,7 @@ class KeyAdmin:
 
     def _insert(self, connection: sa.Connection, record: KeyRecord, own_key: str | None = None) -> NewKey:
         key = generate(self._prefix) if own_key is None else own_key
-        # Which part of a key of another form is secret is not known, so none is shown.
+        # No part of a key without a checksum is shown, because any part may be secret.
         record = replace(record, prefix=display_prefix(key) if has_valid_checksum(key) else _NO_PREFIX)
         row = {column.name: getattr(record, column.name) for column in _RECORD_COLUMNS}
         row.update(digest=digest_own_key(key, "key", self._pepper), scopes=" ".join(record.scopes))

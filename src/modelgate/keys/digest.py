@@ -1,10 +1,10 @@
 """Digests of API keys.
 
-Key stores contain digests, never keys. Keys must have a minimum length, because two choices are safe only
-for long random keys:
+Key stores contain digests, never keys. Keys must have a minimum length, because the store does two things
+that are safe only for long random keys:
 
-- The digest is fast. Such keys cannot be guessed, and a slow password hash would add a tenth of a second to
-  every request.
+- Keys are hashed with a fast function. Long random keys cannot be guessed anyway, and a slow password hash
+  would add a tenth of a second to every request.
 - Keys are looked up by their digest. This leaks nothing through timing, because a caller who chooses a key
   cannot choose its digest.
 """

@@ -1,4 +1,4 @@
-"""Keys of the operator's own form, in contrast to generated keys: their checks and digests."""
+"""Validation and digests of keys that the operator chose, in contrast to generated keys."""
 
 import re
 
@@ -18,10 +18,10 @@ def is_mistyped(key: str) -> bool:
 
 
 def digest_own_key(key: str, subject: str, pepper: bytes | None = None) -> bytes:
-    """Return the digest of *key*, which is a key or ``sha256:`` and its digest.
+    """Validate *key* and return its digest.
 
     Args:
-        key: Key of any form, or its digest.
+        key: Key of any form, or ``sha256:`` followed by the digest of a key.
         subject: Start of the error messages.
         pepper: Secret of the digests, see `hash_key`.
 

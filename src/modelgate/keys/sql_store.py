@@ -33,7 +33,7 @@ logger = logging.getLogger("modelgate")
 T = TypeVar("T")
 
 _WITHOUT_CHECKSUM = b""
-"""Stands for the digest of any key without a checksum, in look-ups and in the cache."""
+"""Placeholder in look-ups and in the cache, instead of a digest: any key without a checksum."""
 _USE_INTERVAL = 60.0
 """Minimum time between two writes of a key's last use, in seconds."""
 _THREADS = 4
@@ -51,9 +51,10 @@ class _CachedLookup:
         record: Record of the key; None if the key is unknown.
         principal: Principal of the key; None if the key is unknown or inactive.
         looked_up_at: Start of the look-up.
-        cached_until: End of the cache entry, at the latest the time when the key becomes valid or expires.
-            Until then, only a change in the database can make the entry outdated.
-        next_use_write: Time from which a use of the key is to be written to the database.
+        cached_until: Time at which the entry is no longer used: the end of its lifetime or, if earlier, the
+            time at which the key becomes valid or expires. Until then, only a change in the database can
+            make the entry outdated.
+        next_use_write: Earliest time at which a use of the key is written to the database again.
     """
 
     record: KeyRecord | None
@@ -149,13 +150,13 @@ class SqlKeyStore(KeyAdmin):
         if digest is None:
             return None
         now = self._clock()
-        result = self._cached(digest, now)
+        result = self._find_cached(digest, now)
         if result is None:
-            # A wrong checksum saves the look-up, unless the store has keys without a checksum.
+            # Skip the look-up if the checksum is wrong, unless the store has keys without a checksum.
             if not has_valid_checksum(key):
                 if is_mistyped(key):
                     return None
-                unchecked = self._cached(_WITHOUT_CHECKSUM, now) or (
+                unchecked = self._find_cached(_WITHOUT_CHECKSUM, now) or (
                     yield from self._look_up(_WITHOUT_CHECKSUM)
                 )
                 if unchecked.record is None:
@@ -170,7 +171,7 @@ class SqlKeyStore(KeyAdmin):
             self._schedule_use_write(result, now)
         return result.principal
 
-    def _cached(self, digest: bytes, now: float) -> _CachedLookup | None:
+    def _find_cached(self, digest: bytes, now: float) -> _CachedLookup | None:
         result = self._cache.get(digest)
         # Compare with both ends: setting the clock back must not extend a cache entry.
         return result if result is not None and result.looked_up_at <= now < result.cached_until else None

@@ -62,9 +62,9 @@ class MemoryKeyStore:
 
     @classmethod
     def from_environ(cls, variable: str = "MODELGATE_KEYS") -> "MemoryKeyStore":
-        """Read the keys from an environment variable such as ``key1=churn,price key2=*``.
+        """Read the keys from an environment variable with a value such as ``key1=churn,price key2=*``.
 
-        Spaces separate the entries. Each is a key and its deployments.
+        Spaces separate the entries. Each entry is a key and its deployments.
 
         Raises:
             ConfigurationError: The variable is not set, or an entry is malformed.

@@ -48,7 +48,7 @@ class AddressSlots:
 
 
 class LookupTurn(Future[bool]):
-    """Place of one look-up in a `LookupQueue`. The result is True if the look-up may start, False if not.
+    """Future of one queued look-up: True if the look-up may start, False if it was rejected.
 
     Args:
         address: Address of the caller.
@@ -64,11 +64,12 @@ class LookupTurn(Future[bool]):
 class LookupQueue:
     """Queue that runs a limited number of look-ups, taken from the addresses in rotation.
 
-    Two limits apply to the running look-ups of one address. Its other look-ups wait:
+    The running look-ups of one address are at most:
 
-    - At most half of all running look-ups belong to one address.
-    - An address runs at most as many look-ups as failures are still allowed for it, because every key may
-      be wrong. If no failure is allowed any more, its waiting look-ups are rejected.
+    - half of *max_running*;
+    - the number of failures still allowed for the address, because every key may be wrong.
+
+    Further look-ups of the address wait. They are rejected if none is running and no failure is allowed.
 
     Args:
         max_running: Maximum number of running look-ups.

@@ -34,7 +34,7 @@ logger = logging.getLogger("modelgate")
 _LATE_BODY = (
     "Missing API key: the body, which may contain it, was not received in time. Send the key in a header"
 )
-_FOR_A_PLATFORM = "Invalid API key: a JSON Web Token was sent. If it is for a platform, send the key in the header field x-api-key"
+_FOR_A_PLATFORM = "Invalid API key: a JSON Web Token was sent. If it is for a platform, add the key in the header field x-api-key"
 _REALM = re.compile(r"[ !#-\[\]-~]+")
 
 _MAX_RUNNING_LOOK_UPS = 16
@@ -47,8 +47,8 @@ _MAX_ACCEPTED = 10_000
 class KeyAuth:
     """Require a known API key, and set the `principal` of the request's context to its owner.
 
-    The wire format defines where the key is: ``Authorization: Bearer`` or ``x-api-key``, unless a
-    dialect differs. If the path names a deployment, the key must permit it. If the key does
+    The key is read from ``Authorization: Bearer`` or ``x-api-key``, unless the dialect of the request
+    defines other places. If the path names a deployment, the key must permit it. If the key does
     not, the response is the same whether or not the deployment exists.
 
     Outside of a gate there are no deployments, and the key must cover *scope*. If *scope* is None, only
@@ -75,9 +75,10 @@ class KeyAuth:
         skip_forwarded: Distinguish callers behind one proxy by the last address in ``X-Forwarded-For`` or
             ``Forwarded``. Set this option if the headers may come from a proxy that is not trusted, see
             `AuthFailureLimit`.
-        key_header: Header field that has the key, ``"x-api-key"`` or ``"authorization"``, for example because a
-            platform uses the other one. All other places are ignored. None for the places that the wire
-            format defines.
+        key_header: Header field of the key, ``"x-api-key"`` or ``"authorization"``; all other places are
+            ignored. If a platform in front of the app uses one of these fields itself, choose the other one.
+            In ``Authorization``, the scheme is ``Bearer``, ``Token``, or ``Basic`` with the key as the
+            password. None to read the key from the places that the wire format defines.
 
     Attributes:
         keys: Key store.
@@ -196,9 +197,9 @@ class KeyAuth:
             raise ServingError from None
         if principal is None:
             self._accepted.discard(key_hash)
-            raise Unauthorized(
-                _FOR_A_PLATFORM if is_json_web_token(key) else "", headers=self._invalid_headers
-            )
+            # With key_header, the key is not read from any other field.
+            for_a_platform = self.key_header is None and is_json_web_token(key)
+            raise Unauthorized(_FOR_A_PLATFORM if for_a_platform else "", headers=self._invalid_headers)
         if key_hash not in self._accepted:
             self._remember(key_hash)
         return principal

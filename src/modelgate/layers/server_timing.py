@@ -18,7 +18,7 @@ class ServerTiming:
     skipped are omitted.
 
     Args:
-        everyone: Add the header also for callers without a key, if they send this ``Prefer``.
+        everyone: Also add the header for callers without a key, if they send ``Prefer: server-timing``.
     """
 
     def __init__(self, *, everyone: bool = False) -> None:

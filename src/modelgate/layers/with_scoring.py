@@ -34,7 +34,7 @@ class WithScoring:
         rows: Member of the request's body that contains the rows; None if the body is the rows.
         predictions: Member of the response that contains the predictions, one value or a list; None
             to pass the response through unchanged, as a stream.
-        paths: Paths to which the layers apply; None for all. They only apply to POST requests.
+        paths: Paths to which the layers apply; None for all. The layers apply only to POST requests.
     """
 
     def __init__(

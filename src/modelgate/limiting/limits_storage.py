@@ -45,7 +45,7 @@ _Call: TypeAlias = Callable[[Any], Any]
 class LimitsStorage:
     """Storage of `limits`, for calls from threads and from event loops.
 
-    Connections are opened on first use. Forked children and event loops do not share them.
+    Connections are opened on first use. Each process and each event loop has its own.
 
     Args:
         uri: URI of the storage.

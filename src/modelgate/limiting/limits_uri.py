@@ -17,7 +17,7 @@ class StorageSettings(NamedTuple):
 
     Attributes:
         scheme: Scheme of the URI, by which `limits` finds the storage classes.
-        uri: URI for `limits`, without query options that `limits` does not read from a URI.
+        uri: URI for `limits`, with only those query options that `limits` reads from a URI.
         options: Function that returns the options; called with True for the asyncio storage.
         outages: Errors that mean the server does not answer.
     """

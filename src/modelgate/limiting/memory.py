@@ -93,9 +93,9 @@ class MemoryLimiter:
         return identity if rate.text == self._text else (rate.text, identity)
 
     def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> tuple[Any, ...]:
-        """Take a bucket from the old generation, or create one.
+        """Remove a bucket from the old generation and return it, or return a new one.
 
-        If the young generation is full, start a new one.
+        If the young generation is full, start a new generation.
         """
         bucket = self._old.pop(key, None)
         if len(self._young) >= self._generation_size:

@@ -45,7 +45,8 @@ class SharedLimiter:
 
     After an outage, a request must pass both the local counts and those on the server, until the charges
     from the time of the outage have expired. The server has not counted the requests that passed during
-    the outage, and may have lost earlier counts. With both counts, one process never exceeds the rate.
+    the outage, and may have lost earlier counts. Since both must have room, no process alone lets more
+    requests pass than the rate allows.
 
     Args:
         rate: Rate of most callers.

@@ -75,12 +75,15 @@ class FixedWindow:
         return sum(count << index * self._bits for index, count in enumerate(counts))
 
     def share(self, parts: int) -> "FixedWindow":
-        """Return a copy for the same counts. Its amount is divided by *parts*, but at least 1."""
+        """Return a copy whose amount is divided by *parts*, but at least 1.
+
+        The copy has the same capacity, so it can read the packed counts of this window.
+        """
         amount = max(1, self.amount // parts)
         return type(self)(amount, self.multiple, self.unit, capacity=self.capacity)
 
     def advance(self, step_start: float, counts: int, now: float) -> tuple[float, int]:
-        """Return the state at *now*. Call this only without counts, or for a time outside the current step.
+        """Return the state at *now*. Call this only if *counts* is 0 or *now* is outside the current step.
 
         A window without counts starts at *now*. If the clock was set back, the current step starts at
         *now*, so that no caller waits longer than the length of the window.
@@ -144,13 +147,13 @@ class SlidingWindow(FixedWindow):
     steps = 2
 
     def usage(self, counts: int, age: float) -> int:
-        """Return the count of this window plus the weighted count of the previous window, rounded down."""
+        """Return the count of the current step plus the weighted count of the previous step, rounded down."""
         return (counts & self._mask) + int((counts >> self._bits) * (1 - age / self.step))
 
     def available_at(self, step_start: float, counts: int, cost: int) -> float:
         """Return the time at which a request of *cost* will fit.
 
-        The weight of the previous window falls as time passes, which makes room.
+        The weight of the previous step falls as time passes, which makes room.
         """
         room, current, previous = self.amount - cost, counts & self._mask, counts >> self._bits
         if previous and current <= room:

@@ -19,7 +19,7 @@ __all__ = ["BOOSTER_SUFFIXES", "GENERIC_SUFFIXES", "native_suffix", "read_booste
 BOOSTER_SUFFIXES = (".ubj", ".cbm", ".json", ".txt")
 
 GENERIC_SUFFIXES = (".json", ".txt")
-"""Suffixes that files other than models have, too. A folder of models is not searched for them."""
+"""Suffixes that are not specific to models. Such files in a folder of models are not taken for models."""
 
 
 def read_booster(content: bytes, suffix: str) -> Any:
@@ -71,7 +71,8 @@ def _read_lightgbm(lightgbm: Any, content: bytes) -> Any:
 
 def _read_catboost(catboost: Any, content: bytes) -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        # From a blob, CatBoost does not restore the loss function, and predicts in another unit for Poisson.
+        # Load a file: from bytes, CatBoost does not restore the loss function, so for Poisson it would
+        # predict in another unit.
         path = Path(folder, "model.cbm")
         path.write_bytes(content)
         is_classifier = len(catboost.CatBoost().load_model(str(path)).classes_) > 0
@@ -96,7 +97,7 @@ def write_booster(model: Any) -> tuple[bytes, Any]:
     """Return the content of the native file of *model*, and the model that is read from it.
 
     Args:
-        model: Model of a library that has native files, see `native_suffix`.
+        model: Model of a library that has native files (see `native_suffix`).
 
     Raises:
         ConfigurationError: The model cannot be written, or the file would lose its class labels.
@@ -106,7 +107,7 @@ def write_booster(model: Any) -> tuple[bytes, Any]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f"model{suffix}")
-            # LightGBM's estimators have no such method, and their boosters no labels.
+            # LightGBM's estimators have no save_model. Their boosters have it, but store no labels.
             getattr(model, "booster_", model).save_model(str(path))
             content = path.read_bytes()
     except Exception as error:

@@ -1,7 +1,7 @@
 """Calibration of prediction intervals by split conformal prediction.
 
-Source: Lei et al., "Distribution-Free Predictive Inference for Regression", Journal of the American Statistical
-Association 113 (2018), section 2.2.
+Source: Lei et al., "Distribution-Free Predictive Inference for Regression", Journal of the American
+Statistical Association 113 (2018), section 2.2.
 """
 
 import math
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError, RequestError
 from ..schema import Schema
-from .training_sample import reference_answers
+from .training_sample import predict_to_lists
 
 __all__ = ["CALIBRATION", "Calibration", "calibrate"]
 
@@ -55,7 +55,7 @@ class Calibration(msgspec.Struct, frozen=True):
             ValueError: *level* is out of this range.
         """
         residuals = self.residuals[output]
-        # The check of the abstract class takes longer.
+        # Try the common types first: `isinstance` is slow for an abstract class such as `Real`.
         is_number = type(level) in (int, float) or (isinstance(level, Real) and not isinstance(level, bool))
         rank = _rank(float(level), self.rows) if is_number else 0
         if not 1 <= rank <= self.rows:
@@ -92,14 +92,14 @@ def calibrate(
         levels: Levels in percent that callers will request.
 
     Raises:
-        ConfigurationError: The rows do not match the schema; no output is a number; *y* has the wrong shape, or a
-            value that is no finite number; or there are too few rows for one of the *levels*.
+        ConfigurationError: The rows do not match the schema; no output is a number; *y* has the wrong shape,
+            or a value that is not a finite number; or there are too few rows for one of the *levels*.
     """
     try:
-        answers = reference_answers(model, schema, X)
+        predictions = predict_to_lists(model, schema, X)
     except RequestError as error:
         raise ConfigurationError(f"X must have rows that match the schema: {error}") from None
-    predicted, targets = np.array(answers["predict"], dtype=object), np.asarray(y)
+    predicted, targets = np.array(predictions["predict"], dtype=object), np.asarray(y)
     if targets.shape != predicted.shape:
         raise ConfigurationError(f"y must have the shape {predicted.shape} (got {targets.shape})")
     columns = list(zip(_columns(predicted), _columns(targets), strict=True))

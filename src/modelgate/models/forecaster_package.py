@@ -11,7 +11,7 @@ from ..forecasting.direct import DirectState
 from .archive import Archive
 from .manifest import Manifest, make_manifest, read_member
 from .serializers import dump
-from .training_sample import reference_answers
+from .training_sample import predict_to_lists
 
 __all__ = ["FORECASTER", "describe_forecaster", "dump_model", "restore_forecaster"]
 
@@ -40,7 +40,7 @@ def describe_forecaster(forecaster: DirectForecaster, file_format: str, **fields
         forecaster.regressor, target=spec.target, model=model, time_series=spec, **fields
     )
     schema = spec.schema()
-    example = {"rows": rows, "expected": reference_answers(forecaster, schema, rows)}
+    example = {"rows": rows, "expected": predict_to_lists(forecaster, schema, rows)}
     return {"manifest": manifest, "schema": schema, "example": example}
 
 

@@ -15,7 +15,7 @@ from ..schema import Schema
 from ..schema.introspection.classes import target_models
 from ..schema.introspection.infer_columns import outputs_of
 from ..schema.introspection.libraries import is_native_booster
-from ..schema.schema_file import parse
+from ..schema.schema_file import schema_from_dict
 from .archive import MANIFEST, MEMBERS, SIGNATURE, Archive
 from .load_policy import LoadPolicy
 from .onnx_export import Difference
@@ -189,7 +189,7 @@ def read_metadata(archive: Archive, policy: LoadPolicy, *, metadata_only: bool =
             f"{MANIFEST} does not list exactly the members of the package: save the package again"
         )
     schema = msgspec.json.decode(read_member(archive, manifest, "schema.json"))
-    return PackageMetadata(manifest, Schema(*parse(schema)))
+    return PackageMetadata(manifest, Schema(*schema_from_dict(schema)))
 
 
 def read_member(archive: Archive, manifest: Manifest, name: str) -> bytes:

@@ -15,19 +15,19 @@ __all__ = ["MultiTarget", "order_targets", "target_names"]
 
 
 class MultiTarget:
-    """Fitted models that predict one target each, for the same rows: ``MultiTarget({"species": a, "weight": b})``.
+    """Fitted models for one target each, over the same rows: ``MultiTarget({"species": a, "weight": b})``.
 
-    A deployment or a package of it has an output for each target, with the labels, probabilities and numbers of
-    that target's model. Rows are validated once, and must have the columns of all models. Each model gets the
-    columns that it was fitted on.
+    A deployment or a package of it has an output for each target, with the labels, probabilities and numbers
+    of that target's model. Rows are validated once, and must have the columns of all models. Each model gets
+    the columns that it was fitted on.
 
     Args:
         target_models: Fitted models by target name, in the order of the outputs. All must be fitted on named
             columns, or all on arrays with the same columns.
 
     Raises:
-        ConfigurationError: There are no models, a name is not text, or a model is not fitted, predicts several
-            values or does not fit the others.
+        ConfigurationError: There are no models, a name is not text, or a model is not fitted, predicts
+            several values or does not fit the others.
     """
 
     def __init__(self, target_models: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class MultiTarget:
     def predict(self, X: Any) -> dict[str, npt.NDArray[Any]]:  # noqa: N803  scikit-learn's word
         """Return the predictions of each model for *X* by target name, each of shape (rows,).
 
-        Of a DataFrame, each model gets the columns that it was fitted on.
+        From a DataFrame, each model gets the columns that it was fitted on.
         """
         return {name: _predict(model, X) for name, model in self.target_models.items()}
 
@@ -73,7 +73,7 @@ def target_names(model: Any, target: str | Sequence[str]) -> str | Sequence[str]
     names = list(model.target_models)
     if target != "prediction" and list(target) != names:
         raise ConfigurationError(
-            f"target must be left out for a MultiTarget, which has names (got {target!r})"
+            f"target must be left out for a MultiTarget, which already names its targets (got {target!r})"
         )
     return names
 

@@ -13,7 +13,7 @@ from ..flow.fork_safety import reset_after_fork
 from ..schema import Schema
 from ..schema.introspection.infer_columns import outputs_of
 from .onnx import METADATA_KEY, OnnxMetadata, OnnxModel
-from .training_sample import reference_answers
+from .training_sample import predict_to_lists
 
 __all__ = ["Difference", "difference", "measure_onnx", "to_onnx"]
 
@@ -137,7 +137,7 @@ def measure_onnx(
     """
     try:
         graph = to_onnx(model, schema)
-        answers = [reference_answers(predictor, schema, rows) for predictor in (model, graph)]
+        answers = [predict_to_lists(predictor, schema, rows) for predictor in (model, graph)]
         return graph, difference(*((answer["predict"], answer.get("predict_proba")) for answer in answers))
     except ConfigurationError as error:
         raise ConfigurationError(f'format="onnx": {error}') from error.__cause__

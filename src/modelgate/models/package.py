@@ -38,7 +38,7 @@ from .training_rows import TrainingRows, check_rows, list_to_array, to_rows
 from .training_sample import (
     background_sample,
     evenly_spaced_indices,
-    reference_answers,
+    predict_to_lists,
     training_statistics,
     verify_example,
 )
@@ -108,10 +108,10 @@ class ModelPackage:
 
         Args:
             model: Fitted estimator.
-            X: Training rows: a DataFrame, a 2-D array, a list of dictionaries, or texts for a model of texts. Up
-                to 200 of them are stored.
-            y: Training targets, whose statistics are stored; None to store none. For several outputs, an array of
-                shape (rows, outputs), or a DataFrame with the names of the targets.
+            X: Training rows: a DataFrame, a 2-D array, a list of dictionaries, or texts for a model of texts.
+                Up to 200 of them are stored.
+            y: Training targets, whose statistics are stored; None to store none. For several outputs, an
+                array of shape (rows, outputs), or a DataFrame with the names of the targets.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
             schema: Schema of the input. None to infer it from the estimator. Columns and column types that
@@ -164,7 +164,7 @@ class ModelPackage:
         )
         y = order_targets(y, manifest.target)
         examples = rows[:_EXAMPLES]
-        example = {"rows": examples, "expected": reference_answers(model, schema, examples)}
+        example = {"rows": examples, "expected": predict_to_lists(model, schema, examples)}
         return cls(
             model,
             manifest,
@@ -185,21 +185,23 @@ class ModelPackage:
     ) -> "ModelPackage":
         """Return a copy of the package that can add prediction intervals to predicted numbers.
 
-        The intervals are computed by split conformal prediction (Lei et al., 2018). Of many new rows, at least
-        the requested percentage has its true value in the interval, if they come from the same distribution as
-        the calibration rows. This is true for all rows together, not for each group of rows.
+        The intervals are computed by split conformal prediction (Lei et al., 2018). For new rows from the
+        same distribution as the calibration rows, an interval contains the true value with at least the
+        requested probability. This holds on average over all rows, not for each group of rows.
 
         Args:
             X: Calibration rows, as in `from_estimator`, that the model was not fitted on.
             y: True values, as in `from_estimator`.
-            levels: Levels in percent that callers will request. A level needs at least ``level / (100 - level)``
-                rows. Other levels can be requested, too, if there are enough rows.
-            allow_training_rows: Whether *X* may have rows that are equal to training rows. Use True only if such
-                rows were observed independently, as may happen with few distinct values.
+            levels: Levels in percent that callers will request. A level needs at least
+                ``level / (100 - level)`` rows. Callers may request other levels, too, if there are enough
+                rows.
+            allow_training_rows: Whether *X* may have rows that are equal to training rows. Use True only if
+                such rows were observed independently, as may happen with few distinct values.
 
         Raises:
-            ConfigurationError: A row is a training row, the rows do not match the schema, *y* has the wrong shape
-                or is not finite, the model predicts no number, or there are too few rows for one of the *levels*.
+            ConfigurationError: A row is a training row, the rows do not match the schema, *y* has the wrong
+                shape or is not finite, the model predicts no number, or there are too few rows for one of the
+                *levels*.
         """
         if self.schema is None or self.training_rows is None:
             raise ConfigurationError(
@@ -310,7 +312,7 @@ class ModelPackage:
 
 
 def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
-    """Return the fitted model in the file at *path*. For *sha256* and errors, see `ModelPackage.load`."""
+    """Return the fitted model in the file at *path*. See `ModelPackage.load` for *sha256* and errors."""
     return ModelPackage.load(path, sha256=sha256).model
 
 

@@ -66,9 +66,9 @@ def check_file(path: Path, policy: LoadPolicy) -> None:
 
 
 def _check_version(path: Path, suffix: str, policy: LoadPolicy) -> None:
-    """Compare the version of scikit-learn in a bare file, if it is near the beginning, with the installed one.
+    """Compare the version of scikit-learn that wrote a bare file with the installed one.
 
-    The version is compared again when the file is loaded.
+    Only the beginning of the file is searched for the version. It is compared again when the file is loaded.
     """
     content = b""
     with (

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..schema import Schema
-from ..schema.schema_file import plain
+from ..schema.schema_file import schema_to_dict
 from .archive import MANIFEST, SIGNATURE
 from .ed25519 import sign
 from .forecaster_package import dump_model
@@ -36,7 +36,7 @@ def write_members(
     Raises:
         ConfigurationError: The model cannot be written, or it does not reproduce the example.
     """
-    documents = {"schema.json": plain(schema.columns, schema.options), **documents}
+    documents = {"schema.json": schema_to_dict(schema.columns, schema.options), **documents}
     members = {name: msgspec.json.encode(value) for name, value in documents.items() if value is not None}
     model_members, written = dump_model(model, manifest.model)
     members |= model_members

@@ -54,7 +54,7 @@ class ModelStore(Protocol):
     """
 
     def load(self, name: str) -> Any:
-        """Return the fitted model *name*, or its `ModelPackage`. Each call returns a new object, and may block.
+        """Return a new object: the fitted model *name*, or its `ModelPackage`. May block.
 
         Raises:
             NotFound: There is no such model.

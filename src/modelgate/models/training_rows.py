@@ -24,8 +24,8 @@ _Hashes = npt.NDArray[np.uint64]
 class TrainingRows(msgspec.Struct, frozen=True):
     """Fingerprints of the rows that a model was fitted on.
 
-    Of more than 16,384 different rows, only those with the lowest hashes are recorded: a sample that does not
-    depend on the order of the rows. So each row is found with the same probability.
+    At most 16,384 fingerprints are stored, those with the lowest hashes. This is a random sample that does
+    not depend on the order of the rows, so each row is detected with the same probability.
 
     Attributes:
         has_target: Whether the training targets are part of the hashes.
@@ -93,7 +93,7 @@ def check_rows(X: Any, y: Any) -> None:  # noqa: N803
 
 
 def _hash_rows(X: Any, y: Any, schema: Schema) -> _Hashes:  # noqa: N803
-    """Return a hash per row. Equal values have equal hashes, whatever the dtype of their column is."""
+    """Return one hash per row. Equal values have equal hashes, whatever the dtype of their column."""
     labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else None
     if labels is None:
         columns = list(X.T)
@@ -111,7 +111,7 @@ def _hash_rows(X: Any, y: Any, schema: Schema) -> _Hashes:  # noqa: N803
 
 def _hash_column(values: npt.NDArray[Any]) -> _Hashes:
     if values.dtype.kind in "biuf":
-        # Adding 0.0 turns -0.0 into 0.0. All NaN become the same one.
+        # Equal values must have equal bits: adding 0.0 turns -0.0 into 0.0, and all NaN become one.
         numbers = values.astype(np.float64) + 0.0
         return np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
     return np.fromiter(_hash_each(values), np.uint64, len(values))
@@ -127,7 +127,7 @@ def _hash_each(values: Iterable[Any]) -> Iterable[int]:
 
 
 def _hash_value(value: Any) -> int:
-    """Return the hash of a number as in a column of numbers, and of any other value by its text."""
+    """Return the hash of *value*. Numbers have the same hash as in a numeric column."""
     plain = to_json_value(value)
     number = np.nan if plain is None else plain
     if isinstance(number, float) or (isinstance(number, int) and abs(number) < 2**63):
@@ -136,7 +136,7 @@ def _hash_value(value: Any) -> int:
 
 
 def _to_bytes(value: Any) -> bytes:
-    # The text of a large array, such as an image, has only some of its items.
+    # str() of a large array, such as an image, leaves out most of its items.
     return value.tobytes() if isinstance(value, np.ndarray) else str(value).encode(errors="surrogatepass")
 
 

@@ -24,14 +24,14 @@ __all__ = [
     "MAX_LEVELS",
     "background_sample",
     "evenly_spaced_indices",
-    "reference_answers",
+    "predict_to_lists",
     "training_statistics",
     "verify_example",
 ]
 
 _ROWS = 200
 MAX_LEVELS = 50
-"""Number of levels of a column whose counts are stored, the most frequent ones."""
+"""Maximum number of levels in the statistics of a column. Only the most frequent levels are stored."""
 _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
 
@@ -115,7 +115,7 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
+def predict_to_lists(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
     For a forecaster, the dict has the result of ``forecast``.
@@ -124,17 +124,17 @@ def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
         ConfigurationError: The model raises an error, or predicts NaN or an infinity.
     """
     try:
-        answers = in_model_thread(_predict, model, schema, rows)
+        predictions = in_model_thread(_predict, model, schema, rows)
     except (ConfigurationError, RequestError):
         raise
     except Exception as error:
         raise ConfigurationError(f"model must be able to predict its example rows (got {error!r})") from error
-    if not all(map(_is_finite, answers.values())):
+    if not all(map(_is_finite, predictions.values())):
         raise ConfigurationError(
             "model must predict finite numbers for its example rows"
             " (got NaN or an infinity, which JSON cannot represent)"
         )
-    return answers
+    return predictions
 
 
 def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
@@ -150,18 +150,18 @@ def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
         return {"forecast": model.forecast(request.window, request.horizon, request.future).tolist()}
     if isinstance(model, OnnxModel):
         values, probabilities = model.predict_table(table)
-        answers = {"predict": values.tolist()}
+        predictions = {"predict": values.tolist()}
         if probabilities is not None:
-            answers["predict_proba"] = probabilities.tolist()
-        return answers
+            predictions["predict_proba"] = probabilities.tolist()
+        return predictions
     to_input = ModelInput(model, schema.columns)
     to_input.try_forms(model.predict, [table])
-    answers = {"predict": np.asarray(model.predict(to_input(table))).tolist()}
+    predictions = {"predict": np.asarray(model.predict(to_input(table))).tolist()}
     if hasattr(model, "predict_proba"):
         probabilities = model.predict_proba(to_input(table))
         parts = probabilities if isinstance(probabilities, list) else np.asarray(probabilities)
-        answers["predict_proba"] = [np.asarray(part).tolist() for part in parts]
-    return answers
+        predictions["predict_proba"] = [np.asarray(part).tolist() for part in parts]
+    return predictions
 
 
 def _is_finite(value: Any) -> bool:
@@ -179,7 +179,7 @@ def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> No
     Raises:
         ConfigurationError: A prediction differs.
     """
-    actual = reference_answers(model, schema, example["rows"])
+    actual = predict_to_lists(model, schema, example["rows"])
     for method, expected in example["expected"].items():
         if not _is_close(expected, actual.get(method)):
             raise ConfigurationError(

@@ -1,14 +1,14 @@
 """Types and functions that modelgate trusts in skops files, beyond those that skops trusts by default.
 
 The list is fixed: a list derived from the file, with ``skops.io.get_untrusted_types``, would trust everything
-in the file. A file may refer to the listed names, and create instances of the types from data. Loading a file
-must not call any of the names (see `skops_file`). A name may be added if it is
+in the file. A file may refer to the listed names, and restore instances of the types with ``__new__`` and
+``__setstate__``. It must not make skops call a listed name with arguments from the file (see `skops_file`). A name may be added if it is
 
 - a type that only stores data when it is created: its ``__new__`` and ``__setstate__`` open no files, import
   nothing and evaluate no text. The data is not checked, so hostile trees, distances and splines can crash the
   process when the model predicts;
-- a function that only computes with its arguments, whatever they are. It must not fit an estimator: a pipeline
-  with ``memory=`` loads pickles from a folder when it is fitted.
+- a function that only computes with its arguments, whatever they are. It must not fit an estimator: a
+  pipeline with ``memory=`` loads pickles from a folder when it is fitted.
 """
 
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ def resolve_version(name: str, names: Iterable[str]) -> str | None:
     if name in names or version not in ("", LATEST):
         return name if name in names else None
     versions = [other for other in names if other.partition("@")[0] == stem and is_version(other)]
-    return max(versions, key=lambda other: (_order(other.partition("@")[2]), other), default=None)
+    return max(versions, key=lambda other: (_sort_key(other.partition("@")[2]), other), default=None)
 
 
 def is_older(version: str, other: str) -> bool:
@@ -48,7 +48,7 @@ def _parse(version: str) -> Version:
     return Version(_BETWEEN_NUMBERS.sub(".", version))
 
 
-def _order(version: str) -> Version:
+def _sort_key(version: str) -> Version:
     """Return a sort key for *version*.
 
     A version with a word that is unknown to PEP 440, such as ``2-nightly``, counts as a pre-release.

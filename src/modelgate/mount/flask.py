@@ -31,7 +31,7 @@ def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) ->
     Raises:
         ConfigurationError: *app* is not a Flask app, or *prefix* is not a path such as ``/ml``.
     """
-    _require_app(app)
+    _require_app(app, "use init_app for a blueprint, and gate.mount for other apps")
     app.wsgi_app = wsgi.mount(app.wsgi_app, prefix, handler)  # type: ignore[method-assign]
 
 
@@ -41,16 +41,13 @@ def wrap(app: flask.Flask, *layers: Layer[Request, Response]) -> None:
     Raises:
         ConfigurationError: *app* is not a Flask app, or a layer is not callable.
     """
-    _require_app(app)
+    _require_app(app, "use mount.wsgi.wrap for other WSGI apps")
     app.wsgi_app = wsgi.wrap(app.wsgi_app, *layers)  # type: ignore[method-assign]
 
 
-def _require_app(app: object) -> None:
+def _require_app(app: object, remedy: str) -> None:
     if not isinstance(app, flask.Flask):
-        raise ConfigurationError(
-            f"app must be a Flask app (got {type(app).__name__}): use init_app for a blueprint, and gate.mount for"
-            " other apps"
-        )
+        raise ConfigurationError(f"app must be a Flask app (got {type(app).__name__}): {remedy}")
 
 
 def init_app(app: flask.Flask | flask.Blueprint, prefix: str, handler: Handler[Request, Response]) -> None:
@@ -75,12 +72,12 @@ def init_app(app: flask.Flask | flask.Blueprint, prefix: str, handler: Handler[R
 
     def view(path: str = "") -> flask.Response:
         request = _FlaskRequest(flask.request)
-        # For the prefix itself, the path is empty without the slash at its end.
+        # At the prefix itself, the path is "/" if the URL ends in a slash, and empty otherwise.
         request.path = "/" + path if path or flask.request.path.endswith("/") else ""
         request.root_path = flask.request.root_path + flask.request.path.removesuffix(request.path)
         response = _respond(request, handler)
         if request.method == "OPTIONS" and response.status_code == 405:
-            # Extensions such as Flask-CORS complete Flask's own answer.
+            # Return Flask's own response, which extensions such as Flask-CORS complete.
             return flask.current_app.make_default_options_response()
         return response
 

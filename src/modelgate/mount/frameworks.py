@@ -51,7 +51,7 @@ def handle(request: Any, handler: Handler[Request, Response], response: Any = No
         response: Response object that Falcon passes to the responder.
 
     Raises:
-        TypeError: *request* belongs to no known framework, or *response* is missing for Falcon or given for
+        TypeError: *request* belongs to no known framework, or *response* is missing for Falcon or passed for
             another framework.
     """
     adapter = _find_adapter(request, _REQUESTS)

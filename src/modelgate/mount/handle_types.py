@@ -15,7 +15,7 @@ __all__ = ["typed_handle"]
 
 
 class Handle(Protocol):
-    """Function that answers a request of a web framework. The type of the response is that of the request."""
+    """Function that answers a request of a web framework with a response of the same framework."""
 
     # Starlette comes first, because it is always installed. Requests of frameworks that are not installed have
     # the type Any, and match every request.
@@ -59,7 +59,7 @@ class Handle(Protocol):
 
 
 class HandleMethod(Protocol):
-    """Method of this type."""
+    """Method that is a `Handle` when it is bound."""
 
     def __get__(self, instance: Any, owner: Any = None, /) -> Handle: ...
 
@@ -68,5 +68,5 @@ M = TypeVar("M", bound=Callable[..., Any])
 
 
 def typed_handle(method: M) -> HandleMethod:
-    """Give *method* the overloads of `Handle`. It is returned unchanged."""
+    """Return *method* unchanged, but typed with the overloads of `Handle`."""
     return method  # type: ignore[return-value]

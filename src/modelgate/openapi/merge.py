@@ -11,11 +11,11 @@ _SHARED = ("parameters", "headers", "securitySchemes")
 
 
 def merge_documents(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return one document for the deployments of a gate, with its servers relative to the mount point.
+    """Merge the OpenAPI documents of the deployments of a gate into one.
 
-    Names of components and operations get the name of their deployment as a prefix. If the body or the key
-    selects the deployment, several documents contain the same path. Such a path is left out, because each
-    deployment has its own schema.
+    Server URLs are relative to the mount point. Names of components and operations get the name of their
+    deployment as a prefix. If the body or the key selects the deployment, several documents contain the same
+    path. Such a path is left out, because each deployment has its own schema.
 
     Args:
         documents: Documents by deployment name, as decoded JSON.

@@ -1,4 +1,4 @@
-"""Names for the objects inside a schema, as generators of clients need them."""
+"""Named components for the objects inside a JSON Schema, for client generators."""
 
 import re
 
@@ -12,7 +12,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 def name_objects(name: str, schema: JSONSchema) -> dict[str, JSONSchema]:
     """Return *schema* and the objects inside it as components, which refer to each other.
 
-    Generators make a class of each component. They invent names for objects without one, and
+    Client generators make a class of each component. They invent names for unnamed objects, and
     openapi-python-client fails on objects inside the alternatives of a component.
 
     Args:
@@ -20,12 +20,12 @@ def name_objects(name: str, schema: JSONSchema) -> dict[str, JSONSchema]:
         schema: JSON Schema, which is not changed.
     """
     components: dict[str, JSONSchema] = {}
-    whole = _replace_objects(schema, name, components)
-    return {name: whole, **components}
+    root = _replace_objects(schema, name, components)
+    return {name: root, **components}
 
 
 def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Return *schema* with references in place of the objects inside it, and add these to *components*."""
+    """Move the objects inside *schema* to *components*, and return a copy of *schema* that refers to them."""
     copy = dict(schema)
     for keyword in ("anyOf", "oneOf", "prefixItems"):
         if keyword in schema:
@@ -44,7 +44,7 @@ def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSc
 
 
 def _refer(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Return a reference if *schema* is an object, which is added to *components*, otherwise its copy."""
+    """Add *schema* to *components* and return a reference, or return a copy if it is not an object."""
     copy = _replace_objects(schema, name, components)
     if schema.get("type") != "object":
         return copy

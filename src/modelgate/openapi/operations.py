@@ -30,7 +30,7 @@ _LIMITS = {
 _EXPLANATION_HEADERS = {
     "X-Explanation-Method": "How the predictions are explained: linear, tree or permutation",
     "X-Explanation-Space": "Unit of the strengths: value, link, probability or margin",
-    "X-Explanation-Base-Value": "Prediction to which the strengths add, if it is the same for all rows",
+    "X-Explanation-Base-Value": "Prediction to which the strengths are added, if it is the same for all rows",
 }
 
 
@@ -127,7 +127,7 @@ class OperationBuilder:
             self.paths.setdefault(path, {"post": post})
 
     def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
-        """Add the operation on the path *template*. Its errors and keys are those of the operation *predict*."""
+        """Add the operation on the path *template*, with the errors and keys of the operation *predict*."""
         path = self._fill(template)
         other = f"{name}_{path.rpartition('/')[2]}"
         schemas = {f"{other}_request": spec.request, f"{other}_answer": spec.answer(self._targets)}

@@ -49,7 +49,7 @@ class Example:
     def respond(self, dialect: Dialect) -> Flow[Response | None]:
         """Return the response of *dialect* to a request with the example rows.
 
-        Returns None if there are no example rows, if *dialect* has no request template, or if scoring fails.
+        Return None if there are no example rows, if *dialect* has no request template, or if scoring fails.
         """
         template: RequestTemplate | None = getattr(dialect, "request_template", None)
         if template is None or self._rows is None:

@@ -19,8 +19,8 @@ _ANNOTATIONS = ("description", "default", "examples")
 def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
     """Return the JSON Schemas that dialects refer to, with their names as keys.
 
-    ``Row`` is an object, ``Values`` an array of one row's values, ``Columns`` an object of arrays, and ``Items``
-    an array with an item per row.
+    ``Row`` is an object, ``Values`` an array of one row's values, ``Columns`` an object of arrays, and
+    ``Items`` an array with an item per row.
     """
     columns = {column.name: column_schema(column, schema.options) for column in schema}
     row = _object(schema, columns)
@@ -75,7 +75,7 @@ def example_of(schema: Schema) -> dict[str, Any] | None:
 
 
 def example_rows(description: Description) -> Sequence[Mapping[str, Any]] | None:
-    """Return rows that the deployment can score, or None if none are known. They may be too many to show."""
+    """Return rows that the deployment can score, or None if none are known, or too many to show."""
     if description.time_series is not None:
         return description.example if len(description.example or ()) <= _MAX_ROWS else None
     row = example_of(description.schema)

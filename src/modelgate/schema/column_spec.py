@@ -12,8 +12,10 @@ from .images import ImageSpec
 __all__ = ["ColumnSpec", "create_column", "override_column"]
 
 ColumnSpec: TypeAlias = type | str | Sequence[Level] | ImageSpec | Column
-"""A type (``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``), the name of a kind, a list of levels, an
-`ImageSpec`, or a `Column`."""
+"""Short form of a column: a type, the name of a kind, a list of levels, an `ImageSpec`, or a `Column`.
+
+The types are ``float``, ``int``, ``bool``, ``str`` and ``datetime.datetime``.
+"""
 
 _KINDS: dict[type, Kind] = {
     float: "number",

@@ -64,11 +64,11 @@ class Column:
             The caller must send a UTC offset. If None, the datetime has no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
             for the default of the installed pandas.
-        dtype: dtype that the model gets, as in training: ``uint8``, ``Int64``, ``object``, ``ordered category``.
-            It limits the range of numbers. None for the usual dtype of the kind.
-        missing_value: Null in the training data, for the dtype ``object``: ``None`` or ``NaN``. None for
-            ``NaN``, unless an encoder of the model was fitted on ``None``.
-        image: How an image becomes an array. Required for the kind ``image``.
+        dtype: dtype that the model gets, as in training: ``uint8``, ``Int64``, ``object``,
+            ``ordered category``. It limits the range of numbers. None for the usual dtype of the kind.
+        missing_value: Object that the model gets for null in a column with the dtype ``object``: ``"None"``
+            or ``"NaN"``, as in training. If None, the model gets NaN, or None if an encoder was fitted on it.
+        image: Conversion of an image to an array. Required for the kind ``image``.
         shape: Shape of a tensor. Required for the kind ``tensor``.
 
     Raises:

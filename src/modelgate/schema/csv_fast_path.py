@@ -183,7 +183,7 @@ class _NumericRules:
 def _parse_texts(column: Column, cells: list[str], nulls: frozenset[str]) -> list[Any] | None:
     """Return the values of *cells*, with None for *nulls*.
 
-    Return only None if *column* forbids a value, or is one of images or tensors.
+    Returns None instead of a list if *column* forbids a value, or has the kind ``image`` or ``tensor``.
     """
     distinct = set(cells)
     if column.is_array:

@@ -26,7 +26,7 @@ _ISO_8601 = re.compile(
 _FIXED_OFFSET = re.compile(r"UTC(?:([+-]\d\d):(\d\d))?", re.ASCII)
 
 _NS_YEARS = range(1678, 2262)
-"""Years all of whose moments fit into 64 bits of nanoseconds since 1970."""
+"""Years that datetime64[ns] can represent from the first to the last nanosecond."""
 
 
 def parse_iso(text: str) -> datetime.datetime | None:
@@ -105,7 +105,7 @@ def to_python_datetimes(values: Any, timezone: str | None) -> list[datetime.date
 def read_datetime_dtype(dtype: Any) -> dict[str, Any] | None:
     """Return the time zone and the resolution of *dtype* as options of a `Column`.
 
-    Returns None if *dtype* is not one of dates or datetimes.
+    Returns None if *dtype* is not a dtype of dates or datetimes.
 
     Args:
         dtype: Dtype of numpy, pandas, polars or pandera.

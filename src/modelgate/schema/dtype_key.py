@@ -1,4 +1,4 @@
-"""Dtype keys, which tell whether tables can be concatenated.
+"""Dtype keys, which show whether tables can be concatenated.
 
 If two tables have equal keys, the model gets the same dtypes for all rows together as for each table alone.
 """

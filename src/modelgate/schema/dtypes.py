@@ -22,13 +22,18 @@ DTYPES: Mapping[str, tuple[str, ...]] = {
     "datetime": (),
     "any": ("object",),
 }
-"""Names of the dtypes by kind of the column, as in pandas. Kinds without dtypes have options of their own."""
+"""dtypes that each kind of column may have, with their names in pandas.
+
+A kind without dtypes does not have the option *dtype*."""
 
 
 def find_dtype_problem(
     kind: str, dtype: str | None, missing_value: str | None, *, has_levels: bool
 ) -> tuple[str, str] | None:
-    """Return the option of a `Column` that is wrong, and what it accepts, or None if *dtype* fits the column."""
+    """Return the name of an invalid option and the values that it accepts, or None if both options are valid.
+
+    The options are *dtype* and *missing_value* of a `Column`.
+    """
     if dtype is None:
         return None if missing_value is None else ("missing_value", "left out without a dtype")
     dtypes = DTYPES.get(kind, ())
@@ -45,7 +50,11 @@ def find_dtype_problem(
 def narrow_range(
     dtype: str | None, minimum: float | None, maximum: float | None
 ) -> tuple[float | None, float | None]:
-    """Return *minimum* and *maximum*, limited to the numbers of *dtype*. None is no limit, or one of 64 bits."""
+    """Return the bounds of a column, narrowed to the numbers that *dtype* can store.
+
+    A bound is None if nothing limits the numbers. The limits of 64-bit integers do not count, except the 0 of
+    ``uint64``.
+    """
     name = (dtype or "").lower()
     low: float | None = None
     high: float | None = None

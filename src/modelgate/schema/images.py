@@ -30,7 +30,7 @@ EXAMPLE_IMAGE = (
 """PNG of one grey pixel."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
-"""Formats that are read. Pillow has readers of other formats that start programs, such as Ghostscript."""
+"""Accepted formats. For some other formats, Pillow starts a program such as Ghostscript."""
 
 _DATA_URL = re.compile(r"data:([^,;]*)(?:;[^,;]*)*;base64,", re.ASCII | re.IGNORECASE)
 _MAX_SIDE = 4096
@@ -38,17 +38,17 @@ _MAX_SIDE = 4096
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """How an image becomes an array: the options of a column of the kind ``image``.
+    """Conversion of an image to an array: the options of a column of the kind ``image``.
 
     Resize the training images with `read`, so that the model gets the same pixels in production.
 
     Args:
         size: Width and height in pixels.
         mode: ``L`` for grey, ``RGB`` or ``RGBA``.
-        fit: How an image of another shape is resized: ``stretch`` changes its proportions, ``cover`` crops
-            what exceeds them, ``contain`` adds a border in the colour *background*.
+        fit: How to resize an image whose proportions differ from *size*: ``stretch`` distorts it, ``cover``
+            crops it, ``contain`` adds a border.
         resample: Filter that computes the pixels of a resized image.
-        background: Level from 0 to 255, for each channel of a border and behind transparent pixels.
+        background: Colour of borders and behind transparent pixels: a level of grey from 0 to 255.
         scale: Factor by which levels from 0 to 255 are multiplied; None for levels as uint8.
         invert: Whether to invert the levels, for a model trained on light strokes on a dark ground.
         max_pixels: Largest image, in pixels before it is resized.
@@ -90,7 +90,7 @@ class ImageSpec:
         if not isinstance(self.invert, bool):
             self._reject("invert", "True or False")
         if not _is_within(self.max_pixels, 1, 2**31):
-            self._reject("max_pixels", "a whole number above 0")
+            self._reject("max_pixels", "a whole number from 1 to 2147483648")
         _import_pillow()
 
     def _reject(self, option: str, accepted: str) -> None:
@@ -109,8 +109,8 @@ class ImageSpec:
             image: Content of an image file, as bytes, as base64 text, or as a data URL.
 
         Raises:
-            ValueError: It is not an image in one of the formats that are read, it is damaged, or it is too
-                large. The message completes a sentence that begins with the name of the image.
+            ValueError: *image* is not in one of the `FORMATS`, is damaged, or is too large. The message
+                continues a sentence that begins with the column name: ``must be an undamaged image``.
         """
         content = _decode_base64(image) if isinstance(image, str) else image
         pillow = _import_pillow()
@@ -156,7 +156,7 @@ class ImageSpec:
     def _convert(self, image: "PIL.Image.Image") -> "PIL.Image.Image":
         """Convert *image* to `mode`, over `background` where it is transparent."""
         if image.mode.startswith("I"):
-            # Pillow would clip the 16 bits of a level to 8.
+            # Pillow would not scale levels of 16 bits to 8, but clip them at 255.
             levels = np.asarray(image, dtype=np.float64)
             image = _import_pillow().fromarray((levels / 257).clip(0, 255).astype(np.uint8))
         if self.mode == "RGBA":
@@ -170,7 +170,11 @@ class ImageSpec:
 
 
 def create_image_spec(options: Mapping[str, Any]) -> ImageSpec:
-    """Create the `ImageSpec` with *options*, by name. Raises `ConfigurationError` for one that does not exist."""
+    """Create an `ImageSpec` from *options* by name.
+
+    Raises:
+        ConfigurationError: An option does not exist, or has an invalid value.
+    """
     known = [option.name for option in fields(ImageSpec)]
     for name in options:
         if name not in known:

@@ -24,8 +24,8 @@ _ROW_NUMBER = re.compile(r"-?\d+", re.ASCII)
 def rows_from_columns(raw: bytes) -> SplitRows:
     """Decode ``{"age": [41, 20]}``, or ``{"age": {"0": 41, "1": 20}}`` as pandas' ``to_json`` writes it.
 
-    ``{"columns": ["age"], "index": [0, 1], "data": [[41], [20]]}``, from ``to_json(orient="split")``, is decoded,
-    too. An ``index`` may be left out.
+    ``{"columns": ["age"], "index": [0, 1], "data": [[41], [20]]}``, from ``to_json(orient="split")``, is
+    decoded, too. An ``index`` may be left out.
 
     Raises:
         MalformedBody: *raw* is not such an object, or names a column or row twice.

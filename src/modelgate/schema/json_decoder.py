@@ -124,7 +124,7 @@ class Decoder:
         return self._build_table(rows)
 
     def _has_aliases(self, records: list[dict[str, Any]]) -> bool:
-        """Return whether *records* have names that stand for optional columns, see `match_names`."""
+        """Return whether *records* have names that stand for optional columns (see `match_names`)."""
         if not self._optional:
             return False
         names = [column.name for column in self._columns]

@@ -70,7 +70,8 @@ class ModelInput:
         """
         if len(self._forms) == 1:
             return
-        # As many values as columns would be a prediction for each column.
+        # The number of rows must differ from the number of columns: a model that takes another form may
+        # return one value per column.
         rows = 3 if len(self._columns) == 2 else 2
         tables = [Table.concat([table.slice(0, 1)] * rows) for table in tables]
         best = None

@@ -1,4 +1,4 @@
-"""Column names that callers write differently from the schema, and that can only mean one column."""
+"""Matching of names that callers spell differently from the schema, but that can only mean one column."""
 
 import unicodedata
 from collections import Counter
@@ -8,9 +8,9 @@ __all__ = ["find_labels", "match_names", "normalize_name"]
 
 
 def normalize_name(name: str) -> str:
-    """Return *name* in Unicode's composed form, without surrounding spaces and with ``_`` in place of others.
+    """Return *name* in Unicode's composed form, without surrounding spaces, and with ``_`` for inner spaces.
 
-    LightGBM replaces spaces in the same way when it stores names.
+    LightGBM also stores names with ``_`` for spaces.
     """
     return unicodedata.normalize("NFC", name.strip(" \t")).replace(" ", "_")
 
@@ -44,7 +44,14 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 
 
 def find_labels(labels: Iterable[Hashable], columns: Sequence[str]) -> dict[str, Hashable]:
-    """Return the *labels* of a DataFrame by column name. A label may be text or a whole number."""
+    """Return a dict from column name to the label in *labels* that stands for the column.
+
+    A label that matches none of *columns* has its own text as the name. Only texts and whole numbers are used.
+
+    Args:
+        labels: Column labels of a DataFrame.
+        columns: Column names of a schema.
+    """
     texts = {str(label): label for label in labels if isinstance(label, str | int)}
     aliases = match_names(columns, texts)
     return {aliases.get(text, text): label for text, label in texts.items()}

@@ -14,7 +14,7 @@ from .split_rows import SplitRows
 __all__ = ["first_value", "read_passthrough_columns", "read_sent_values"]
 
 MAX_VALUES = 2_000_000
-"""Maximum number of values returned per request, as one takes about 20 times its size in the body."""
+"""Maximum number of values returned per request. In memory, one takes about 20 times its size in the body."""
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -76,7 +76,7 @@ def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) 
 def _use_column_names(
     columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]
 ) -> Sequence[Mapping[str, Any]]:
-    """Return *rows* with misspelled names replaced by column names, see `match_names`."""
+    """Return *rows* with misspelled names replaced by column names (see `match_names`)."""
     aliases = match_names([column.name for column in columns], dict.fromkeys(chain.from_iterable(rows)))
     if not aliases:
         return rows

@@ -35,7 +35,7 @@ def datetime_rule(timezone: str | None, resolution: str | None) -> str:
 def kind_rule(
     kind: str, minimum: float | None, maximum: float | None, max_length: int | None, pattern: str | None
 ) -> str:
-    """Return the rule of a column of another *kind* with its limits: ``must be a number of at least 0``."""
+    """Return the rule of a column with neither levels nor datetimes: ``must be a number of at least 0``."""
     rule = f"must be {_KIND_NAMES[kind]}"
     if minimum is not None and maximum is not None:
         rule += f" between {minimum} and {maximum}"

@@ -86,14 +86,14 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows: a DataFrame, an array, or a list of dictionaries or texts. They supply the columns
-                and kinds that the model does not store, and the dtypes that it depends on (see
+            X: Training rows: a DataFrame, an array, or a list of dictionaries or texts. They supply the
+                columns and kinds that the model does not store, and the dtypes that it depends on (see
                 `with_training_dtypes`). None to use only the model.
 
         Raises:
             ConfigurationError: The model stores neither the names nor the number of its input columns, or
-                encodes values that JSON cannot represent, or it makes other predictions for
-                rows of *X* when they come from a caller.
+                encodes values that JSON cannot represent, or predicts rows of *X* differently when
+                they are sent as JSON.
         """
         if X is None:
             return cls(infer_columns(model))
@@ -207,9 +207,10 @@ class Schema:
     def with_training_dtypes(self, model: object, X: object) -> "Schema":  # noqa: N803
         """Return a copy with the dtypes of *X* in the columns whose dtype *model* depends on.
 
-        Up to 64 rows of *X* are predicted as they are, and as a deployment converts rows. Where the predictions
-        differ, columns get the *dtype* that they have in *X*. A column stops being nullable if it had no nulls
-        in training, and the model fails for a null or predicts the other rows differently.
+        Up to 64 rows of *X*, and some with nulls, are predicted twice: unchanged, and as a deployment
+        converts them. If the predictions differ, columns get the *dtype* that they have in *X*. A column
+        without nulls in *X* is no longer nullable if a null makes the model fail, or changes its prediction
+        for another row.
 
         Args:
             model: Fitted model.

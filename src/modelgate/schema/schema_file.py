@@ -20,7 +20,7 @@ from .columns import Column
 from .images import ImageSpec
 from .schema_options import SchemaOptions
 
-__all__ = ["parse", "plain", "read_file", "write_file"]
+__all__ = ["read_file", "schema_from_dict", "schema_to_dict", "write_file"]
 
 _FILE_NAMES = {
     "typical_value": "typical",
@@ -36,7 +36,7 @@ _COLUMN_KEYS = {_FILE_NAMES.get(option.name, option.name): option for option in 
 _SCHEMA_KEYS = {_FILE_NAMES.get(option.name, option.name): option for option in fields(SchemaOptions)}
 
 
-def plain(columns: Sequence[Column], options: SchemaOptions) -> dict[str, Any]:
+def schema_to_dict(columns: Sequence[Column], options: SchemaOptions) -> dict[str, Any]:
     """Return the content of a schema file. Values equal to their default are left out."""
     content = {
         key: value
@@ -64,8 +64,8 @@ def _plain_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def parse(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
-    """Return the columns and options in the content of a schema file. The inverse of `plain`.
+def schema_from_dict(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
+    """Return the columns and options in the content of a schema file. The inverse of `schema_to_dict`.
 
     Raises:
         ConfigurationError: A key is unknown or has an invalid value.
@@ -108,11 +108,11 @@ def read_file(path: str | Path) -> tuple[list[Column], SchemaOptions]:
     """Read the columns and options from a ``.toml`` or ``.json`` file.
 
     Raises:
-        ConfigurationError: The file cannot be read. The message says where the error is.
+        ConfigurationError: The file cannot be read. The message includes the position of the error.
     """
     content = read_config("schema", path)
     with config_errors("schema", path):
-        return parse(content)
+        return schema_from_dict(content)
 
 
 def write_file(path: str | Path, columns: Sequence[Column], options: SchemaOptions) -> None:
@@ -121,4 +121,4 @@ def write_file(path: str | Path, columns: Sequence[Column], options: SchemaOptio
     Raises:
         ConfigurationError: *path* has a different ending, or cannot be written.
     """
-    write_config("schema", path, plain(columns, options))
+    write_config("schema", path, schema_to_dict(columns, options))

@@ -105,9 +105,9 @@ class Table:
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
     def cross(self, values: "Table") -> "Table":
-        """Return a table with all rows for each row of *values*, which replaces the values of its columns.
+        """Repeat all rows for each row of *values*, with that row's values in the columns of *values*.
 
-        The first rows are those for the first row of *values*.
+        The repetitions are in the order of *values*.
         """
         numbers = np.tile(self.numbers, (len(values), 1))
         texts = [list(cells) * len(values) for cells in self.texts]
@@ -130,7 +130,7 @@ class Table:
         return Table(self._columns, self.numbers[rows], texts)
 
     def without(self, name: str) -> "Table":
-        """Return the rows without the column *name*, which must be one of numbers, and without warnings."""
+        """Return the rows without the numeric column *name*, and without warnings."""
         index = self._locate()[name][1]
         columns = [column for column in self._columns if column.name != name]
         return Table(columns, np.delete(self.numbers, index, axis=1), self.texts)
@@ -165,7 +165,7 @@ class Table:
         Args:
             dtype: dtype of the array, for example ``int64`` or ``object``. An array of numbers with nulls is
                 float64 if *dtype* cannot represent null. None for float64, or object if there are columns of
-                text or datetimes; images alone keep the dtype of `ImageSpec.read`.
+                text or datetimes. If all columns are images, None keeps the dtype of `ImageSpec.read`.
         """
         if not self.texts and dtype != "object":
             has_null = dtype is not None and dtype[0] in "iub" and bool(np.isnan(self.numbers).any())

@@ -28,7 +28,7 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
 
     A column of the kind ``any`` or ``number`` gets the kind of its values in *X*. If *X* confirms that a
     column holds numbers, the column no longer accepts booleans. Names that LightGBM changed get their
-    original spelling. The columns of a model that does not store any are those of *X*.
+    original spelling. If the model stores no columns, the columns of *X* are returned.
 
     Args:
         model: Fitted estimator.

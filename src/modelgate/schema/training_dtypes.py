@@ -1,7 +1,8 @@
-"""Comparison of a model's predictions for training rows with those for the same rows as callers send them.
+"""Restoration of training dtypes that change a model's predictions.
 
-JSON and CSV have no dtypes: ``uint8`` that wraps around, ``Int64`` with its own null, or the text of a
-``float32``. A model that depends on them would make other predictions when it is served, without an error.
+JSON and CSV have no dtypes. A model may depend on them: ``uint8`` wraps around, ``Int64`` has its own null,
+and a ``float32`` is formatted with fewer digits. Such a model would silently predict something else in
+production. To find out, training rows are predicted unchanged and as converted from a request.
 """
 
 import contextlib
@@ -38,26 +39,27 @@ _MAX_TESTED = 64
 _CLOSE = {"rtol": 1e-6, "atol": 1e-9, "equal_nan": True}
 
 _USUAL_DTYPES = {"number": "float64", "integer": "int64", "boolean": "bool"}
-"""dtypes in a DataFrame of columns without a *dtype*, by kind."""
+"""dtypes that columns without the option *dtype* have in a DataFrame, by kind."""
 
 _Values: TypeAlias = Mapping[str, Any]
-"""Training values by column name: Series of pandas, or arrays."""
+"""Training values by column name: a pandas Series or an array for each."""
 
 _Read: TypeAlias = Callable[[Sequence[Column], Any], Table]
-"""Function that validates rows, which are its second argument."""
+"""Function of columns and rows that validates the rows."""
 
 
 def restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) -> Sequence[Column]:  # noqa: N803
     """Return *columns* with the dtypes of *X* in those whose dtype *model* depends on.
 
-    Rows of *X*, together and alone, are predicted as they are, and as a deployment converts them. A column
-    without nulls in *X* is no longer nullable if the model fails for a null, or predicts another row differently.
+    Some rows of *X* are predicted twice: unchanged, and converted as a deployment converts them. A column
+    without nulls in *X* is no longer nullable if a null makes the model fail, or changes its prediction for
+    another row.
 
     Args:
         model: Fitted model.
         columns: Columns of the schema.
         X: Training rows: a DataFrame, an array of (rows, columns), or a list of dictionaries.
-        read: Function that validates rows, which are its second argument.
+        read: Function of columns and rows that validates the rows.
 
     Raises:
         ConfigurationError: The predictions differ even with these dtypes.
@@ -118,7 +120,10 @@ def _values_by_column(columns: Sequence[Column], X: Any) -> _Values:  # noqa: N8
 
 
 def _sample_indices(count: int, values: _Values) -> list[list[int]]:
-    """Return the indices of rows to predict together, among them nulls, and then of some to predict alone."""
+    """Return lists of row indices: first the rows to predict in one call, then single rows to predict alone.
+
+    The first row with a null in each column is among them.
+    """
     nulls = [
         index for column in values.values() for index in np.flatnonzero(_find_nulls(column))[:1].tolist()
     ]
@@ -145,9 +150,9 @@ def take_rows(X: Any, indices: Iterable[int]) -> Any:  # noqa: N803
 def _predict_unconverted(
     model: Any, columns: Sequence[Column], samples: Sequence[Any]
 ) -> tuple[Sequence[Any], list[npt.NDArray[Any]]]:
-    """Return *samples* in the form in which *model* was trained on them, and its predictions.
+    """Return *samples* in the form that *model* was trained on, and its predictions.
 
-    The predictions are empty if the model does not predict these samples.
+    The list of predictions is empty if the model fails for these samples.
     """
     forms = possible_forms(model, named=stored_names(model) is not None)
     is_frame = hasattr(samples[0], "columns")
@@ -168,7 +173,7 @@ def _predict_unconverted(
 
 
 def _predict(model: Any, rows: Any) -> npt.NDArray[Any]:
-    """Return probabilities, side by side for all outputs; without them, the values."""
+    """Return the probabilities, side by side for several outputs, or else the predicted values."""
     with np.errstate(all="ignore"):
         if not hasattr(model, "predict_proba"):
             return np.asarray(model.predict(rows))
@@ -185,7 +190,10 @@ def _are_close(expected: npt.NDArray[Any], actual: npt.NDArray[Any]) -> bool:
 
 
 def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
-    """Return the columns that go to a function, or to an estimator of another library, which may read the dtype."""
+    """Return the columns that *model* passes to functions or to estimators of other libraries.
+
+    The results of these may depend on the dtype of a column.
+    """
     if takes_formula(model):
         return set()
     kinds = {column.name: column.kind for column in infer_columns(model)} if stores_columns(model) else {}
@@ -193,7 +201,7 @@ def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
 
 
 def _restore_dtype(column: Column, values: Any) -> Column:
-    """Return *column* with the dtype of the training *values*, or unchanged if that is usual or impossible."""
+    """Return *column* with the dtype of the training *values*, unless it is the default or unsupported."""
     if values is None or column.dtype is not None or not DTYPES.get(column.kind):
         return column
     name = str(values.dtype)
@@ -230,9 +238,9 @@ def _find_harmful_nulls(
     to_input: ModelInput,
     read: _Read,
 ) -> Sequence[Column]:
-    """Return the columns for whose null *model* fails, or predicts the row beside it differently.
+    """Return the columns in which a null makes *model* fail, or changes its prediction for another row.
 
-    A null may change the dtype of a column. If there were none in training, the model did not learn about it.
+    A null may change the dtype of its column, and the model was trained on the dtype without nulls.
     """
     without_nulls = {name for name, cells in values.items() if not _find_nulls(cells).any()}
     questionable = [
@@ -257,13 +265,19 @@ def _find_harmful_nulls(
     if not are_harmful(questionable):
         return ()
     if len(questionable) > _MAX_TESTED:
-        # A failure is visible, another prediction is not.
+        # In the other columns, a null can only make the model fail, which callers notice.
         return [column for column in questionable if depends_on_null(column)]
     return [column for column in questionable if are_harmful([column])]
 
 
 def _explain_difference(expected: Any, actual: Any, error: Exception | None) -> ConfigurationError:
-    """Return the error for predictions that differ for the rows *expected* of X and *actual*, as converted."""
+    """Return the error for rows that the model predicts differently after conversion.
+
+    Args:
+        expected: Training rows, unchanged.
+        actual: The same rows, as converted from a request.
+        error: Error that the model raised for the converted rows, if any.
+    """
     which = "these rows"
     if hasattr(expected, "iloc") and hasattr(actual, "iloc"):
         names = [name for name in actual if not _are_identical(expected[name], actual[name])]

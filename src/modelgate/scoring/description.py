@@ -24,7 +24,8 @@ class Description:
         function: Whether the model is a function, which may have side effects.
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
         time_series: Columns and windows of a forecaster; None for other models.
-        example: Rows that a forecaster can score; None for other models, and while it is not in memory.
+        example: Rows that a forecaster can score; None for other models, and while the
+            forecaster is not in memory.
         explains: Whether the deployment explains its predictions.
     """
 

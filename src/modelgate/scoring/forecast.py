@@ -1,4 +1,4 @@
-"""Scoring of a query for forecasts."""
+"""Scoring of forecast queries."""
 
 from functools import partial
 

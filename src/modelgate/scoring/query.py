@@ -1,4 +1,4 @@
-"""Query: rows to score, with everything that scoring layers need to know about the request."""
+"""Queries: rows to score, with everything that scoring layers need from the request."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -29,18 +29,18 @@ class Query(msgspec.Struct, eq=False):
         predictor: Predictor of the model; None before the model is fetched from the cache.
         cache_hit: Whether the model was in the cache; None before it is fetched.
         single: Whether the caller sent one row outside of a list, and expects one result outside of a list.
-        max_rows: Largest number of rows that the service which defined the wire format accepts in a request;
-            None for no limit.
-        decimals: Number of decimals to which the service that defined the wire format rounds predictions;
-            None for no rounding.
+        max_rows: Largest number of rows in a request, as in the service that defined the wire format; None
+            for no limit.
+        decimals: Number of decimals of predictions, as in the service that defined the wire format; None for
+            no rounding.
         passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
         explain: Explanations to return with the predictions; None for none.
-        adjusted: Whether to return predictions for one unit of exposure too, see `Exposure`.
+        adjusted: Whether to also return predictions for one unit of exposure, see `Exposure`.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
-        forecast: Options of forecasts; None if the request has none.
-        layer: Scoring layer for this query alone, which runs once the model is loaded; None for none.
-        intervals: Levels in percent of prediction intervals to add to predicted numbers.
+        forecast: Options of a forecast; None if the request has none.
+        layer: Scoring layer for this query alone, which runs after the model is loaded; None for none.
+        intervals: Levels of the prediction intervals to add to predicted numbers, in percent.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
     """
 

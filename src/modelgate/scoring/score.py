@@ -34,7 +34,8 @@ def score(
 
     Args:
         model: Fitted estimator, a function of a `Table`, or a `Forecaster`.
-        rows: A mapping, a sequence of mappings, an array, a DataFrame or raw JSON, see `modelgate.Schema.read`.
+        rows: A mapping, a sequence of mappings, an array, a DataFrame or raw JSON, see
+            `modelgate.Schema.read`.
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
         decimals: Number of decimals, see `Round`; None for no rounding.
@@ -53,7 +54,7 @@ def score(
 def predict(query: Query) -> Flow[Prediction]:
     """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler.
 
-    If the query requests intervals, they are added.
+    If the query requests prediction intervals, add them.
 
     Raises:
         ExplanationsUnavailable: The query asks for explanations, which the deployment does not provide.

@@ -56,7 +56,7 @@ class Batcher:
         max_waiting: Largest number of rows in the queue. Further tables are rejected with `Overloaded`.
         key: Returns the batch key of a table. Only tables with equal keys are scored in one call. None if
             all tables may be joined.
-        metrics: Counters of the calls by reason, see `model_metrics.REASONS`; None for new ones.
+        metrics: Counters of the calls by reason (see `model_metrics.REASONS`); None for new ones.
 
     Raises:
         ConfigurationError: An option is not a positive integer.
@@ -323,7 +323,7 @@ class Batcher:
             self._run = run
 
     def _lead(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Score the batch of *run* in this thread, whose event loop is *loop*, unless the run was taken over."""
+        """Score the batch of *run* in this thread, with the event loop *loop*, unless another leads it."""
         try:
             if run.started_at is not None or self._begin(run):
                 self._score_batch(run, loop)

@@ -48,7 +48,7 @@ def _predict(read_likelihoods: ReadFn, classes: Any, table: Table) -> PlanOutput
 
 
 def _log_sums(joint: Numbers) -> Numbers:
-    """Return the log-sum-exp of each row, of shape (rows, 1), as computed by scikit-learn's ``_logsumexp``."""
+    """Return the log-sum-exp of each row, of shape (rows, 1), computed like scikit-learn's ``_logsumexp``."""
     greatest = joint.max(axis=1, keepdims=True)
     is_greatest = joint == greatest
     others = np.exp(np.where(is_greatest, -np.inf, joint) - greatest)

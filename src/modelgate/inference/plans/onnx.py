@@ -53,7 +53,7 @@ class OnnxPlan(Plan):
             self.summary = str(self.difference)
 
     def predict(self, table: Table) -> PlanOutput:
-        """Predict *table*, see `Plan`."""
+        """Predict *table* (see `Plan`)."""
         by_estimator = _needs_estimator(table)
         if by_estimator.all():
             raise FallBack
@@ -68,7 +68,7 @@ class OnnxPlan(Plan):
 
 
 def _needs_estimator(table: Table) -> _Mask:
-    """Return the mask of the rows that the estimator may reject, although the graph has an output for them."""
+    """Return the mask of the rows that the graph would predict, although the estimator may reject them."""
     # Decide for each row, so that the prediction for a row does not depend on other rows.
     mask: _Mask = np.logical_not((np.abs(table.numbers) <= _FLOAT32_MAX).all(axis=1))
     for values in table.texts:
@@ -97,7 +97,7 @@ def _select_rows(output: Any, rows: _Mask) -> Any:
 
 
 def _merge_rows(mask: _Mask, selected: Any, others: Any) -> Any:
-    """Return an output with the rows of *selected* where *mask* is True, and of *others* where it is False."""
+    """Merge two outputs: the rows of *selected* where *mask* is True, and of *others* where it is False."""
     if isinstance(selected, tuple | list):
         return type(selected)(_merge_rows(mask, *parts) for parts in zip(selected, others, strict=True))
     if selected is None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...schema import Table
-from ...schema.introspection.estimator_info import tag
+from ...schema.introspection.estimator_info import has_tag
 from .base import (
     FeatureSource,
     Numbers,
@@ -70,7 +70,7 @@ def _plan_forest_regressor(step: Any, source: FeatureSource) -> PredictFn:
 
 
 def _accepts_nulls(tree: Any) -> bool:
-    return tag(tree, "allow_nan") and getattr(tree, "monotonic_cst", None) is None
+    return has_tag(tree, "allow_nan") and getattr(tree, "monotonic_cst", None) is None
 
 
 def _plan_classifier(step: Any, source: FeatureSource, tree: Any, leaf_values: _LeafValues) -> PredictFn:

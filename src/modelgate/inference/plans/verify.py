@@ -14,7 +14,7 @@ __all__ = ["verify"]
 _SIZES = (8, 1, 300, 2, 3, 7, 64, 100)
 _SIZES_IF_SLOW = 3
 _SLOW = 0.005
-"""Duration in seconds of the second call, above which fewer tables are compared, to limit the startup time."""
+"""If the second call takes longer than this (in seconds), fewer tables are compared, for a fast startup."""
 
 _UNUSUAL_ROWS = 40
 

@@ -20,7 +20,7 @@ _DTYPES = {
     "double": "float64",
     "datetime": "datetime64[ns]",
 }
-"""dtypes of MLflow's types; it rejects a column that has another one and would be rounded."""
+"""dtypes by MLflow type. MLflow rejects a column of another dtype if the conversion could lose digits."""
 
 
 class MLflowRuntime(Runtime):

@@ -29,7 +29,7 @@ logger = logging.getLogger("modelgate")
 _Levels: TypeAlias = npt.NDArray[Any]
 
 _xgboost_levels: WeakKeyDictionary[Any, Mapping[int, _Levels | None]] = WeakKeyDictionary()
-"""Levels by booster: to read them, the whole model is written as JSON, which may take a second."""
+"""Cached levels by booster. Reading them may take a second: XGBoost writes the whole model as JSON."""
 
 _LIGHTGBM_COLUMNS = re.compile(r"\[categorical_feature: ([\d,]+)\]")
 """Indices of the categorical features in the text of a model; ``Booster.params`` has them only in memory."""
@@ -58,7 +58,7 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
 
 
 def has_unassigned_categories(model: Any) -> bool:
-    """Return whether *model* stores levels, but not of which columns, as LightGBM does for ordered categories."""
+    """Return whether *model* stores levels without their columns, as LightGBM does for ordered categories."""
     return bool(_lightgbm_levels(_find_booster(model))) and not stored_categories(model)
 
 
@@ -108,7 +108,7 @@ def _pandas_order(level: Any) -> tuple[str, Any]:
 
 
 def categorical_columns(model: Any) -> list[int]:
-    """Return the indices of the categorical columns of a CatBoost model; none for another model.
+    """Return the indices of the categorical columns of a CatBoost model; an empty list for any other model.
 
     CatBoost accepts integers and texts in these columns, but no floats.
     """

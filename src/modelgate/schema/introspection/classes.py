@@ -20,9 +20,9 @@ def target_models(model: Any) -> Mapping[str, Any] | None:
 def stored_classes(model: Any) -> list[list[Any]] | None:
     """Return the labels of each output, in the order of the probabilities, as Python values.
 
-    They are in ``classes_``: an array, a list of labels, or a list with the labels of each output. The classes
-    of a native booster, and the components of a Gaussian mixture, are numbered from 0. Return None for a
-    model without labels.
+    They are in ``classes_``: an array, a list of labels, or a list with the labels of each output. The
+    classes of a native booster, and the components of a Gaussian mixture, are numbered from 0. Return None
+    for a model without labels.
     """
     if is_native_booster(model):
         count = read_objective(model).classes

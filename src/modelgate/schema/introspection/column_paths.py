@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ...errors import ConfigurationError
 from .estimator_info import (
+    has_tag,
     is_imputer,
     is_passthrough,
     is_sklearn_subclass,
     is_vectorizer,
     only_checks_names,
-    tag,
 )
 from .libraries import library_names, library_of
 
@@ -164,7 +164,7 @@ def takes_texts(model: Any) -> bool:
     if inner is not None:
         return takes_texts(inner)
     # The tag excludes DictVectorizer, whose input is mappings.
-    return is_vectorizer(model) and tag(model, "string")
+    return is_vectorizer(model) and has_tag(model, "string")
 
 
 class _ColumnTracer:

@@ -14,19 +14,21 @@ __all__ = [
     "column_kind",
     "encodes_none",
     "encodes_objects",
+    "has_tag",
     "imputes",
     "is_imputer",
     "is_passthrough",
     "is_sklearn_subclass",
     "is_vectorizer",
     "only_checks_names",
-    "tag",
     "takes_anything",
     "training_stats",
 ]
 
 _LIBRARIES_OF_NUMBERS = {"sklearn", "xgboost", "lightgbm", "catboost"}
-"""Libraries whose estimators take numbers, unless their tags say otherwise. Others may never set the tags."""
+"""Libraries whose estimators take only numbers unless scikit-learn's tags declare otherwise.
+
+Estimators of other libraries may take texts without setting the tags."""
 
 
 def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
@@ -51,7 +53,7 @@ def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
         return "any" if index is None or index in categorical else "number"
     if not type(step).__module__.startswith("sklearn."):
         is_unknown = hasattr(step, "transform") or not _predicts_numbers(step)
-        return "any" if is_unknown or tag(step, "categorical", "string") else "number"
+        return "any" if is_unknown or has_tag(step, "categorical", "string") else "number"
     if getattr(step, "func", None) is not None or takes_anything(step):
         return "any"
     categories = getattr(step, "categories_", None)
@@ -88,11 +90,11 @@ def imputes(step: Any, index: int | None) -> bool:
     if type(step).__name__ == "MissingIndicator":
         # By default, a MissingIndicator rejects nulls in columns that had none in training.
         allowed = step.features == "all" or not step.error_on_new or index in step.features_
-        return allowed and tag(step, "allow_nan")
+        return allowed and has_tag(step, "allow_nan")
     if not is_imputer(step):
         return False
     marker = getattr(step, "missing_values", math.nan)
-    return marker is None or tag(step, "allow_nan") or marker != marker
+    return marker is None or has_tag(step, "allow_nan") or marker != marker
 
 
 def encodes_none(step: Any, index: int | None) -> bool:
@@ -139,10 +141,10 @@ def takes_anything(step: Any) -> bool:
     """Return whether *step* accepts values of any kind, like a DummyClassifier or a MissingIndicator."""
     if type(step).__name__ == "MissingIndicator":
         return True
-    return not hasattr(step, "func") and tag(step, "no_validation")
+    return not hasattr(step, "func") and has_tag(step, "no_validation")
 
 
-def tag(step: Any, *names: str) -> bool:
+def has_tag(step: Any, *names: str) -> bool:
     """Return whether at least one of scikit-learn's tags in *names* is True for *step*.
 
     Args:

@@ -19,10 +19,10 @@ from .estimator_info import (
     column_kind,
     encodes_none,
     encodes_objects,
+    has_tag,
     imputes,
     is_passthrough,
     only_checks_names,
-    tag,
     takes_anything,
     training_stats,
 )
@@ -66,7 +66,7 @@ def infer_columns(model: Any) -> list[Column]:
 
 
 def merge_columns(lists: Iterable[Sequence[Column]]) -> list[Column]:
-    """Return the columns of several models of the same rows. A column of several models satisfies all of them."""
+    """Merge the columns of several models of the same rows. A shared column gets the stricter rules."""
     merged: dict[str, Column] = {}
     for column in chain.from_iterable(lists):
         merged[column.name] = _merge(merged[column.name], column) if column.name in merged else column
@@ -96,7 +96,7 @@ def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]
 
 
 def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any]]:
-    """Return the levels of the columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
+    """Return the levels of columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
     stored: dict[int, Mapping[int, Any]] = {}
     categories = {}
     for path in paths_through(model):
@@ -266,7 +266,7 @@ def _accepts_null(path: ColumnPath) -> bool:
         if type(step).__name__ == "MissingIndicator":
             return False
         transparent = only_checks_names(step) or is_passthrough(step) or takes_anything(step)
-        if not transparent and not tag(step, "allow_nan") and not accepts_null(step):
+        if not transparent and not has_tag(step, "allow_nan") and not accepts_null(step):
             return False
     return True
 

@@ -15,7 +15,9 @@ _KNOWN = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
-    """Return the forms of rows that *model* may take, most likely first. A single form is certain.
+    """Return the forms of rows that *model* may take, most likely first.
+
+    If only one form is returned, it is certain.
 
     Args:
         model: Fitted model.

@@ -7,7 +7,7 @@ from ...errors import ConfigurationError
 from ..coerce import to_json_value
 from ..columns import EXACT, Kind
 
-__all__ = ["infer_kind", "kind_of_dtype", "to_level", "unreadable"]
+__all__ = ["infer_kind", "kind_of_dtype", "to_level", "unsupported_column"]
 
 
 def to_level(name: Any, value: Any) -> Any:
@@ -23,7 +23,7 @@ def to_level(name: Any, value: Any) -> Any:
     value = to_json_value(value)
     if isinstance(value, str | bool | int | float):
         return value
-    raise unreadable(name, f"values of the type {type(value).__name__}")
+    raise unsupported_column(name, f"values of the type {type(value).__name__}")
 
 
 def infer_kind(values: Sequence[Any]) -> Kind:
@@ -64,10 +64,10 @@ def kind_of_dtype(name: Any, dtype: str) -> Kind:
         for prefixes, kind in _DTYPE_PREFIXES:
             if lower.startswith(prefixes):
                 return kind
-    raise unreadable(name, f"the type {dtype}")
+    raise unsupported_column(name, f"the type {dtype}")
 
 
-def unreadable(name: Any, what: str) -> ConfigurationError:
+def unsupported_column(name: Any, what: str) -> ConfigurationError:
     """Return the error for a column that cannot be converted.
 
     Args:

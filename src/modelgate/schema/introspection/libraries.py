@@ -37,7 +37,7 @@ def takes_formula(model: Any) -> bool:
 
 
 def formula_terms(model: Any) -> str | None:
-    """Return the right side of the formula by which *model* was fitted, or None if there is none."""
+    """Return the right-hand side of the formula that *model* was fitted by, or None without a formula."""
     return str(model.model.formula).partition("~")[2] if takes_formula(model) else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import ConfigurationError
 from ..columns import Column, Kind
 from ..datetimes import Resolution
-from .kinds import unreadable
+from .kinds import unsupported_column
 
 __all__ = ["read_mlflow_signature"]
 
@@ -80,7 +80,7 @@ def _create_column(index: int, spec: Mapping[str, Any]) -> Column:
     if type_name == "any":
         return Column(name, "any", nullable=True)
     if not isinstance(type_name, str) or type_name not in _KINDS:
-        raise unreadable(name, f"the type {type_name}")
+        raise unsupported_column(name, f"the type {type_name}")
     # MLflow treats null in an optional column like a missing column.
     required = bool(spec.get("required", True))
     # MLflow converts datetimes to datetime64[ns].

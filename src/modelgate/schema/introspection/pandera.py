@@ -6,7 +6,7 @@ from typing import Any
 from ...errors import ConfigurationError
 from ..columns import Column, Kind
 from ..datetimes import read_datetime_dtype
-from .kinds import infer_kind, kind_of_dtype, to_level, unreadable
+from .kinds import infer_kind, kind_of_dtype, to_level, unsupported_column
 
 __all__ = ["read_pandera_schema"]
 
@@ -39,7 +39,7 @@ def read_pandera_schema(schema: Any) -> list[Column]:
 def _convert_column(name: Any, column: Any) -> Column:
     for option in ("regex", "unique"):
         if getattr(column, option, False):
-            raise unreadable(name, option)
+            raise unsupported_column(name, option)
     dtype = column.dtype
     categories = getattr(dtype, "categories", None)
     options: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def _convert_check(name: Any, check: Any) -> dict[str, Any]:
             return {"pattern": f"^(?:{statistics['pattern']})"}
         case "str_length" if statistics.get("min_value") is None and statistics.get("exact_value") is None:
             return {"max_length": statistics["max_value"]}
-    raise unreadable(name, f"the check {check.name}")
+    raise unsupported_column(name, f"the check {check.name}")
 
 
 def _to_levels(name: Any, values: Iterable[Any]) -> tuple[Any, ...]:
@@ -107,4 +107,4 @@ def _merge_options(name: Any, options: dict[str, Any], more: dict[str, Any]) -> 
         elif option == "levels":
             options[option] = tuple(level for level in options[option] if level in value)
         else:
-            raise unreadable(name, f"a second check of its {option}")
+            raise unsupported_column(name, f"a second check of its {option}")

@@ -1,26 +1,31 @@
-"""Scoring layer that says where the values of each row lie in the training data."""
+"""Scoring layer that reports where the values of each row lie in the training data."""
+
+from functools import partial
 
 from ...errors import InvalidInput
-from ...flow import Flow, Handler
+from ...flow import Flow, Handler, run
 from ...inference import Prediction
 from ...inference.context import describe_rows
 from ..query import Query
+from .validate import is_large
 
 __all__ = ["add_context"]
 
 
 def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-    """Set `Prediction.context`. This is a layer for a query that requests it, see `Query.layer`.
+    """Set `Prediction.context`. A query that requests it has this layer as `Query.layer`.
 
     Raises:
-        InvalidInput: The model was not packaged with training statistics, it is a forecaster, or the schema is hidden.
+        InvalidInput: The model was not packaged with training statistics, it is a forecaster, or the schema
+            is hidden.
     """
     predictor, table = query.predictor, query.table
     assert predictor is not None and table is not None
     training = None if predictor.forecaster is not None else predictor.training
     if training is None or not training.statistics or not predictor.schema.options.show_schema:
         raise InvalidInput("This deployment has no statistics of its training data: leave out context")
-    context = describe_rows(table, training.statistics, training.rows)
+    describe = partial(describe_rows, table, training.statistics, training.rows)
+    context = (yield from run(describe)) if is_large(query.rows) else describe()
     prediction = yield from call_next(query)
     prediction.context = context
     return prediction

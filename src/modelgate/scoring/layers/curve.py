@@ -1,4 +1,4 @@
-"""Response curves: individual conditional expectation, and partial dependence."""
+"""Scoring layer for response curves: individual conditional expectation, and partial dependence."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,9 +19,9 @@ __all__ = ["AddCurve"]
 class AddCurve:
     """Scoring layer for one query, which predicts its row for a grid of values of one column.
 
-    With the other columns held, the predictions are the individual conditional expectation (Goldstein et al.,
-    2015). Their mean over the packaged rows is the partial dependence (Friedman, 2001). All are predicted in one
-    call of the model.
+    The other columns of the row do not change: this is individual conditional expectation (Goldstein et al.,
+    2015). The mean of such predictions for the packaged rows is partial dependence (Friedman, 2001). All are
+    predicted in one call of the model.
 
     Args:
         column: Name of the column that varies.
@@ -37,11 +37,11 @@ class AddCurve:
         self._average = average
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        """Set `Prediction.curve`. The prediction has a row for each point, or none if the query has no row.
+        """Set `Prediction.curve`. The prediction has a row for each point of the grid, or none without a row.
 
         Raises:
-            InvalidInput: The model is a forecaster, the column is unknown, its range is not known, the model has no packaged rows, or its
-                predictions cannot be averaged.
+            InvalidInput: The model is a forecaster, the column is unknown, its range is not known, the model
+                has no packaged rows, or its predictions cannot be averaged.
             InvalidValues: A value of the grid breaks a rule of the column.
         """
         predictor, table = query.predictor, query.table
@@ -78,7 +78,8 @@ def _cross_background(predictor: Predictor, table: Table, values: Table) -> Tabl
     """Return the packaged rows for each row of *values*. They must have the columns of *table*."""
     background = None if predictor.training is None else predictor.training.background
     if background is None or list(background) != list(table):
-        raise InvalidInput("This deployment has no packaged rows to average: leave out average")
+        exposed = " with an exposure" if predictor.exposure_column is not None else ""
+        raise InvalidInput(f"This deployment has no packaged rows{exposed} to average: leave out average")
     return background.cross(values)
 
 

@@ -68,22 +68,22 @@ def _add_explanations(
         raise
     except Exception as error:
         raise PredictionError from error
-    described = _Described(query, explain, selected, method, strengths)
+    builder = _ExplanationBuilder(query, explain, selected, method, strengths)
     if len(table) > _MANY_ROWS or is_large(query.rows):
-        yield from run(described.set_explanations, targets)
+        yield from run(builder.set_explanations, targets)
     else:
-        described.set_explanations(targets)
+        builder.set_explanations(targets)
     return prediction
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Number that is explained for each row of an output.
+    """Numbers of an output to explain, one for each row.
 
     Args:
         output: The output.
-        labels: Label of each explanation.
-        indices: Index of the number for each row.
+        labels: Label of each explanation, see `RowExplanation`.
+        indices: Index of the number to explain for each row, among all numbers that the model predicts.
         selected: Whether to explain each row.
         is_null: Whether the prediction of each row is null.
     """
@@ -157,13 +157,13 @@ def _attribute(
     raise ValueError("no contributions add up to the predictions")
 
 
-class _Described:
-    """Explanations of the selected rows.
+class _ExplanationBuilder:
+    """Builder of the explanations of the selected rows.
 
     Args:
         query: Query, with the rows as received.
-        explain: Request of the caller.
-        selected: Whether each row of the query is explained for any target.
+        explain: Explanations that the caller requests.
+        selected: For each row of the query, whether it is explained for at least one target.
         method: Method by which the rows were explained.
         strengths: Strengths for each target and the selected rows, of shape (rows, columns).
     """
@@ -198,7 +198,7 @@ class _Described:
             RowExplanation(label, self._method.name, self._method.link.space, base, None if is_null else ())
             for label, base, is_null in zip(target.labels, base_values, target.is_null.tolist(), strict=True)
         ]
-        # Rows among the attributed ones, because several outputs share one attribution.
+        # All outputs share one attribution, so choose the rows of this output among the attributed ones.
         chosen = target.selected[self._positions].nonzero()[0]
         rows, chosen_list = self._positions[chosen].tolist(), chosen.tolist()
         described = describe_rows(
@@ -214,7 +214,7 @@ class _Described:
         return explanations
 
     def _value(self, position: int, column: int) -> Any:
-        """Return a value of the attributed row at *position*: as it was sent, or else as the model got it."""
+        """Return a value of the attributed row at *position*: as sent, or as validated if it was not sent."""
         name = self._columns[column]
         value = self._sent[position].get(name, msgspec.UNSET)
         if value is msgspec.UNSET:

@@ -13,10 +13,10 @@ __all__ = ["ApplyExposure"]
 class ApplyExposure:
     """Scoring layer that multiplies predicted rates by the exposure, and sets `Output.adjusted` on request.
 
-    Inner layers and the model see the input columns of the model only.
+    Inner layers and the model get only the input columns of the model.
 
     Args:
-        exposure: Column of the exposure, and what the model predicts.
+        exposure: Exposure column, and whether the model predicts rates or counts.
     """
 
     scores = True

@@ -1,6 +1,7 @@
 """Prediction intervals, from the errors of the model on calibration rows."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,22 @@ from ...inference import Prediction
 from ...models.calibration import Calibration
 from ..query import Query
 
-__all__ = ["add_intervals"]
+__all__ = ["add_intervals", "to_levels"]
 
 _MAX_LEVELS = 10
+
+
+def to_levels(levels: Any) -> list[float]:
+    """Return *levels*, an option of a call, as a list.
+
+    Raises:
+        InvalidInput: *levels* is no list, tuple or array.
+    """
+    if isinstance(levels, str) or not hasattr(levels, "__len__"):
+        raise InvalidInput(
+            f"intervals must be a list of levels in percent, such as [80, 90] (got {levels!r:.40})"
+        )
+    return list(levels)
 
 
 def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
@@ -39,7 +53,7 @@ def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
 
 
 def _half_widths(calibration: Calibration, levels: Sequence[float]) -> list[dict[str, float]]:
-    """Return for each output half of the width of an interval by level, or an empty dict for labels."""
+    """Return half the width of the intervals of each output, by level. Labels have an empty dict."""
     widths: list[dict[str, float]] = [{} for _ in calibration.residuals]
     for index, by_level in enumerate(widths):
         for level in levels:

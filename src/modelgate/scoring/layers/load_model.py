@@ -48,10 +48,10 @@ class LoadModel:
 
     Args:
         source: Predictor that stays in memory, or a function that loads one. The function is called with
-            `Query.load_timeout`. It returns the predictor and whether the predictor was already in memory,
-            either directly or as a flow. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
-        describe: Function that returns the stored metadata without loading the model, or None if no metadata is
-            stored. By default, the model is loaded to get its metadata.
+            `Query.load_timeout`. It returns a pair, or a flow of the pair: the predictor, and whether it
+            was already in memory. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
+        describe: Function that returns the stored metadata without loading the model, or None if no metadata
+            is stored. By default, the model is loaded to get its metadata.
         peek: Function that returns a predictor that is in memory, or None if it must be loaded. By default,
             *source* is always called.
 
@@ -115,10 +115,10 @@ class LoadModel:
         return schema
 
     def schema_in_memory(self) -> Schema | None:
-        """Return the schema if it is known without reading a file, and a row of it can be scored, else None."""
+        """Return the schema if it is known without reading a file; otherwise, or for a forecaster, None."""
         predictor = self._predictor or self._peek()
         if predictor is not None and predictor.forecaster is not None:
-            return None  # it needs the rows of a history
+            return None  # a single row of its schema cannot be scored
         return self._last_schema if predictor is None else predictor.schema
 
     def targets(self) -> Flow[Sequence[Target]]:
@@ -179,7 +179,7 @@ class LoadModel:
     ) -> Flow[ModelMetadata | None]:
         if monotonic() >= self._metadata_expires_at:
             self._metadata = None
-            # If this fails, ignore the error: loading the model raises the one to report.
+            # Ignore this error. Loading the model raises the error to report.
             with contextlib.suppress(NotFound, DeploymentUnavailable):
                 self._metadata = yield from describe()
                 self._metadata_expires_at = monotonic() + _METADATA_TTL
@@ -199,7 +199,7 @@ class LoadModel:
         return predictor
 
     def _load(self, query: Query) -> Flow[Predictor]:
-        assert not isinstance(self._source, Predictor)  # `_use_loaded` has returned it then
+        assert not isinstance(self._source, Predictor)  # `_use_loaded` returns it
         try:
             found = self._source(query.load_timeout)
             if not isinstance(found, tuple):

@@ -25,12 +25,11 @@ _Results: TypeAlias = TTLCache[Hashable, Prediction]
 
 
 class ResultCache:
-    """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows, or
-    forecasts.
+    """Scoring layer that caches the predictions of single rows.
 
-    Predictions with explanations are not cached. The key of a prediction consists of the predictor, the
-    validated row and the requested extras. So a prediction is never returned for another deployment, or after
-    the model has been reloaded.
+    Queries of several rows, forecasts, and predictions with explanations are not cached. The key of a
+    prediction consists of the predictor, the validated row, the requested extras and `Query.decimals`.
+    Therefore a prediction is never returned for another deployment, or after the model has been reloaded.
 
     Args:
         maxsize: Largest number of predictions to cache for each model. The least recently used one is removed
@@ -62,7 +61,7 @@ class ResultCache:
         assert query.table is not None and query.predictor is not None
         if len(query.table) != 1 or query.explain is not None or query.predictor.forecaster is not None:
             return (yield from call_next(query))
-        key = _row_key(query.table), query.adjusted, tuple(query.intervals)
+        key = _row_key(query.table), query.adjusted, tuple(query.intervals), query.decimals
         with self._lock:
             results = self._results.get(query.predictor)
             if results is None:

@@ -23,9 +23,9 @@ class Round:
 
     Args:
         decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number used by
-            the service that defined the wire format of the request. Or a mapping of output names to numbers or
-            None; other outputs are then rounded as by the service. The default of 2 comes from the section
-            "Success Response" of the ML Clever Prediction API.
+            the service that defined the wire format of the request. A mapping of output names to numbers or
+            None sets them by output; ``"service"`` then applies to all other outputs. The default of 2 comes
+            from the section "Success Response" of the ML Clever Prediction API.
 
     Raises:
         ConfigurationError: *decimals* has another value.
@@ -77,7 +77,7 @@ def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
 
 
 def _round_outwards(limits: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
-    """Round intervals to the smallest ones that contain them: a smaller one might miss its level."""
+    """Round lower limits down and upper limits up: a narrower interval might not reach its level."""
     rounded = round_half_even(limits.ravel(), decimals).reshape(limits.shape)
     step = np.array([-1, 1]) * 10.0**-decimals
     cut_off = np.column_stack([rounded[:, 0] > limits[:, 0], rounded[:, 1] < limits[:, 1]])

@@ -16,6 +16,7 @@ from ...flow.fair_pool import FairThreadPool
 from ...flow.fork_safety import reset_after_fork
 from ...inference import Output, Prediction
 from ..query import Query
+from .curve import AddCurve
 
 __all__ = ["ShadowLayer", "ShadowReport"]
 
@@ -79,7 +80,7 @@ class ShadowLayer:
         self._report, self._numbers, self._queued = ShadowReport(), 0, 0
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        sampled = query.layer is None and self._chance() < self._sample
+        sampled = not isinstance(query.layer, AddCurve) and self._chance() < self._sample
         return self._score_and_compare(query, call_next) if sampled else call_next(query)
 
     def _score_and_compare(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:

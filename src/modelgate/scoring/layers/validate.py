@@ -20,7 +20,7 @@ SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
 _MANY_ROWS = 500
 
 _FILLED_OBJECT = re.compile(rb"[ \t\r\n]*+\{[ \t\r\n]*+[^}]")
-"""JSON object with members. One without is a row that lacks all columns."""
+"""Start of a JSON object with members. An empty object is a row that lacks all columns."""
 
 
 class Validate:
