@@ -23,6 +23,7 @@ from modelgate import (
 )
 from modelgate.dialects import DataRobot
 from modelgate.forecasting import DirectForecaster, ForecastOptions, TimeSeriesSpec
+from modelgate.humility import OutlyingInput
 from modelgate.testing import Client
 from support.series import SPEC, Drift, daily, drift_rows, sales_rows
 
@@ -328,16 +329,24 @@ def test_native_format(interface):
 
 
 @pytest.mark.parametrize(
-    ("media_type", "start"),
+    ("media_type", "options", "start"),
     [
-        ("text/csv", b"promo,series,forecast_point,step,date,timestamp,row,prediction,low_80,"),
-        ("application/x-ndjson", b'{"series":1,"forecast_point":"2018-01-05T00:00:00Z",'),
-        ("application/x-npy", b"\x93NUMPY"),
+        (
+            "text/csv",
+            "?passthrough=promo",
+            b"promo,series,forecast_point,step,date,timestamp,row,prediction,low_80,",
+        ),
+        (
+            "application/x-ndjson",
+            "?passthrough=promo",
+            b'{"series":1,"forecast_point":"2018-01-05T00:00:00Z",',
+        ),
+        ("application/x-npy", "", b"\x93NUMPY"),
     ],
 )
-def test_native_format_in_other_media_types(media_type, start):
+def test_native_format_in_other_media_types(media_type, options, start):
     client = create_client("wsgi", Fixed())
-    response = client.post(f"{NATIVE}?passthrough=promo", json=ROWS, headers={"accept": media_type})
+    response = client.post(f"{NATIVE}{options}", json=ROWS, headers={"accept": media_type})
 
     assert (200, start) == (response.status, response.body[: len(start)])
 
@@ -439,11 +448,33 @@ def test_intervals_of_a_forecaster_without_any_are_rejected():
 
 @pytest.mark.parametrize(
     "option",
-    [{"explanations": "auto"}, {"threshold": 0.5}, {"exposure": Exposure("promo", model_predicts="rate")}],
+    [
+        {"explanations": "auto"},
+        {"threshold": 0.0},
+        {"positive_class": 1},
+        {"exposure": Exposure("promo", model_predicts="rate")},
+        {"humility": [OutlyingInput("promo", 0, 1)]},
+        {"target": "price"},
+        {"input": "frame"},
+        {"example": ROWS[0]},
+        {"schema": Schema.of(date=str, store=int, sales=float)},
+    ],
+    ids=lambda option: next(iter(option)),
 )
-def test_options_that_need_one_prediction_per_row_are_rejected(option):
-    with pytest.raises(ConfigurationError, match="must be left out for a forecaster"):
+def test_options_that_do_not_fit_a_forecaster_are_rejected(option):
+    with pytest.raises(ConfigurationError, match=f"{next(iter(option))} must .* forecaster"):
         Gate([Deployment("sales", Drift(), **option)], keys="open")
+
+
+@pytest.mark.parametrize(("column", "kind"), [("date", "datetime"), ("sales", "text"), ("promo", "text")])
+def test_columns_of_another_kind_are_rejected(column, kind):
+    with pytest.raises(ConfigurationError, match=f"schema must have the column '{column}' .*got '{kind}'"):
+        Gate([Deployment("sales", Drift(), columns={column: kind})], keys="open")
+
+
+def test_decimals_of_another_output_are_rejected():
+    with pytest.raises(ConfigurationError, match=r"names of outputs, sales \(got price\)"):
+        Gate([Deployment("sales", Drift(), decimals={"price": 2})], keys="open")
 
 
 def test_response_curves_are_rejected(interface):

@@ -53,6 +53,13 @@ def test_data_frames_are_sent():
     assert 6 == len(blocking(serve(), pandas.DataFrame(ROWS)))
 
 
+def test_predict_refers_to_forecast():
+    message = "call forecast instead of predict"
+    transport = httpx.WSGITransport(serve().wsgi)
+    with httpx.Client(transport=transport) as http, pytest.raises(UnexpectedResponse, match=message):
+        Client("http://app/sales", http=http).predict(ROWS)
+
+
 def test_errors_are_raised():
     with pytest.raises(InvalidInput, match="there is no row for 2018-01-03"):
         blocking(serve(), ROWS[:2] + ROWS[3:])

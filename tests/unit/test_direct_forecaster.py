@@ -124,6 +124,31 @@ def test_history_with_gaps_is_left_out_of_the_training():
     assert np.isfinite(predict(forecaster, forecaster.example)[1]).all()
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row for row in ROWS if row["store"] != 1 or row["date"] > "2017-12-25"],
+        [{**row, "sales": None} if row["date"] == "2017-12-20" else row for row in ROWS],
+        [row for row in ROWS if row["date"] != "2017-12-20"],
+        ROWS[::-1],
+    ],
+    ids=["short-series", "null", "gap", "reversed"],
+)
+def test_example_has_a_complete_history(rows):
+    request, predicted = predict(fit(rows=rows), fit(rows=rows).example)
+
+    assert [1, 2, 3, 4, 5, 6, 7] == request.rows.steps.tolist()
+    assert np.isfinite(predicted).all()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "UTC+14:00"])
+def test_local_time_is_fitted_and_predicted(zone):
+    spec = msgspec.structs.replace(WEEKLY, timezone=zone)
+    forecaster = fit(rows=ROWS, spec=spec)
+
+    assert np.array_equal(predict(fit(), fit().example)[1], predict(forecaster, forecaster.example)[1])
+
+
 def test_example_can_be_scored():
     forecaster = fit()
     request, _ = predict(forecaster, forecaster.example)

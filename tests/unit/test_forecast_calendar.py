@@ -119,8 +119,23 @@ def test_format_like_keeps_the_form_of_the_text(text, following, utc):
     )
 
 
-def test_format_like_follows_the_clocks_of_the_time_zone():
-    start = parse_moment("2024-03-31T01:00", "Europe/Berlin").utc
-    following = format_like("2024-03-31T01:00", start + 3_600_000_000, "Europe/Berlin", local=False)
+@pytest.mark.parametrize(
+    ("text", "step", "following", "utc"),
+    [
+        ("2024-03-31T01:00", "1h", "2024-03-31T03:00", "2024-03-31T01:00:00Z"),
+        ("2024-03-31T00:00:00Z", "1h", "2024-03-31T01:00:00Z", "2024-03-31T01:00:00Z"),
+        ("2024-03-31T01:00+01:00", "1h", "2024-03-31T03:00+02:00", "2024-03-31T01:00:00Z"),
+        ("2024-10-27T02:00+0200", "1h", "2024-10-27T02:00+0100", "2024-10-27T01:00:00Z"),
+        ("2024-03-31", "1D", "2024-04-01", "2024-03-31T22:00:00Z"),
+        ("2024-03-31T00:00+01:00", "1D", "2024-04-01T00:00+02:00", "2024-03-31T22:00:00Z"),
+        ("2024-03-30T23:00Z", "1D", "2024-03-31T22:00Z", "2024-03-31T22:00:00Z"),
+        ("2024-10-26T22:00:00.000Z", "1D", "2024-10-27T23:00:00.000Z", "2024-10-27T23:00:00Z"),
+    ],
+)
+def test_format_like_follows_the_clocks_of_the_time_zone(text, step, following, utc):
+    moment, parsed = parse_moment(text, "Europe/Berlin"), parse_step(step)
+    key = (moment.wall if parsed.is_daily else moment.utc) + parsed.microseconds
+    result, result_utc = format_like(text, key, "Europe/Berlin", local=parsed.is_daily)
 
-    assert ("2024-03-31T03:00", start + 3_600_000_000) == following
+    assert (following, [utc]) == (result, format_utc(np.array([result_utc]), unit="s"))
+    assert parse_moment(result, "Europe/Berlin").utc == result_utc

@@ -1,5 +1,6 @@
 """Reading of forecast requests: histories, rows to predict, and errors that name rows and dates."""
 
+import datetime
 import random
 
 import msgspec
@@ -239,6 +240,9 @@ ROWS = drift_rows()
         pytest.param(change(ROWS, 4, store=3), {}, r"trained with, not '3' \(row 4\)", id="unknown-series"),
         pytest.param(change(ROWS, 4, store="1"), {}, "both as a number and as text", id="mixed-series"),
         pytest.param(
+            change(ROWS, 4, store=True), {}, "both as a number and as a boolean", id="series-as-boolean"
+        ),
+        pytest.param(
             change(ROWS, 6, promo=None),
             {},
             "promo must be known in advance: it is null in row 6$",
@@ -265,6 +269,18 @@ ROWS = drift_rows()
         ),
         pytest.param(
             ROWS, {"forecast_point": "soon"}, "The forecast point must be a date", id="point-not-a-date"
+        ),
+        pytest.param(
+            ROWS,
+            {"forecast_point": datetime.date(2018, 1, 5)},
+            "The forecast point must be a date.* ISO 8601",
+            id="point-not-a-text",
+        ),
+        pytest.param(
+            drift_rows([1], start="9999-12-27", future=0),
+            {"relax_known_in_advance": True},
+            "not within the years 1 to 9999",
+            id="after-the-year-9999",
         ),
         pytest.param(ROWS, {"start": "2018-01-05"}, "together", id="start-alone"),
         pytest.param(

@@ -187,7 +187,10 @@ def _connect_to_postgresql(_: object, __: object, args: Sequence[Any], options: 
 
 
 def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> None:
-    """Create a missing SQLite file that only its owner can access. SQLite itself would let others read it."""
+    """Create the SQLite file, if it is missing, so that only its owner can access it.
+
+    A file that SQLite itself creates may be readable by others.
+    """
     path = str(args[0])
     # A file: URI may name no file. SQLite itself reports any error that is suppressed below.
     if not path.startswith("file:"):

@@ -145,9 +145,11 @@ class Session:
         try:
             predictions = yield from run(decode_predictions, response.content)
         except msgspec.DecodeError as error:
-            raise UnexpectedResponse(
-                200, f"{self._endpoint}: the response is not one of the dialect native: {error}"
-            ) from None
+            if response.content.startswith(b'{"forecast":'):
+                problem = "the response has forecasts: call forecast instead of predict"
+            else:
+                problem = f"the response is not one of the dialect native: {error}"
+            raise UnexpectedResponse(200, f"{self._endpoint}: {problem}") from None
         if len(predictions) != len(rows):
             raise UnexpectedResponse(
                 200,

@@ -15,7 +15,7 @@ __all__ = ["config_errors", "read_config", "write_config"]
 
 @contextmanager
 def config_errors(option: str, path: str | Path) -> Iterator[None]:
-    """Add *option* and *path* to the message of an error about the file that is raised in the block.
+    """Add *option* and *path* to the message if the block raises an error about the file.
 
     Raises:
         ConfigurationError: The block raised an error about the file or its content.

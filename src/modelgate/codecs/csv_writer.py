@@ -26,8 +26,8 @@ def write_csv(
 ) -> bytes:
     """Return the columns as CSV in UTF-8, with commas and newlines.
 
-    Numbers are written with `repr`, JSON arrays and objects as JSON. Null becomes an empty cell. So does a
-    number in a numpy array that is not finite.
+    Numbers are written with `repr`, JSON arrays and objects as JSON. Null becomes an empty cell, as do NaN
+    and infinity in a numpy array.
 
     Args:
         columns: Name and values of each column. The values are a numpy array, a list of plain Python

@@ -95,7 +95,7 @@ def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:
     """Decode *raw*, with infinity for numbers that are too large for a float.
 
     Returns:
-        The value, and the error that `decode_json` raises if a number is too large, or None.
+        The value and None. If a number is too large, the value and the error that `decode_json` raises.
 
     Raises:
         MalformedBody: *raw* cannot be decoded for another reason.

@@ -61,9 +61,9 @@ class Deployment:
             in the model's name in the store, else ``"1"``.
         model_id: Model name in responses that contain one; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
-        threshold: Minimum probability for predicting the positive class, from 0 to 1; by default that of
-            scikit-learn's `FixedThresholdClassifier` or `TunedThresholdClassifierCV`, else the model
-            itself decides.
+        threshold: Minimum probability for predicting the positive class, from 0 to 1; by default the
+            threshold in scikit-learn's `FixedThresholdClassifier` or `TunedThresholdClassifierCV`, else the
+            model itself decides.
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the
@@ -72,12 +72,12 @@ class Deployment:
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
-        scoring_layers: Scoring layers around its predictions, instead of the gate's.
+        scoring_layers: Scoring layers around this deployment's predictions, instead of the gate's.
         offload: Whether to call the model in a worker thread of the gate. This option applies under ASGI, and
             under WSGI if requests have a deadline. By default under ASGI, a function always runs
-            in a worker thread. Other models run in one while their calls take more than two milliseconds.
-            True offloads every call. False runs the model on the event loop under ASGI, one request at a
-            time, and in the server's thread under WSGI. Use False only for a function that takes
+            in a worker thread. Other models run in a worker thread while their calls take more than two
+            milliseconds. True offloads every call. False runs the model on the event loop under ASGI, one
+            request at a time, and in the server's thread under WSGI. Use False only for a function that takes
             microseconds.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
@@ -110,7 +110,7 @@ class Deployment:
             ``datarobot`` and ``native``, 10,000 rows for the others.
         explanations: Method of the explanations that callers can request (see `Explanations`): ``"auto"``,
             ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None for no
-            explanations. Needs a sample of the training rows, which a package has.
+            explanations. Needs a sample of the training rows, such as the one in a package.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
 

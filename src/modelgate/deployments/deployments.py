@@ -175,9 +175,10 @@ class Deployments(Mapping[str, Deployment]):
         shadow: Shadow | None = None,
         keep: bool = True,
     ) -> None:
-        """Replace the model of a deployment. Its other options do not change.
+        """Replace the model of a deployment.
 
-        A current rollout or shadow ends unless it is passed again.
+        A current rollout or shadow ends unless it is passed again. The deployment's other options
+        do not change.
 
         The new model is loaded and tested with a row (see *example* of `Deployment`). It then replaces the
         current model in one step, so that no request fails because of the swap. If loading or the test

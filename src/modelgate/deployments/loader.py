@@ -225,10 +225,9 @@ class Loader:
         with error_context(f"deployment {deployment.name}"):
             untested = predictor.warm(_example(deployment, predictor))
         if untested is not None:
+            option = "example= on the deployment" if predictor.forecaster is None else "its attribute example"
             logger.warning(
-                "deployment %s: model was not tested: %s: set example= on the deployment",
-                deployment.name,
-                untested,
+                "deployment %s: model was not tested: %s: set %s", deployment.name, untested, option
             )
         rejected = describe_rejected_levels(predictor.model, predictor.schema)
         if rejected is not None and deployment.unknown_levels is None:

@@ -54,11 +54,18 @@ def enable_scoring_options(
 
 def _check_forecaster_options(deployment: Deployment) -> None:
     """Raise `ConfigurationError` if an option needs one prediction for each row of a request."""
-    for option in ("threshold", "explanations", "exposure", "humility"):
-        if getattr(deployment, option):
+    if deployment.example is not None:
+        raise ConfigurationError(
+            "example must be left out for a forecaster, which has rows of a request in its attribute example"
+            f" (got {deployment.example!r})"
+        )
+    options = ("threshold", "positive_class", "explanations", "exposure")
+    values = {option: getattr(deployment, option) for option in options}
+    for option, value in {**values, "humility": deployment.humility or None}.items():
+        if value is not None:
             raise ConfigurationError(
-                f"{option} must be left out for a forecaster, whose predictions are not one per row"
-                f" (got {getattr(deployment, option)!r})"
+                f"{option} must be left out for a forecaster, whose predictions are numbers, and not one per row"
+                f" (got {value!r})"
             )
 
 
@@ -130,7 +137,7 @@ def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
 
 
 def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
-    """Check that output names are unambiguous in each dialect, and that *decimals* has no other names.
+    """Check that output names are unambiguous in each dialect, and that *decimals* names only outputs.
 
     Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
     """
@@ -171,4 +178,5 @@ def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequenc
 
 def _known_targets(predictor: Predictor) -> Sequence[Target]:
     """Return the outputs of a model; an empty list for a function, whose outputs are not yet known."""
-    return predictor.targets if hasattr(predictor.model, "predict") else []
+    is_known = hasattr(predictor.model, "predict") or predictor.forecaster is not None
+    return predictor.targets if is_known else []

@@ -1,4 +1,4 @@
-"""Options and encoders of forecasts, in the dialects that have them."""
+"""Options and encoders of forecasts, for the dialects that support forecasts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,13 +39,13 @@ def split_forecast_options(
 
     Args:
         query_string: Query string of a request.
-        names: Fields of `ForecastOptions` by the names of their parameters.
+        names: Mapping from the name of each query parameter to the field of `ForecastOptions` that it sets.
 
     Returns:
-        The options, or None if all have their defaults; and the other parameters.
+        A pair: the options, or None if all have their defaults, and the list of the other parameters.
 
     Raises:
-        InvalidInput: A parameter is sent twice, empty, or neither true nor false.
+        InvalidInput: An option is sent twice, is empty, or must be true or false and is neither.
     """
     options, others = dict[str, Any](), list[tuple[str, str]]()
     for name, value in parse_qsl(query_string, keep_blank_values=True):
@@ -75,7 +75,7 @@ def forecast_parameters(names: Mapping[str, str]) -> list[JSONSchema]:
     """Return the OpenAPI parameter objects of the options of forecasts.
 
     Args:
-        names: Fields of `ForecastOptions` by the names of their parameters.
+        names: Mapping from the name of each query parameter to the field of `ForecastOptions` that it sets.
     """
     return [
         {"name": name, "in": "query", "description": text, "schema": schema}
@@ -88,7 +88,7 @@ def forecast_encoder(dialect: Dialect) -> Callable[[Request, Query, Prediction],
     """Return the method of *dialect* that encodes forecasts.
 
     Raises:
-        InvalidInput: The dialect has none.
+        InvalidInput: The dialect cannot encode forecasts.
     """
     encode: Callable[[Request, Query, Prediction], Response] | None = getattr(
         dialect, "encode_forecast", None

@@ -1,4 +1,4 @@
-"""Encoding of triggered humility rules in the wire formats that define it."""
+"""Encoding of triggered humility rules in the wire formats that have members for them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -90,7 +90,8 @@ def _triggered_rows(
 ) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
     """Yield the triggered rules of each row that has any, among the *count* rows from *start* on.
 
-    Each item is the index of the row within these rows, its index within all rows, and the rules.
+    Each item is a tuple: the index of the row relative to *start*, the index of the row in *prediction*, and
+    the rules.
     """
     for row, rules in enumerate((prediction.humility or ())[start : start + count]):
         if rules:

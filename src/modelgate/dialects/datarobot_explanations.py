@@ -1,9 +1,9 @@
 """Prediction Explanations of the DataRobot Prediction API: query parameters, and members of rows.
 
-There are two routes. On the older one, ``/predictionExplanations``, the rows are exactly those of the document
-"DataRobot Prediction API": without ``predictionThreshold``. On ``/predictions?maxExplanations=3``, each row also
-has an ``explanationMetadata``, an extension. Strengths are Shapley values, not XEMP, and the qualitative
-strengths follow the tables for XEMP.
+There are two routes. On the older one, ``/predictionExplanations``, rows have exactly the members in the
+document "DataRobot Prediction API", so they have no ``predictionThreshold``. On
+``/predictions?maxExplanations=3``, each row also has an ``explanationMetadata``, which is an extension.
+Strengths are Shapley values, not XEMP, and the qualitative strengths follow the tables for XEMP.
 """
 
 from collections.abc import Mapping, Sequence
@@ -147,15 +147,15 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 def explanation_members(
     outputs: Sequence[Output], span: slice, *, has_metadata: bool
 ) -> dict[str, list[Any]]:
-    """Return the members about explanations of the rows in *span*, by name.
+    """Return the members that explain the rows in *span*: by name, a list with an item per row.
 
-    The label of a class of one of several outputs is the output's name, ``_`` and the class, as in
+    If there are several outputs, the label of a class is the output's name, ``_`` and the class, as in
     ``predictionValues``.
 
     Args:
         outputs: Outputs with explanations.
         span: Rows to return.
-        has_metadata: Whether there is an ``explanationMetadata``.
+        has_metadata: Whether to add the member ``explanationMetadata``.
     """
     explanations: list[Any] = []
     metadata = []

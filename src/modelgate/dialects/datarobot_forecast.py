@@ -120,7 +120,7 @@ def forecast_to_csv(prediction: Prediction, spec: TimeSeriesSpec, *, escape_form
 
     Args:
         prediction: Prediction of a forecaster.
-        spec: Columns of its series.
+        spec: Time series of the model, with the names of their columns.
         escape_formulas: See `write_csv`.
     """
     output, rows = prediction.outputs[0], prediction.forecast

@@ -171,7 +171,7 @@ def _key_outside_body(request: Request) -> str | None:
 
 
 def _check_body_key(request: Request, key: str) -> None:
-    """Check that the *key* in the body does not contradict the one in a header or the path, if there is one."""
+    """Raise `ConflictingCredentials` if a header or the path has a key that contradicts the body's *key*."""
     outside = _key_outside_body(request)
     if outside is not None and outside != key and outside != select_key(outside, key):
         raise ConflictingCredentials

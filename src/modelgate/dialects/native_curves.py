@@ -60,7 +60,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 def decode_curve(request: Request) -> Flow[Query]:
-    """Decode the request for a curve to a query of its row, or of no rows.
+    """Decode the request for a curve to a query with its row, or without rows if it has only ``average``.
 
     Raises:
         MalformedBody: The body is not JSON of the right shape.
@@ -103,7 +103,7 @@ def _by_output(outputs: Mapping[str, Any]) -> Any:
 
 
 def _points(output: Output | Average) -> dict[str, Any]:
-    """Return an array with an item per point for the prediction and for each class."""
+    """Return ``prediction``, an array with an item per point, and ``probabilities``, an array per class."""
     members: dict[str, Any] = {} if output.values is None else {"prediction": output.values.tolist()}
     if output.probabilities is not None:
         members["probabilities"] = dict(

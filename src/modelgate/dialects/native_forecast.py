@@ -125,7 +125,7 @@ def _identity(prediction: Prediction) -> dict[str, Sequence[Any]]:
 
 
 def _passthrough(prediction: Prediction) -> dict[str, Sequence[Any]]:
-    """Return the passthrough columns of the rows to predict; null in rows that were not sent."""
+    """Return the passthrough columns of the predicted rows. Rows that were not sent have null values."""
     assert prediction.forecast is not None
     return {
         name: prediction.forecast.select(cells, msgspec.Raw(b"null"))

@@ -28,8 +28,8 @@ _STEP = 4096
 def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any]) -> bytes:
     """Encode *prediction* as a JSON object to which *members* are added.
 
-    The object is the prediction of the only row for a query of a single row. Otherwise it has an array
-    ``predictions``.
+    If the query has a single row, the object is the prediction of this row. Otherwise, the object has an
+    array ``predictions``.
     """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}

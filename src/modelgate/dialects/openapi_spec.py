@@ -58,7 +58,7 @@ SCHEMES: Mapping[str, JSONSchema] = {
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """OpenAPI description of a route that scores something other than the rows of its body.
+    """OpenAPI description of a scoring route whose body is not only rows, such as a response curve's.
 
     Args:
         summary: Name of the operation.
@@ -87,7 +87,7 @@ class OpenAPISpec:
             empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
-        operations: Routes that score something other than rows, by their path.
+        operations: Descriptions of scoring routes whose body is not only rows, by path.
         explanation_parameters: Further parameters for a deployment that explains its predictions.
         explanation_path: End of the paths that only a deployment with explanations has.
         interval_parameters: Further parameters for a model that has prediction intervals.

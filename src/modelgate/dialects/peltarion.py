@@ -222,7 +222,11 @@ def _decode_npy(encoded: str) -> Any:
 
 
 def _nest(elements: npt.NDArray[Any], shape: Sequence[int], order: Literal["C", "F"] = "C") -> Any:
-    """Return *elements* as nested lists, or the only element. Raises ValueError if they do not fit *shape*."""
+    """Return nested lists of *shape*, or the only element.
+
+    Raises:
+        ValueError: The number of *elements* does not fit *shape*.
+    """
     return (
         elements.item()
         if elements.size == 1 == math.prod(shape)

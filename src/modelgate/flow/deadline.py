@@ -26,7 +26,8 @@ def with_deadline(
 ) -> Flow[T]:
     """Run *flow* with a deadline.
 
-    At the deadline the error is raised inside *flow*. The cleanup of *flow* can then wait without a deadline.
+    At the deadline, the error from *make_error* is raised inside *flow*. Any further waits of *flow*, for
+    example in its cleanup, have no deadline.
 
     Under WSGI, only waits with `Wait.within` time out. Any other wait runs to its end, and the error is
     raised in place of the next wait.

@@ -49,10 +49,10 @@ class FairThreadPool:
 
     Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
 
-    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. A quota without slow
-    jobs may then run another job in its place. So a quota gets threads even if several other quotas hang.
-    After *hang_timeout* the job is stuck, and any quota may run another job in its place. There are at most
-    *number* threads, and *number* more for each quota that hangs.
+    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. A slow job no
+    longer counts towards *number* for quotas without slow jobs. So a quota gets threads even if several other
+    quotas hang. After *hang_timeout* the job is stuck, and no longer counts towards *number* for any quota.
+    There are at most *number* threads, plus *number* for each quota that hangs.
 
     Args:
         number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
@@ -93,7 +93,7 @@ class FairThreadPool:
         return quota
 
     def max_running_per_quota(self) -> int:
-        """Return how many jobs of one quota may run at once: *number*, or half of it for several quotas."""
+        """Return the limit of running jobs per quota: *number*, or half of it if there are several quotas."""
         return self.number if len(self.serving) <= 1 else max(1, self.number // 2)
 
     def submit(self, job: "_Job", immediate: bool) -> None:

@@ -180,8 +180,9 @@ class WorkerPool:
     Args:
         threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
         hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
-            a model with too many stuck calls rejects further calls. With a value, the calls of WSGI requests
-            that have a deadline run in these threads too, because a thread cannot cancel its own call.
+            a model with too many stuck calls rejects further calls. Unless *hang_timeout* is None, the
+            calls of WSGI requests that have a deadline also run in these threads, because a thread cannot
+            cancel its own call.
     """
 
     def __init__(self, threads: int | None = None, *, hang_timeout: float | None = None) -> None:
@@ -269,7 +270,7 @@ def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
 
 
 def isolate_error(error: BaseException) -> Exception:
-    """Return *error*, or a RuntimeError in place of one that would affect more than the failed call.
+    """Return *error*, or a RuntimeError if *error* would affect more than the failed call.
 
     SystemExit and panics of extension modules would end a worker, CancelledError would look like the
     cancellation of the request, and a Future cannot have StopIteration as its exception.

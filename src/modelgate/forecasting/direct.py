@@ -11,18 +11,21 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, RequestError
 from ..schema import Table
 from ..schema.coerce import to_json_value
+from .calendar import Grid
 from .checks import require_levels, require_spec
 from .features import feature_matrix, scales
 from .forecaster import Future, Window
 from .options import ForecastOptions
 from .read_request import read_request
 from .request import ForecastRequest
+from .series_rows import SeriesRows
 from .spec import TimeSeriesSpec
 
 __all__ = ["DirectForecaster", "DirectState"]
 
 _MAX_RESIDUALS = 1000
-_ALL_DATES = ForecastOptions(start="0001-01-01", end="9999-12-31", relax_history=True)
+# Not the first day of the year 1, which east of Greenwich begins before it in UTC.
+_ALL_DATES = ForecastOptions(start="0001-01-02", end="9999-12-31", relax_history=True)
 
 
 class DirectState(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +168,7 @@ class DirectForecaster:
             typical_size=float(f"{np.nanmedian(np.abs(table[spec.target])):.1g}") or 1.0,
             levels=list(self.levels),
             residuals=residuals,
-            example=self._example(table),
+            example=self._example(table, request),
         )
         return self
 
@@ -247,16 +250,23 @@ class DirectForecaster:
             f" the backtest has {count} forecast points for a step): fit more rows, or raise backtest"
         )
 
-    def _example(self, table: Table) -> list[dict[str, Any]]:
-        """Return example rows of a request: the end of a series, with null for the targets to predict."""
-        spec = self.spec
-        unknown = spec.forecast_window[1] - spec.feature_derivation_window[1]
-        first_of_series = {} if spec.series_id is None else {spec.series_id: table[spec.series_id][0]}
-        rows = [row for row in table.rows() if first_of_series.items() <= row.items()]
-        rows = sorted(rows, key=lambda row: str(row[spec.date_column]))
-        rows = rows[-(spec.history_length + unknown) :]
-        example = [{name: to_json_value(value) for name, value in row.items()} for row in rows]
-        for row in example[-unknown:]:
+    def _example(self, table: Table, request: ForecastRequest) -> list[dict[str, Any]]:
+        """Return rows of a request: the latest complete history, with as many rows to predict as possible."""
+        spec, window = self.spec, request.window
+        counts = np.bincount(request.future.history, minlength=len(window.series))
+        histories = np.flatnonzero(counts == counts.max())
+        history = int(histories[np.argmax(window.points[histories])])
+        rows, point = SeriesRows(table, spec), int(window.points[history].astype(np.int64))
+        positions, _ = Grid(spec.parsed_step, point, rows.keys).positions(rows.keys)
+        (first, last), (_, farthest) = spec.feature_derivation_window, spec.forecast_window
+        of_series = rows.codes == rows.names.index(window.series[history])
+        selected = np.flatnonzero(of_series & (positions >= first) & (positions <= farthest))
+        selected = selected[np.argsort(positions[selected])]
+        records = table.rows()
+        example = [
+            {name: to_json_value(value) for name, value in records[row].items()} for row in selected.tolist()
+        ]
+        for row in example[np.count_nonzero(positions[selected] <= last) :]:
             row[spec.target] = None
         return example
 

@@ -48,7 +48,7 @@ class SeriesRows:
         moments = [parse_moment(text, spec.timezone) for text in self.dates]
         if None in moments:
             rows = [row for row, moment in enumerate(moments) if moment is None]
-            raise InvalidValues({spec.date_column: f"{_DATE_RULE} ({describe_rows(rows)})"})
+            raise InvalidValues({spec.date_column: f"{self._date_rule} ({describe_rows(rows)})"})
         both = np.array(moments, dtype=np.int64)
         self.keys: Keys = both[:, 0 if spec.parsed_step.is_daily else 1]
         self.utc: Keys = both[:, 1]
@@ -61,6 +61,9 @@ class SeriesRows:
             self.ids, self.names = list(codes), list(map(_series_name, codes))
             if len(set(self.names)) < len(self.names):
                 raise InvalidInput("A series is sent both as a number and as text: use one form")
+            # True equals 1 and 1.0 as the key of a dictionary.
+            if not codes.keys().isdisjoint((0, 1)) and _has_both_kinds(ids):
+                raise InvalidInput("A series is sent both as a number and as a boolean: use one form")
         self.values: npt.NDArray[np.float64] = table[spec.target]
         self.columns: Mapping[str, npt.NDArray[np.float64]] = {
             name: table[name] for name in spec.known_in_advance
@@ -75,22 +78,37 @@ class SeriesRows:
         Raises:
             InvalidInput: *text* is not a date.
         """
-        moment = parse_moment(text, self.spec.timezone) if len(text) <= 64 else None
+        is_short = isinstance(text, str) and len(text) <= 64
+        moment = parse_moment(text, self.spec.timezone) if is_short else None
         if moment is None:
-            raise InvalidInput(f"{option} {_DATE_RULE}")
+            raise InvalidInput(f"{option} {self._date_rule}")
         return moment.wall if self.spec.parsed_step.is_daily else moment.utc
 
     def format_points(self, keys: Keys, codes: npt.NDArray[np.int64]) -> list[str]:
         """Return the dates *keys* of the series *codes* in ISO 8601, in UTC."""
-        if not np.array_equal(self.utc, self.keys):
+        if self.spec.timezone is not None or not np.array_equal(self.utc, self.keys):
             samples = dict(zip(self.codes.tolist(), self.dates, strict=True))
             pairs = zip(keys.tolist(), codes.tolist(), strict=True)
             keys = np.array([self.format_like(samples[code], key)[1] for key, code in pairs], dtype=np.int64)
         return format_utc(keys, unit="s")
 
     def format_like(self, text: str, key: int) -> tuple[str, int]:
-        """Return the date *key* in the form of *text*, and in UTC."""
-        return format_like(text, key, self.spec.timezone, local=self.spec.parsed_step.is_daily)
+        """Return the date *key* in the form of *text*, and in UTC.
+
+        Raises:
+            InvalidInput: The date is before the year 1 or after the year 9999.
+        """
+        try:
+            return format_like(text, key, self.spec.timezone, local=self.spec.parsed_step.is_daily)
+        except OverflowError:
+            raise InvalidInput(
+                "The forecast window is not within the years 1 to 9999: send other dates"
+            ) from None
+
+    @property
+    def _date_rule(self) -> str:
+        zone = self.spec.timezone
+        return _DATE_RULE if zone is None else f"{_DATE_RULE}, that the clocks of {zone} do not skip"
 
     def describe(self, code: int) -> str:
         """Return the name of a series for the start of an error message."""
@@ -102,6 +120,11 @@ def describe_dates(keys: Keys) -> str:
     texts = format_utc(keys, unit="s")
     is_short = all(text.endswith("T00:00:00Z") for text in texts)
     return join_some([text[:10] if is_short else text[:-1] for text in texts])
+
+
+def _has_both_kinds(ids: Sequence[Any]) -> bool:
+    """Return whether both booleans and equal numbers are among *ids*."""
+    return len({isinstance(name, bool) for name in ids if name in (0, 1)}) > 1
 
 
 def _series_name(value: Any) -> str:

@@ -73,29 +73,35 @@ def format_utc(keys: Keys, *, unit: str) -> list[str]:
 def format_like(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
     """Return the date *key* in the form of *text*, and the date in UTC, in microseconds since 1970.
 
+    A text with a UTC offset is continued with this offset, or with that of *zone* at the new date.
+
     Args:
         text: Another date of the series. The result has the same parts: time, seconds, UTC offset.
         key: Date to format, in microseconds since 1970.
         zone: Time zone, see `parse_moment`.
         local: Whether *key* is a local time instead of UTC.
+
+    Raises:
+        OverflowError: The date is before the year 1 or after the year 9999.
     """
-    other = parse_moment(text, zone)
+    other = parse_iso(text)
     assert other is not None
+    zone_info = (other.tzinfo or datetime.UTC) if zone is None else find_zone(zone)
+    moment = _EPOCH + key * _MICROSECOND
+    moment = moment.replace(tzinfo=zone_info if local else datetime.UTC).astimezone(zone_info)
+    utc = moment.astimezone(datetime.UTC)
     time, mark, offset = _split_offset(text[10:])
-    wall = key
-    if not local:
-        wall += other.wall - other.utc if zone is None or mark else _zone_offset(key, zone)
-    moment = (_EPOCH + wall * _MICROSECOND).isoformat(timespec="microseconds")
-    result = moment[:10] + (time[:1] + moment[11 : 10 + len(time)] if time else "") + mark + offset
-    if not local:
-        return result, key
-    parsed = parse_moment(result, zone)
-    return result, parsed.utc if parsed is not None else key - (other.wall - other.utc)
-
-
-def _zone_offset(utc: int, zone: str) -> int:
-    moment = (_EPOCH + utc * _MICROSECOND).replace(tzinfo=datetime.UTC).astimezone(find_zone(zone))
-    return _to_microseconds(moment) - utc
+    if mark == "Z":
+        moment = utc
+    elif mark and zone is not None:
+        local_offset = moment.isoformat(timespec="seconds")[19:]
+        mark, offset = (
+            local_offset[0],
+            local_offset[1:] if ":" in offset else local_offset[1:].replace(":", ""),
+        )
+    written = moment.isoformat(timespec="microseconds")
+    result = written[:10] + (time[:1] + written[11 : 10 + len(time)] if time else "") + mark + offset
+    return result, _to_microseconds(utc)
 
 
 def _split_offset(text: str) -> tuple[str, str, str]:

@@ -76,7 +76,8 @@ class Gate:
         deployments: Deployments to serve; `handler` adds functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
-        key_header: Only place of the key, ``"x-api-key"`` or ``"authorization"``; see `KeyAuth`.
+        key_header: The only header field in which keys are accepted, ``"x-api-key"`` or
+            ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
             `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
             requests a minute and 10,000,000 a day.
@@ -99,7 +100,7 @@ class Gate:
             Rows are validated and models cached in any case.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
         public_keys: Ed25519 public keys, as PEM files or in base64. Packages loaded from files or a
-            folder must be signed with one of them; a *store* object needs its own.
+            folder must be signed with one of them. A *store* object has its own *public_keys*.
         cache_size: Maximum number of loaded models to keep in memory.
         cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds a request waits for a model that is being loaded, counted from the start of
@@ -107,10 +108,11 @@ class Gate:
         poll_interval: Seconds between checks for changed model files, which are then swapped in; None
             to never check.
         deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
-            its database. The gate reads the list every *poll_interval* seconds, by default every 10.
+            its database. The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns, and each has at most half of the
-            threads. A call is not counted after its first second, so that another deployment can start one.
+            threads. A call that takes longer than a second no longer counts, so that another deployment can
+            start a call.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
 
     Attributes:

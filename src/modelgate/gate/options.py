@@ -71,7 +71,7 @@ def _limit_layers(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTT
 
 
 def auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
-    """Return the layer that limits failed authentication, or an empty list if *rate* is None."""
+    """Return a list with the layer that limits failed authentication, or an empty list if *rate* is None."""
     with error_context("auth_failure_limit"):
         # Without trusted_proxies, the address of a forwarded request is not known.
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]

@@ -38,7 +38,7 @@ class TrustedNetworks:
         """Parse a list of networks, such as ``["10.0.0.0/8", "::1", "unix"]``.
 
         Raises:
-            ConfigurationError: One of them is not a network.
+            ConfigurationError: *trusted* is not a list, or one of its items is not a network.
         """
         names = [trusted] if isinstance(trusted, str) or not isinstance(trusted, Iterable) else list(trusted)
         try:
@@ -64,8 +64,9 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
     """Return the address of the caller: the first hop from the right that is not a trusted proxy.
 
     If a hop is unreadable, the address of the proxy that forwarded it is returned. If ``Forwarded`` and
-    ``X-Forwarded-For`` disagree, *peer* is returned: a proxy writes one of them, and it is unknown who wrote
-    the other. Elements of ``Forwarded`` without ``for`` are skipped if there is an ``X-Forwarded-For``.
+    ``X-Forwarded-For`` disagree, *peer* is returned: the proxy may have written only one of the two fields,
+    and the caller may have forged the other field. Elements of ``Forwarded`` without ``for`` are skipped if
+    there is an ``X-Forwarded-For``.
 
     Args:
         peer: Address of the peer, as reported by the server.

@@ -97,7 +97,7 @@ class Router:
         raise NotFound
 
     def nearest(self, path: str) -> WireFormat | None:
-        """Return the wire format for errors of an unknown *path*, from the most similar route, or None."""
+        """Return the wire format for errors about an unknown *path*: the most similar route's, or None."""
         prefixes = [prefix for prefix in self._prefixes if len(prefix) > 1 and path.startswith(prefix)]
         return self._prefixes[max(prefixes, key=len)] if prefixes else None
 
@@ -112,7 +112,7 @@ class Router:
 
 
 def _first_part(path: str) -> str:
-    """Return the path up to its second slash (``/simple/`` for ``/simple/churn``), empty if it has none."""
+    """Return the path up to its second slash, such as ``/simple/``, or an empty string if there is none."""
     return path[: path.find("/", 1) + 1]
 
 

@@ -40,7 +40,7 @@ def http_stack(
     """Return *handler* with HTTP *layers* around it, the first one outermost.
 
     Raises:
-        ConfigurationError: One of them is not an HTTP layer.
+        ConfigurationError: One of *layers* is not an HTTP layer.
     """
     http_layers = validate_layers(layers)
     for layer in http_layers:

@@ -20,10 +20,10 @@ def describe_rows(
     The result for a value is a dict:
 
     - For a number, ``percentile`` is the percentage of training values below it, interpolated between the
-      stored deciles. If it is less or greater than all training values, ``outside`` is ``"below"`` or
-      ``"above"``.
-    - For null and any other value, ``share`` is the fraction of training rows that have it. If no training
-      row has the value, ``unseen`` is True.
+      stored deciles. If the number is less or greater than all training values, ``outside`` is ``"below"``
+      or ``"above"``.
+    - For any other value, including null, ``share`` is the fraction of training rows that have the value. If
+      no training row has the value, ``unseen`` is True.
 
     Columns without statistics, such as datetimes, are left out.
 
@@ -72,7 +72,7 @@ def _compare_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
 
 
 def _count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[bool, int]]:
-    """Return the training rows with each boolean. Their statistics are those of the numbers 0 and 1."""
+    """Return each boolean and its number of training rows, from the statistics of the numbers 0 and 1."""
     known = training_rows - column["nulls"]
     true = round(column["mean"] * known)
     return [(level, count) for level, count in ((True, true), (False, known - true)) if count]

@@ -26,7 +26,7 @@ def to_prediction(
 
     Raises:
         ValueError: *result* has another type, has the wrong number of rows, or contains values that JSON
-            cannot represent. NaN and infinities are among them, unless *nullable*.
+            cannot represent (including NaN and infinities, unless *nullable* is True).
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
     check_shape(prediction, rows)

@@ -78,7 +78,7 @@ class ModelThreshold(NamedTuple):
 def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) -> tuple[float | None, Any]:
     """Return *threshold* and *positive_class*, or those that *model* applies itself if *threshold* is None.
 
-    A model's threshold does not apply if *positive_class* is the other class.
+    The model's own threshold is ignored if it applies to a class other than *positive_class*.
     """
     own = _read_threshold(model) if threshold is None else None
     return (

@@ -1,4 +1,4 @@
-"""Numbers and last steps that explanations read from a predictor."""
+"""Data that explanations read from a predictor: the numbers to explain, and the features of the last step."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ def enable_explanations(predictor: Predictor, background: Table, options: Explan
 
     Args:
         predictor: Predictor of the model to explain.
-        background: Rows that explained rows are compared with, at least one.
+        background: One or more rows, with which explained rows are compared.
         options: Options of the deployment.
 
     Raises:
@@ -88,7 +88,7 @@ def _kind(
 
 
 def _input_columns(estimator: Any, names: Sequence[str]) -> list[int]:
-    """Return the index of the column for each input of *estimator*; -1 if it is not in the schema."""
+    """Return the column index of each input of *estimator*; -1 for an input that is not among *names*."""
     stored = None if estimator is None or has_placeholders(estimator) else stored_names(estimator)
     if stored is None:
         return list(range(len(names)))

@@ -54,7 +54,7 @@ class Exposure:
         """Return the schema of requests: *schema* with the column of the exposure.
 
         Raises:
-            ConfigurationError: *schema* has the column, but not for numbers.
+            ConfigurationError: The column is in *schema*, but is not a column of numbers.
         """
         for column in schema:
             if column.name == self.column:
@@ -83,7 +83,7 @@ class Exposure:
             schema: Schema of the rows.
 
         Raises:
-            InvalidValues: The exposure of a row is not above 0, or null.
+            InvalidValues: The exposure of a row is null, infinite, or not above 0.
         """
         values: Any = table.stored(self.column)
         self._reject(~((values > 0) & (values < np.inf)), values, _RULE, schema)

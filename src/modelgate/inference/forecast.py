@@ -1,6 +1,6 @@
 """Predictions of forecasters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +12,12 @@ from ..forecasting import DirectForecaster, Forecaster, ForecastRequest
 from ..forecasting.example import rows_to_test
 from ..forecasting.read_request import read_request
 from ..schema import Schema, Table
+from ..schema.model_input import InputForm
 from .estimator import Estimator
 from .plans import Plan
 from .prediction import Output, Prediction
 
-__all__ = ["ForecastFunction", "try_forecast"]
+__all__ = ["ForecastFunction", "check_forecaster_options", "try_forecast"]
 
 
 class ForecastFunction:
@@ -45,8 +46,8 @@ class ForecastFunction:
         """Return the prediction and the prediction intervals of each row.
 
         Raises:
-            ValueError: The forecaster returned too many or too few values, or one that is not finite although null
-                is not allowed.
+            ValueError: The forecaster returned too many or too few values, or a value that is not finite
+                although null is not allowed.
         """
         forecaster, window, future = self._forecaster, request.window, request.future
         values = np.asarray(forecaster.forecast(window, request.horizon, future), dtype=np.float64)
@@ -74,6 +75,34 @@ class ForecastFunction:
             raise ValueError(f"the forecaster returned the shape {values.shape} instead of {shape}")
         if not self._nullable and not np.isfinite(values).all():
             raise ValueError("the forecaster returned NaN or an infinity")
+
+
+def check_forecaster_options(
+    forecaster: Forecaster, schema: Schema, target: str | Sequence[str], form: InputForm | None
+) -> None:
+    """Raise `ConfigurationError` if an option of `Predictor` does not fit *forecaster*.
+
+    Args:
+        forecaster: Forecaster.
+        schema: Schema with the option ``columns``.
+        target: Option ``target``.
+        form: Option ``input``.
+    """
+    name, columns = forecaster.spec.target, {column.name: column for column in schema}
+    for column in forecaster.spec.schema():
+        own = columns.get(column.name)
+        if own is None or not (own.numeric if column.numeric else column.kind in ("any", own.kind)):
+            kind = "numbers" if column.numeric else "text"
+            raise ConfigurationError(
+                f"schema must have the column {column.name!r} with {kind} for this forecaster"
+                f" (got {own and own.kind!r})"
+            )
+    if target not in ("prediction", name):
+        raise ConfigurationError(
+            f"target must be left out for a forecaster, whose spec has the target {name!r} (got {target!r})"
+        )
+    if form is not None:
+        raise ConfigurationError(f"input must be None for a forecaster, which gets windows (got {form!r})")
 
 
 def try_forecast(

@@ -156,7 +156,7 @@ class ModelMetrics:
 class LatencyEstimator:
     """Estimate of how long the calls of a model take.
 
-    The estimate for any call is the duration of the slowest call. Each faster call reduces the estimate by
+    Any call is expected to take as long as the slowest call. But each faster call reduces this estimate by
     10 %, so the model does not count as light for a while after one slow call.
 
     The duration per row is that of the largest recent call, including the fixed cost of a call. Thus the

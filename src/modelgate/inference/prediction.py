@@ -171,8 +171,8 @@ class Prediction(msgspec.Struct, eq=False):
         cache_hit: Whether the model was in the cache; None if no cache was used.
         warnings: Warnings for the caller about rows that passed validation.
         passthrough_columns: Values of the columns of `Query.passthrough_columns`, as raw JSON.
-        forecast: Series and dates of the predictions of a forecaster, which are not one per row of the
-            request; None for other models.
+        forecast: Series and date of each prediction of a forecaster. The number of predictions may differ
+            from the number of rows in the request. None for other models.
         humility: Humility rules that each row has triggered; None if the deployment has no rules.
         context: For each row, a comparison of its values with the training data, see
             `modelgate.inference.context.describe_rows`; None if it was not requested.

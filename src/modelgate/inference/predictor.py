@@ -30,7 +30,7 @@ from .conversion import describe_result, to_prediction
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .forecast import ForecastFunction, try_forecast
+from .forecast import ForecastFunction, check_forecaster_options, try_forecast
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
@@ -62,7 +62,7 @@ class Predictor:
         batch: Whether one call may score several waiting requests together (see `Batcher`). This applies to
             estimators only, because the result of a function for a row may depend on the other rows.
         inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
-            every call is made in a thread of *workers*. Under WSGI, this applies to requests with a deadline.
+            *workers* call the model: for every request under ASGI, for requests with a deadline under WSGI.
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
@@ -133,15 +133,15 @@ class Predictor:
                 " create an instance and fit it"
             )
         check_opens_no_files(model)
+        name = model_id or type(model).__name__
         if is_forecaster(model):
             self.forecaster, self.target = model, model.spec.target
             self.schema = (schema or model.spec.schema()).with_columns(columns)
-            name = model_id or type(model).__name__
+            check_forecaster_options(model, self.schema, target, input)
             self._function = ForecastFunction(model, plans=plans, name=name, nullable=self.nullable)
             self._config = current_sklearn_config()
         elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
-            name = model_id or type(model).__name__
             self._sample = read_sample(self.schema, sample)
             self._function = create_estimator(
                 model,
@@ -265,9 +265,9 @@ class Predictor:
             raise prediction_error(error) from error
 
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
-        """Call *function* where the model is called: in a worker thread, unless the call takes little time.
+        """Call *function* where the model is called: in a worker thread, or here if it takes little time.
 
-        A function of a `Table` always runs in a worker thread, because it may block.
+        If the model is a function of a `Table`, a worker thread is always used, because the model may block.
 
         Args:
             function: Function to call.

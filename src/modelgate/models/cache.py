@@ -224,7 +224,7 @@ class ModelCache(Generic[T]):
             self._pinned.difference_update(names)
 
     def _get_or_start(self, name: str) -> _Load[T] | _Failure:
-        """Return the recent failure of the model *name*, or its running load, or start a new load."""
+        """Return the recent failure of the model *name*, or else the load that is running or starts now."""
         failure = self._failures.get(name)
         return failure or self._loading.get(name) or self._start(name)
 

@@ -61,7 +61,7 @@ def dump_model(model: Any, name: str) -> tuple[dict[str, bytes], Any]:
 
 
 def restore_forecaster(regressor: Any, archive: Archive, manifest: Manifest) -> DirectForecaster:
-    """Return the forecaster of a package whose model file has *regressor*.
+    """Return the forecaster of a package, given the *regressor* from the model file.
 
     Raises:
         ConfigurationError: The state is missing or damaged.

@@ -58,7 +58,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     Args:
         name: Model name: letters, digits, ``_``, ``-`` and single dots.
         version: Model version.
-        task: Kind of prediction, named as in the DataRobot model runner; None for both labels and numbers.
+        task: Kind of prediction, named as in the DataRobot model runner; None if some outputs are
+            labels and others are numbers.
         target: Name of the predicted variable, or a list with one name per output.
         classes: One item per output: a list of labels in the order of ``classes_``, or None if the output
             is a number.

@@ -17,9 +17,9 @@ __all__ = ["MultiTarget", "order_targets", "target_names"]
 class MultiTarget:
     """Fitted models for one target each, over the same rows: ``MultiTarget({"species": a, "weight": b})``.
 
-    A deployment or a package of it has an output for each target, with the labels, probabilities and numbers
-    of that target's model. Rows are validated once, and must have the columns of all models. Each model gets
-    the columns that it was fitted on.
+    A deployment or a package of a `MultiTarget` has an output for each target, with the labels, probabilities
+    and numbers of that target's model. Rows are validated once, and must have the columns of all models. Each
+    model gets the columns that it was fitted on.
 
     Args:
         target_models: Fitted models by target name, in the order of the outputs. All must be fitted on named
@@ -66,7 +66,7 @@ def target_names(model: Any, target: str | Sequence[str]) -> str | Sequence[str]
     """Return *target*, or the names of the targets if *model* is a `MultiTarget`.
 
     Raises:
-        ConfigurationError: *target* has other names than the `MultiTarget`.
+        ConfigurationError: The names in *target* differ from those of the `MultiTarget`.
     """
     if not isinstance(model, MultiTarget):
         return target

@@ -36,7 +36,7 @@ class OnnxMetadata(msgspec.Struct, forbid_unknown_fields=True):
     """Metadata for which ONNX has no field. `to_onnx` stores it in the graphs that it creates.
 
     Args:
-        columns: Names of the input columns in order; None if they have no names.
+        columns: Names of the input columns in order; None if the columns have no names.
         classes: Class labels in the order of the probabilities; None if the graph predicts a number.
         probabilities: Whether the graph returns probabilities; None if unknown.
     """
@@ -66,7 +66,7 @@ class OnnxModel:
 
     Attributes:
         content: Content of the ``.onnx`` file.
-        feature_names_in_: Names of the columns. Not set if they have no names.
+        feature_names_in_: Names of the columns. Not set if the columns have no names.
         n_features_in_: Number of columns.
         input_kinds_: Type of each column, as in `Column.kind`.
         n_outputs_: Number of values predicted per row.

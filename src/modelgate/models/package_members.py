@@ -30,7 +30,7 @@ def write_members(
         model: Fitted estimator or forecaster.
         manifest: Metadata of the model.
         schema: Schema of the input.
-        documents: Other members, which are written as JSON. One that is None is left out.
+        documents: Other members, which are written as JSON. Documents that are None are left out.
         sign_key: See `ModelPackage.save`.
 
     Raises:

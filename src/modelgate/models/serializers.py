@@ -35,13 +35,13 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
 
     Args:
         content: Content of the file.
-        suffix: Suffix of the file: ``.skops``, ``.onnx``, or one of `PICKLE_SUFFIXES` and
+        suffix: Suffix of the file: ``.skops``, ``.onnx``, or one of `PICKLE_SUFFIXES` or
             `BOOSTER_SUFFIXES`.
         policy: Checks that the file must pass.
 
     Raises:
         ConfigurationError: A library is missing, the file contains untrusted types, the model opens files
-            whose names come from callers, or it was saved with another version of scikit-learn.
+            whose names come from callers, or the model was saved with another version of scikit-learn.
     """
     try:
         model = _READERS[suffix](content, policy)
@@ -61,8 +61,8 @@ def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
         suffix: Suffix of the file: ``.skops``, ``.joblib``, ``.onnx`` or one of `BOOSTER_SUFFIXES`.
 
     Raises:
-        ConfigurationError: The model cannot be written in this format, or it opens files whose names come
-            from callers.
+        ConfigurationError: The model cannot be written in this format, or the model opens files whose names
+            come from callers.
     """
     check_opens_no_files(model)
     if suffix == ".onnx":

@@ -223,8 +223,9 @@ def _import_skops_io() -> Any:
 def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
     """Raise `ConfigurationError` if *archive*, a file of *size* bytes, is far larger when unpacked.
 
-    The declared sizes are added, because zipfile reads no more of a member than its declared size. The
-    headers of arrays are checked too, because numpy allocates an array before it reads the data.
+    The declared sizes of the members are added up. A false size does no harm, because zipfile
+    reads no more of a member than its declared size. The headers of arrays are checked too, because numpy
+    allocates an array before it reads the data.
     """
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
         raise ConfigurationError(

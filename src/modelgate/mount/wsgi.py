@@ -24,7 +24,7 @@ _CHUNK = 64 * 1024
 # Cached, because most requests have the same header fields.
 @lru_cache(maxsize=1024)
 def _field_name(key: str) -> str | None:
-    """Return the name of a header field for its *key* in a WSGI environ, or None for any other key."""
+    """Return the name of the header field for *key* in a WSGI environ, or None if there is no such field."""
     if not key.startswith("HTTP_") and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         return None
     return key.removeprefix("HTTP_").replace("_", "-").lower()

@@ -44,7 +44,7 @@ def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSc
 
 
 def _refer(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Add *schema* to *components* and return a reference, or return a copy if it is not an object."""
+    """Return a reference to *schema*, added to *components*, if it is an object; otherwise return a copy."""
     copy = _replace_objects(schema, name, components)
     if schema.get("type") != "object":
         return copy

@@ -42,7 +42,7 @@ class OperationBuilder:
         targets: Targets that the deployment predicts.
         keyed: Whether requests need an API key.
         limited: Whether responses have rate limit headers.
-        is_only: Whether the gate has no other deployment, so that requests need not contain its name.
+        is_only: Whether this is the gate's only deployment, so that requests need not name the deployment.
 
     Attributes:
         tags: Tags, one for each dialect.

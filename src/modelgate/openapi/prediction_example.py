@@ -19,9 +19,10 @@ EXAMPLE_KEY = "YOUR_API_KEY"
 
 
 class Example:
-    """Example rows of a deployment, scored once for all dialects with the same number of decimals.
+    """Example rows of a deployment, and their predictions, which dialects share.
 
-    A model that is a function is not called, because it may have side effects.
+    The rows are scored again only for a dialect that rounds to a different number of decimals. A model that
+    is a function is not called, because it may have side effects.
 
     Args:
         description: Description of the deployment.

@@ -75,7 +75,7 @@ def example_of(schema: Schema) -> dict[str, Any] | None:
 
 
 def example_rows(description: Description) -> Sequence[Mapping[str, Any]] | None:
-    """Return rows that the deployment can score, or None if none are known, or too many to show."""
+    """Return rows that the deployment can score, or None if none are known or there are too many to show."""
     if description.time_series is not None:
         return description.example if len(description.example or ()) <= _MAX_ROWS else None
     row = example_of(description.schema)

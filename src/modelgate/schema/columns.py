@@ -67,7 +67,8 @@ class Column:
         dtype: dtype that the model gets, as in training: ``uint8``, ``Int64``, ``object``,
             ``ordered category``. It limits the range of numbers. None for the usual dtype of the kind.
         missing_value: Object that the model gets for null in a column with the dtype ``object``: ``"None"``
-            or ``"NaN"``, as in training. If None, the model gets NaN, or None if an encoder was fitted on it.
+            or ``"NaN"``, as in training. If not set, the model gets None if an encoder or imputer of the
+            column was fitted on None, else NaN.
         image: Conversion of an image to an array. Required for the kind ``image``.
         shape: Shape of a tensor. Required for the kind ``tensor``.
 
@@ -247,7 +248,7 @@ class Column:
 
     @property
     def array_shape(self) -> tuple[int, ...]:
-        """Shape of the array of each value, of an image or a tensor; ``()`` for other kinds."""
+        """Shape of the array for one image or one tensor; ``()`` for other kinds."""
         return self.image.shape if self.image is not None else self.shape or ()
 
     @property
@@ -324,7 +325,7 @@ class Column:
         """Convert a value of an image or tensor column to an array of `array_shape`.
 
         Raises:
-            ValueError: *value* is not such an image or tensor. The message is the rule that it breaks.
+            ValueError: *value* is not valid for the column. The message is the rule that *value* breaks.
         """
         if self.image is None:
             return parse_tensor(value, self.array_shape)

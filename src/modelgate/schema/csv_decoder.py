@@ -106,8 +106,8 @@ class CSVDecoder:
     def iter_tables(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
         """Decode *raw* into one or more tables of at most *rows* rows.
 
-        An error is raised when the iteration reaches the invalid row. Its message reports the invalid
-        values of the entire body.
+        If a row is invalid, the iteration raises an error when it reaches this row. The message reports the
+        invalid values of the entire body.
         """
         if type(rows) is not int or rows < 1:
             raise ValueError(f"rows must be a whole number from 1 (got {rows!r})")

@@ -80,7 +80,7 @@ class CSVLayout:
                 yield self._build_table(ordered, len(numbers), [])
 
     def parse_cells(self, cells: list[list[str]]) -> Table | None:
-        """Return the table of *cells*, one list per row, or None if only `validate_rows` can read them."""
+        """Return *cells*, one list per row, as a table, or None if only `validate_rows` can read them."""
         if not self._fits:
             return None
         texts, warnings = [], list[str]()

@@ -17,7 +17,7 @@ _NUMBER = Column("number")
 
 
 def check_header(header: Sequence[str], columns: Sequence[Column], options: SchemaOptions) -> None:
-    """Check that *header* can be a header line of CSV. Its names are not compared with the schema.
+    """Check that *header* can be a header line of CSV. Missing and unknown columns are not errors here.
 
     Raises:
         MalformedBody: The header is empty, names a column twice, is not separated by commas, or is a line of

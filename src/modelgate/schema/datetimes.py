@@ -48,8 +48,8 @@ def parse_datetime(text: str, *, with_offset: bool, resolution: Resolution | Non
         text: Text to parse.
         with_offset: Whether *text* must have a UTC offset; the result is then in UTC. If False, only an
             offset of zero is allowed.
-        resolution: Resolution of the result; None for microseconds. With None or ``ns``, only the years 1678
-            to 2261 are accepted, which fit into 64 bits of nanoseconds.
+        resolution: Resolution of the result; None for microseconds. With None or ``ns``, years outside 1678
+            to 2261 are rejected, because their nanoseconds do not fit into 64 bits.
     """
     match = _ISO_8601.fullmatch(text)
     if match is None:

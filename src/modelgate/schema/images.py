@@ -49,9 +49,10 @@ class ImageSpec:
             crops it, ``contain`` adds a border.
         resample: Filter that computes the pixels of a resized image.
         background: Colour of borders and behind transparent pixels: a level of grey from 0 to 255.
-        scale: Factor by which levels from 0 to 255 are multiplied; None for levels as uint8.
+        scale: Factor for the levels of grey or colour, which range from 0 to 255. If None, the array contains
+            the levels as uint8.
         invert: Whether to invert the levels, for a model trained on light strokes on a dark ground.
-        max_pixels: Largest image, in pixels before it is resized.
+        max_pixels: Maximum number of pixels in an image, before it is resized.
 
     Raises:
         ConfigurationError: The value of an option is not valid, or Pillow is missing.
@@ -170,7 +171,7 @@ class ImageSpec:
 
 
 def create_image_spec(options: Mapping[str, Any]) -> ImageSpec:
-    """Create an `ImageSpec` from *options* by name.
+    """Create an `ImageSpec` from a mapping of *options*.
 
     Raises:
         ConfigurationError: An option does not exist, or has an invalid value.

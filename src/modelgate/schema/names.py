@@ -21,8 +21,8 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
     A name stands for a column under these conditions:
 
     * The column was not sent under its own name.
-    * `normalize_name` returns the same text for the name and the column.
-    * It returns this text for no other unknown name and no other column that was not sent.
+    * The name and the column are equal after `normalize_name`.
+    * No other unknown name, and no other column that was not sent, is equal to them after `normalize_name`.
 
     If all columns are named ``x0``, ``x1``, … (the model was fitted without names), ``0`` stands for ``x0``.
 

@@ -46,7 +46,7 @@ def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Valu
 
 
 def read_sent_values(rows: object, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the values of some columns of a schema as they were sent, without columns that were not sent.
+    """Return the values of a schema's columns as they were sent. Columns that were not sent are left out.
 
     Args:
         rows: Rows that the schema has already validated, in any form.

@@ -35,8 +35,8 @@ def validate_rows(
         columns: Columns of the schema, in order.
         rows: Mappings of column names to values.
         options: Options of the schema.
-        text: Whether all values are CSV cells. An empty cell is null, unless the column is not nullable
-            and has the level "".
+        text: Whether all values are CSV cells. An empty cell is the level "" if the column has this level
+            and is not nullable. In any other column, an empty cell is null.
 
     Raises:
         MalformedBody: A row is not an object.
@@ -65,7 +65,7 @@ def validate_rows(
 
 
 def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
-    """Return the name of a member of the first row that itself contains rows, or None."""
+    """Return the name of the object that contains the columns in the first row; None if not nested."""
     for name, value in rows[0].items() if rows else ():
         inner = value[0] if isinstance(value, list) and value else value
         if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):

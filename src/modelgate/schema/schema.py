@@ -110,7 +110,7 @@ class Schema:
         Args:
             frame: Representative rows, preferably the training data.
             max_levels: Maximum number of levels of a text column. A column with more distinct values gets
-                none.
+                no levels.
 
         Raises:
             ConfigurationError: *frame* is not a DataFrame, or a column contains lists, bytes or other
@@ -205,12 +205,14 @@ class Schema:
         return Schema(changed, self.options)
 
     def with_training_dtypes(self, model: object, X: object) -> "Schema":  # noqa: N803
-        """Return a copy with the dtypes of *X* in the columns whose dtype *model* depends on.
+        """Return a copy in which columns have the dtypes of *X* if the predictions of *model* depend on them.
 
         Up to 64 rows of *X*, and some with nulls, are predicted twice: unchanged, and as a deployment
         converts them. If the predictions differ, columns get the *dtype* that they have in *X*. A column
-        without nulls in *X* is no longer nullable if a null makes the model fail, or changes its prediction
-        for another row.
+        that *model* passes to a function or to another library's estimator may get this *dtype* in any case.
+
+        If *X* has no nulls in a column, and a null there makes *model* fail or changes the prediction for
+        another row, the column is no longer nullable.
 
         Args:
             model: Fitted model.
@@ -291,7 +293,7 @@ class Schema:
         """Validate JSON *values* of one *column* of the schema, and return them as a table of this column.
 
         Raises:
-            InvalidValues: A value breaks a rule of the column. The error has its index in *values*.
+            InvalidValues: A value breaks a rule of the column. The error contains the value's index.
         """
         alone = self._columns_alone.get(column.name)
         if alone is None:

@@ -66,7 +66,7 @@ class Table:
         * ``integer``, ``boolean``: int64 and bool. If there are nulls, float64; null is NaN.
         * ``datetime``: datetime64, in UTC if the column has a time zone; null is NaT.
         * ``text``, ``any``: object; null is None.
-        * ``image``, ``tensor``: an array of one more dimension than `Column.array_shape`, the rows first.
+        * ``image``, ``tensor``: an array of shape ``(rows, *array_shape)``, see `Column.array_shape`.
         """
         column, index = self._locate()[name]
         if column.is_array:
@@ -105,9 +105,10 @@ class Table:
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
     def cross(self, values: "Table") -> "Table":
-        """Repeat all rows for each row of *values*, with that row's values in the columns of *values*.
+        """Return all rows, repeated once for each row of *values*.
 
-        The repetitions are in the order of *values*.
+        In the first repetition, the columns of *values* have the values of the first row of *values*, and
+        so on.
         """
         numbers = np.tile(self.numbers, (len(values), 1))
         texts = [list(cells) * len(values) for cells in self.texts]
@@ -163,9 +164,10 @@ class Table:
         An image or a tensor has as many columns as elements, in row-major order.
 
         Args:
-            dtype: dtype of the array, for example ``int64`` or ``object``. An array of numbers with nulls is
-                float64 if *dtype* cannot represent null. None for float64, or object if there are columns of
-                text or datetimes. If all columns are images, None keeps the dtype of `ImageSpec.read`.
+            dtype: dtype of the array, for example ``int64`` or ``object``. If there are nulls
+                that *dtype* cannot represent, an array of numbers is float64. If None: object if there are
+                columns other than numbers, images and tensors; the dtype of `ImageSpec.read` if all columns
+                are images; otherwise float64.
         """
         if not self.texts and dtype != "object":
             has_null = dtype is not None and dtype[0] in "iub" and bool(np.isnan(self.numbers).any())

@@ -49,11 +49,11 @@ _Read: TypeAlias = Callable[[Sequence[Column], Any], Table]
 
 
 def restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) -> Sequence[Column]:  # noqa: N803
-    """Return *columns* with the dtypes of *X* in those whose dtype *model* depends on.
+    """Return *columns*, with the dtypes of *X* if the predictions of *model* depend on them.
 
-    Some rows of *X* are predicted twice: unchanged, and converted as a deployment converts them. A column
-    without nulls in *X* is no longer nullable if a null makes the model fail, or changes its prediction for
-    another row.
+    Some rows of *X* are predicted twice: unchanged, and converted as a deployment converts them. If *X* has
+    no nulls in a column, and a null there makes *model* fail or changes the prediction for another row, the
+    column is no longer nullable.
 
     Args:
         model: Fitted model.
@@ -122,7 +122,7 @@ def _values_by_column(columns: Sequence[Column], X: Any) -> _Values:  # noqa: N8
 def _sample_indices(count: int, values: _Values) -> list[list[int]]:
     """Return lists of row indices: first the rows to predict in one call, then single rows to predict alone.
 
-    The first row with a null in each column is among them.
+    For each column with nulls, the first row with a null is among them.
     """
     nulls = [
         index for column in values.values() for index in np.flatnonzero(_find_nulls(column))[:1].tolist()
@@ -173,7 +173,10 @@ def _predict_unconverted(
 
 
 def _predict(model: Any, rows: Any) -> npt.NDArray[Any]:
-    """Return the probabilities, side by side for several outputs, or else the predicted values."""
+    """Return the probabilities, or the predicted values if *model* has no ``predict_proba``.
+
+    The probabilities of several outputs are side by side.
+    """
     with np.errstate(all="ignore"):
         if not hasattr(model, "predict_proba"):
             return np.asarray(model.predict(rows))
@@ -238,7 +241,7 @@ def _find_harmful_nulls(
     to_input: ModelInput,
     read: _Read,
 ) -> Sequence[Column]:
-    """Return the columns in which a null makes *model* fail, or changes its prediction for another row.
+    """Return the columns in which a null makes *model* fail or changes the prediction for another row.
 
     A null may change the dtype of its column, and the model was trained on the dtype without nulls.
     """

@@ -49,7 +49,7 @@ class Batcher:
     Args:
         score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
         workers: Threads that call *score* for event loops, and for threads that wait with a timeout. A call
-            that takes longer than their `hang_timeout` is stuck. Until it ends, new tables are rejected.
+            that takes longer than ``workers.hang_timeout`` is stuck. Until it ends, new tables are rejected.
         inline: Whether to call *score* on the event loop; None to decide by the latency of the calls.
         max_rows: Largest number of rows in a call for several tables. A table with at least as many rows is
             scored in a call of its own, without waiting for others.
@@ -323,7 +323,7 @@ class Batcher:
             self._run = run
 
     def _lead(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Score the batch of *run* in this thread, with the event loop *loop*, unless another leads it."""
+        """Score the batch of *run* in this thread, unless *run* was replaced. *loop* runs in this thread."""
         try:
             if run.started_at is not None or self._begin(run):
                 self._score_batch(run, loop)

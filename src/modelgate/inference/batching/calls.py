@@ -78,9 +78,9 @@ class ModelCalls:
     def try_score(
         self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None
     ) -> Sequence[Result] | None:
-        """Score *batch* in one call and return the results, or None if the call fails.
+        """Score *batch* in one call, and return the results.
 
-        If the batch has a single table, the error of a failed call is returned as its result.
+        If the call fails, return None for several tables; for a single table, return the error as its result.
         """
         try:
             return self.predict(batch, reason, own)

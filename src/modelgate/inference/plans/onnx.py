@@ -25,7 +25,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 class OnnxPlan(Plan):
     """Plan that predicts with an ONNX graph. Its predictions may differ slightly from the estimator's.
 
-    The graph does not predict all rows. The estimator predicts the others:
+    Two kinds of rows are predicted by the estimator, not by the graph:
 
     - rows that contain null or a number too large for float32,
     - rows for which the output of the graph is not finite.

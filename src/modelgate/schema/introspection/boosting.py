@@ -74,7 +74,7 @@ def match_categories(
             and are used for any model that stores no levels.
 
     Raises:
-        ConfigurationError: Neither the model nor the schema has the levels of such a column.
+        ConfigurationError: Neither the model nor the schema has the levels of a categorical column.
     """
     booster = _find_booster(model)
     levels = _lightgbm_levels(booster)
@@ -103,7 +103,7 @@ def match_categories(
 
 
 def _pandas_order(level: Any) -> tuple[str, Any]:
-    """Return the key by which pandas sorts categories, unless their order is set."""
+    """Return a sort key for *level*. It gives the order in which pandas stores categories by default."""
     return type(level).__name__, level
 
 
@@ -131,11 +131,11 @@ def _lightgbm_levels(booster: Any) -> list[_Levels]:
 
 
 def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int, _Levels]:
-    """Return the *levels* of each categorical feature in the *text* of a model, by feature index.
+    """Return the *levels* of each categorical feature, by feature index.
 
     The mapping is empty if the levels do not fit the features.
 
-    The text lists the values of each categorical feature as indices of levels: ``-1:0:2:1``.
+    *text* is the model as text. It lists the values of each feature as indices of levels: ``-1:0:2:1``.
     """
     declared, infos = _LIGHTGBM_COLUMNS.search(text), _LIGHTGBM_VALUES.search(text)
     if declared is None or infos is None:
@@ -147,7 +147,7 @@ def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int,
 
 
 def _match_levels(levels: Sequence[_Levels], columns: Sequence[Column]) -> dict[str, _Levels]:
-    """Match each of the *levels* to a column with the same levels, and return them by column name.
+    """Match each list in *levels* to a column with the same levels. Return the lists by column name.
 
     Both *levels* and *columns* must be in the order of the model.
     """

@@ -115,7 +115,7 @@ def _own_names(model: Any) -> list[str] | None:
 def last_step_names(model: Any) -> list[str] | None:
     """Return the column names stored in the last step of a pipeline.
 
-    Returns None if the last step stores no names, or if the first step stores the number of its columns.
+    Returns None if the last step stores no names, or the first step stores the number of its input columns.
     """
     if hasattr(model, "n_features_in_"):
         return None

@@ -66,7 +66,10 @@ def _convert_column(name: Any, column: Any) -> Column:
 
 
 def _convert_check(name: Any, check: Any) -> dict[str, Any]:
-    """Return *check* as options of a `Column`. Names and statistics are those of pandera 0.35."""
+    """Return *check* as options of a `Column`.
+
+    The names of checks and statistics are those of pandera 0.35.
+    """
     statistics = check.statistics or {}
     match check.name:
         case "greater_than_or_equal_to":
@@ -95,7 +98,8 @@ def _to_levels(name: Any, values: Iterable[Any]) -> tuple[Any, ...]:
 def _merge_options(name: Any, options: dict[str, Any], more: dict[str, Any]) -> None:
     """Add *more* to *options*.
 
-    If both have the same bound, the tighter one applies. If both have levels, the common levels apply.
+    If both mappings have the same bound, the tighter value applies. If both have levels, only the levels in
+    both are allowed.
     """
     for option, value in more.items():
         if option not in options:

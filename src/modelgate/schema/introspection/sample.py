@@ -22,7 +22,8 @@ def infer_from_sample(frame: Any, max_levels: int = 20) -> list[Column]:
 
     Args:
         frame: Representative rows.
-        max_levels: Maximum number of levels of a text column. A column with more distinct values gets none.
+        max_levels: Maximum number of levels of a text column. A column with more distinct values gets no
+            levels.
 
     Raises:
         ConfigurationError: *frame* is not a DataFrame, *max_levels* is not a whole number of at least 0,
@@ -48,7 +49,8 @@ def infer_from_values(name: Any, series: Any, max_levels: int) -> Column:
     Args:
         name: Column name.
         series: Column of a DataFrame, or a one-dimensional array.
-        max_levels: Maximum number of levels of a text column. A column with more distinct values gets none.
+        max_levels: Maximum number of levels of a text column. A column with more distinct values gets no
+            levels.
 
     Raises:
         ConfigurationError: The column contains values that JSON cannot represent.
