@@ -44,7 +44,14 @@ if TYPE_CHECKING:
     )
     from .explanations import Contribution, Explain, Explanations, RowExplanation
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
-    from .forecasting import DirectForecaster, Forecaster, ForecastOptions, TimeSeriesSpec
+    from .forecasting import (
+        DirectForecaster,
+        Forecaster,
+        ForecastOptions,
+        SkforecastForecaster,
+        StatsforecastForecaster,
+        TimeSeriesSpec,
+    )
     from .gate import Gate
     from .http import CallNext, Request, Response
     from .inference import Exposure, Output, Prediction, Predictor
@@ -145,7 +152,9 @@ __all__ = [
     "ServerTiming",
     "ServingError",
     "Shadow",
+    "SkforecastForecaster",
     "SplitRows",
+    "StatsforecastForecaster",
     "StoreError",
     "Table",
     "Threshold",

@@ -75,6 +75,8 @@ HEAVY = {
     "lightgbm",
     "catboost",
     "statsmodels",
+    "skforecast",
+    "statsforecast",
     "shap",
     "mlflow",
 }

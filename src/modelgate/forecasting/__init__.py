@@ -4,7 +4,9 @@ from .direct import DirectForecaster
 from .forecaster import Forecaster, Future, Window
 from .options import ForecastOptions
 from .request import ForecastRequest, ForecastRows
+from .skforecast import SkforecastForecaster
 from .spec import TimeSeriesSpec
+from .statsforecast import StatsforecastForecaster
 
 __all__ = [
     "DirectForecaster",
@@ -13,6 +15,8 @@ __all__ = [
     "ForecastRows",
     "Forecaster",
     "Future",
+    "SkforecastForecaster",
+    "StatsforecastForecaster",
     "TimeSeriesSpec",
     "Window",
 ]

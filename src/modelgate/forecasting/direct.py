@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, RequestError
 from ..schema import Table
 from ..schema.coerce import to_json_value
 from .calendar import Grid
+from .checks import require_levels, require_spec
 from .features import feature_matrix, scales
 from .forecaster import Future, Window
 from .options import ForecastOptions
@@ -80,12 +81,8 @@ class DirectForecaster:
     ) -> None:
         if not hasattr(regressor, "predict") or isinstance(regressor, type):
             raise ConfigurationError(f"regressor must have the method predict (got {regressor!r})")
-        if not isinstance(spec, TimeSeriesSpec):
-            raise ConfigurationError(f"spec must be a TimeSeriesSpec (got {spec!r})")
-        if isinstance(levels, str) or not all(
-            isinstance(level, int | float) and 0 < level < 100 for level in levels
-        ):
-            raise ConfigurationError(f"levels must be numbers above 0 and below 100 (got {levels!r})")
+        require_spec(spec)
+        require_levels(levels)
         if isinstance(backtest, bool) or not isinstance(backtest, int | float) or not 0 < backtest < 1:
             raise ConfigurationError(f"backtest must be a number above 0 and below 1 (got {backtest!r})")
         self.regressor = regressor

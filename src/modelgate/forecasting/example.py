@@ -12,7 +12,7 @@ from .timestamps import format_utc
 
 __all__ = ["generate_rows", "rows_to_test"]
 
-_START = 1_704_067_200_000_000  # 2024-01-01
+_START = np.datetime64("2024-01-01")
 _SEASON = 7
 
 
@@ -31,7 +31,8 @@ def generate_rows(forecaster: Forecaster) -> list[dict[str, Any]]:
     spec = forecaster.spec
     (first, last), (_, farthest) = spec.feature_derivation_window, spec.forecast_window
     positions = np.arange(first - farthest, farthest + 1)
-    keys = Grid(spec.parsed_step, _START, np.array([_START])).keys(positions)
+    start = getattr(forecaster, "example_date", _START).astype("datetime64[us]").astype(np.int64)
+    keys = Grid(spec.parsed_step, int(start), np.array([start])).keys(positions)
     series = min(getattr(forecaster, "series", None) or {"1"})
     medians, size = getattr(forecaster, "medians", {}), getattr(forecaster, "typical_size", 1.0)
     waves = [

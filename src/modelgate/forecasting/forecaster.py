@@ -57,6 +57,8 @@ class Forecaster(Protocol):
     * ``allows_missing``: True if the history may contain NaN.
     * ``allows_new_series``: True if it can predict series that are not among the training series.
     * ``example``: rows of a request, with which the forecaster is tested when it is loaded.
+    * ``example_date``: forecast point in examples for callers, as datetime64, for a model that accepts
+      certain dates only, such as Sundays.
     * ``typical_size``: size of the generated values in examples for callers.
 
     To provide prediction intervals, a forecaster has the method ``intervals(window, future, values, level)``,
