@@ -60,8 +60,8 @@ class ModelHandle:
     def publish(self, predictor: Predictor) -> None:
         """Put *predictor* into the cache.
 
-        If this handle still holds a detached model, the cache does not change: another model may have the
-        same name there by now.
+        If this handle still holds a detached model, the cache is left unchanged, because its entry of this
+        name may already belong to another model.
         """
         predictor.set_serving(True)
         if self._detached_predictor is None:

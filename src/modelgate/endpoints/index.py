@@ -82,7 +82,7 @@ def _link(name: str, *, console: bool) -> str:
 
 
 def _get_deployments(request: Request, *, console: bool) -> Flow[Response]:
-    """Return the deployments that the key can use, with paths below the mount point."""
+    """Return the deployments that the key can use, each with links to its pages, relative to the mount point."""
     yield from ()
     pages = {"description": "", "openapi": "/openapi.json"} | ({"console": "/console"} if console else {})
     deployments: list[dict[str, Any]] = [

@@ -53,7 +53,7 @@ class Explainer:
         methods: Methods in the order in which to try them.
         limit: Largest number of contributions that a request may ask for.
         columns: Names of the columns.
-        listed: Whether explanations may list each column, see `leave_out`.
+        listed: For each column, whether explanations may list it, see `leave_out`.
         seconds_per_row: Duration of the first method for one row.
     """
 

@@ -117,7 +117,7 @@ def _find_foreign(content: bytes, document: Any) -> set[str]:
 
 
 def _find_calls(document: Any) -> set[str]:
-    """Return the names that loading the file would call, although only references to them are allowed."""
+    """Return the names that a file may refer to but not call, and that loading this file would call."""
     states = list(_iterate_states(document))
     calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
     # skops calls the type of each key of a dict. Of all states with the same id, it uses the first.
