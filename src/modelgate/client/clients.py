@@ -178,7 +178,7 @@ class Client(_BaseClient["httpx.Client"]):
         return drive(self._session.predict(rows, progress, options))
 
     def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
-        """Return the forecasts for the history in *rows*. They are sent in one request.
+        """Return the forecasts for the history in *rows*. All rows are sent in one request.
 
         Args:
             rows: History and rows to predict, in any form that `predict` accepts.

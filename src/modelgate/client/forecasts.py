@@ -23,7 +23,7 @@ class Forecasts:
         rows: Predicted rows, as in the wire format ``native``: ``series``, ``forecast_point``, ``step``,
             ``date``, ``timestamp``, ``row`` (index in the sent rows), ``prediction``, and maybe ``intervals``.
         version: Version of the model.
-        warnings: Problems of rows that were not predicted.
+        warnings: Problems that did not prevent the forecasts, such as rows that were not predicted.
         request_id: Id of the request, to find it in the server's log.
     """
 

@@ -53,8 +53,8 @@ class OutputPredictions:
 class Predictions(OutputPredictions):
     """Predictions for some rows, in their order.
 
-    For a model with several outputs, each of *values* is a dict by output, *classes*, *probabilities* and
-    *intervals* are None, and *outputs* has the predictions of each output.
+    If the model has several outputs, *outputs* has the predictions of each output, and each of *values* is a
+    dict by output. The attributes *classes*, *probabilities* and *intervals* are then None.
 
     Args:
         outputs: Predictions by output; empty for a model with one output.
@@ -185,7 +185,10 @@ def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
 
 
 def _members(row: _Row) -> tuple[Any, ...]:
-    """Return which members *row* has, and the names in those whose names are the same in all rows."""
+    """Return the classes and interval levels of *row*, and whether *row* has no adjusted prediction.
+
+    These must be the same in all rows.
+    """
     return (
         None if row.probabilities is None else tuple(row.probabilities),
         None if row.intervals is None else tuple(row.intervals),

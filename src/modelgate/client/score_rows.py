@@ -58,8 +58,8 @@ def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[
             *rows* without naming an invalid row, the header may be the cause and is checked alone.
 
     Raises:
-        ModelgateError: The request failed for a reason other than individual rows, such as a missing column,
-            the key, a limit or the server.
+        ModelgateError: The request failed, but not because of individual rows. The cause may be a missing
+            column, the key, a limit or the server.
     """
     if not len(rows):
         return ScoredRows(None, [])

@@ -112,7 +112,7 @@ class Session:
         Args:
             data: Rows to score.
             progress: Function called after each batch.
-            options: Options of the query string by name; one that is None or empty is not sent.
+            options: Options of the query string by name. Options that are None or empty are not sent.
         """
         query = urlencode({name: value for name, value in (options or {}).items() if value}, doseq=True)
         deadline = self._retry.start_deadline()

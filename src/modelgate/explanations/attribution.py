@@ -78,10 +78,9 @@ def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
 
 
 def margins(scores: Numbers) -> Numbers:
-    """Return a score for each class.
+    """Return a score for each class. If there is one score, it is for the second of two classes.
 
-    With two classes, *scores* may have only the score of the second class. The score of the first class is then
-    the negative of it.
+    The score of the first class is then its negative.
     """
     scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores

@@ -26,7 +26,7 @@ def describe_rows(
         unexplained: Explanations of the rows, without contributions. They are not changed.
         strengths: Strengths, of shape (rows, columns).
         columns: Column names.
-        value_of: Returns the value in the request, for the indices of a row and a column.
+        value_of: Function that takes the indices of a row and a column, and returns the value in the request.
         explain: Explanations that the caller requests.
         listed: Whether explanations may list each column.
     """

@@ -1,6 +1,6 @@
 """Choice of the attribution method for a model.
 
-The type of a model is not enough to trust a method: its strengths must add up to the model's predictions.
+A method that fits the type of a model is used only if its strengths add up to the model's predictions.
 """
 
 import time
@@ -34,8 +34,8 @@ class ExplainedModel(NamedTuple):
         columns: Columns of the schema.
         inputs: For each input of the estimator, the index of its column; -1 if it is not in the schema.
         score: Function that returns the numbers to explain, of shape (rows, numbers).
-        transform: Factory of the function that computes the features of the last step. It is called with the
-            transformers before that step, and with the step.
+        transform: Function that takes the transformers before the last step, and the last step. It returns
+            a function that computes the features of the last step.
     """
 
     estimator: Any
@@ -47,7 +47,7 @@ class ExplainedModel(NamedTuple):
 
 
 class Explainer:
-    """Methods that explain a model: the chosen one, and a fallback for rows for which it is not additive.
+    """Methods that explain a model: the chosen one, and a fallback for rows whose strengths do not add up.
 
     Attributes:
         methods: Methods in the order in which to try them.

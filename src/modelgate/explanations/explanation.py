@@ -141,9 +141,9 @@ def is_noise(share: float, *, all_requested: bool) -> bool:
 def qualitative_strength(share: float, features: int) -> str:
     """Return ``+++``, ``++``, ``+`` or the same with ``-``, for the share of a contribution (see `rank`).
 
-    The bounds depend on the number of *features*. Source: DataRobot's page "XEMP qualitative strength". It
-    does not document all bounds: those for 3 to 9 features, and the lower one for 10 and more, are
-    assumptions.
+    The bounds depend on the number of *features*. Source: DataRobot's page "XEMP qualitative strength". The
+    page does not document all bounds. The two bounds for 3 to 9 features, and the lower bound for 10 or more
+    features, are assumptions.
     """
     if features == 1:
         medium = strong = 0.0

@@ -2,7 +2,7 @@
 
 The contribution of a feature is its coefficient, times the difference between its value and its mean in the
 background rows. The contribution of a column is the sum over its features. This is the column's Shapley
-value, because the score is a sum, in which each feature is computed from one column alone.
+value, because the score is a sum over features, each of which is computed from one column alone.
 """
 
 from collections.abc import Sequence

@@ -121,7 +121,10 @@ def _repeat(origins: Sequence[int], counts: Sequence[int]) -> list[int]:
 
 
 def _fit_width(origins: list[int], width: int) -> list[int]:
-    """Return an origin for each of *width* features. A single origin is repeated if the number differs."""
+    """Return an origin for each of *width* features.
+
+    If there are too many or too few *origins*, they must all be the same column.
+    """
     if len(origins) == width:
         return origins
     if len(set(origins)) != 1:

@@ -91,7 +91,7 @@ class TreeMethod:
         return strengths
 
     def _numbers(self, values: Numbers) -> Numbers:
-        """Return *values* with one column for each number that the model predicts."""
+        """Reshape *values* to one column for each number that the model predicts."""
         values = values.reshape(len(values), -1)
         values = values if self._count == 1 else margins(values)
         if values.shape[1] != self._count:

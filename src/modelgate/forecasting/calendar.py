@@ -63,8 +63,9 @@ def parse_step(text: object) -> Step:
 class Grid:
     """Grid of dates, which are whole steps from an origin.
 
-    With a step of months, all dates have the same day of the month, or the last day of a shorter month. If
-    all *keys* are the last days of their months, so are all dates of the grid.
+    With a step of months, all dates have the same day of the month. In a month that is too short for this
+    day, the date is the last day. If every date in *keys* is the last day of its month, so is every date of
+    the grid.
 
     Args:
         step: Time between two dates.

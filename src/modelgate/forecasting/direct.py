@@ -65,10 +65,10 @@ class DirectForecaster:
         regressor: Regressor that takes arrays, such as ``Ridge()`` or ``HistGradientBoostingRegressor()``.
         spec: Columns, step and windows of the series.
         levels: Levels of the prediction intervals in percent; empty for no intervals and no backtest.
-        backtest: Fraction of the forecast points, the latest ones, that the backtest predicts.
+        backtest: Fraction of the forecast points that the backtest predicts. It predicts the latest ones.
 
     Attributes:
-        state: Fitted state without the regressor; only the levels before `fit`.
+        state: Fitted state without the regressor. Before `fit`, it contains only the levels.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -95,8 +95,8 @@ class DirectForecaster:
         """Create a fitted forecaster from a fitted regressor and a state.
 
         Raises:
-            ConfigurationError: *state* has levels, but not residuals for each step of *spec*, or has
-                residuals without levels.
+            ConfigurationError: *state* has levels but not one list of residuals for each step of *spec*, or
+                has residuals but no levels.
         """
         if len(state.residuals) != (len(spec.steps) if state.levels else 0):
             raise ConfigurationError(
@@ -194,7 +194,7 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the table of *rows*, its histories and rows to predict, and the targets of the latter."""
+        """Return the table of *rows*, its histories and rows to predict, and the targets of these rows."""
         try:
             table = self.spec.schema().read(rows)
             request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)

@@ -53,7 +53,7 @@ def feature_matrix(
 
 
 def _calendar(spec: TimeSeriesSpec, keys: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield the calendar features that vary with the step: time of the day, weekday, time of the year."""
+    """Yield the calendar features that suit the length of a step: time of day, weekday, time of year."""
     days, time = np.divmod(keys, _DAY)
     step = spec.parsed_step
     if not step.is_daily:

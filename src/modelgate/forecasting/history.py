@@ -246,10 +246,10 @@ def _check_history(
     Args:
         rows: Rows of the request.
         keys: Dates of the history.
-        slots: Row index for each series and date, see `_arrange`. Its first dates are *keys*; others are not
-            checked.
+        slots: Row index for each series and date, see `_arrange`. The first dates are *keys*; later dates
+            are not checked.
         values: Target for each series and date of the history.
-        allows_missing: Whether some values of a series may be missing, but not all.
+        allows_missing: Whether values may be missing, if each series has at least one.
         only: Series to check; None for all.
     """
     missing = np.isnan(values)

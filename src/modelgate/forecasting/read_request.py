@@ -63,7 +63,7 @@ def _check_options(options: ForecastOptions) -> None:
 
 
 def _check_levels(forecaster: Forecaster, levels: Sequence[float]) -> Sequence[float]:
-    """Return the levels of the prediction intervals to add, all of which the forecaster has."""
+    """Return the levels of the prediction intervals to add. Reject levels that the forecaster lacks."""
     own: Sequence[float] = getattr(forecaster, "levels", ())
     has_level = getattr(forecaster, "has_level", own.__contains__)
     for level in levels:

@@ -77,5 +77,5 @@ class ForecastRequest:
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
-        """Array with one item for each row to predict, in place of `Table.numbers`."""
+        """Array with one item for each row to predict. Its length is used like that of `Table.numbers`."""
         return self.future.steps

@@ -85,7 +85,7 @@ class SeriesRows:
         return moment.wall if self.spec.parsed_step.is_daily else moment.utc
 
     def format_points(self, keys: Keys, codes: npt.NDArray[np.int64]) -> list[str]:
-        """Return the dates *keys* of the series *codes* in ISO 8601, in UTC."""
+        """Return *keys* as ISO 8601 texts in UTC. *codes* are the series of these dates."""
         if self.spec.timezone is not None or not np.array_equal(self.utc, self.keys):
             samples = dict(zip(self.codes.tolist(), self.dates, strict=True))
             pairs = zip(keys.tolist(), codes.tolist(), strict=True)
@@ -93,7 +93,7 @@ class SeriesRows:
         return format_utc(keys, unit="s")
 
     def format_like(self, text: str, key: int) -> tuple[str, int]:
-        """Return the date *key* in the form of *text*, and in UTC.
+        """Return the date *key* twice: in the form of *text*, and in UTC as microseconds since 1970.
 
         Raises:
             InvalidInput: The date is before the year 1 or after the year 9999.

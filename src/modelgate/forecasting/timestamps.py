@@ -35,8 +35,8 @@ def parse_moment(text: str, zone: str | None) -> Moment | None:
 
     Args:
         text: Text to parse.
-        zone: Time zone of the local time, and of a text without UTC offset. If it is None, the local time is
-            the one in the text.
+        zone: Time zone of `Moment.wall`, and of a text without UTC offset. If None, `Moment.wall` is the
+            time in the text.
     """
     moment = parse_iso(text)
     if moment is None:
@@ -71,7 +71,7 @@ def format_utc(keys: Keys, *, unit: str) -> list[str]:
 
 @lru_cache(maxsize=16384)
 def format_like(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
-    """Return the date *key* in the form of *text*, and the date in UTC, in microseconds since 1970.
+    """Return the date *key* twice: in the form of *text*, and in UTC as microseconds since 1970.
 
     A text with a UTC offset is continued with this offset, or with that of *zone* at the new date.
 

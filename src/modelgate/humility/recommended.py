@@ -72,7 +72,10 @@ def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _bound(values: npt.NDArray[np.float64], share: float, largest: float) -> float:
-    """Return a bound up to *largest*, with at most the fraction *share* of *values* at or below it."""
+    """Return a bound of at most *largest*.
+
+    At most the fraction *share* of *values* are at or below the bound, unless more of them are 0.
+    """
     ordered = np.sort(values)
     excluded = ordered[int(share * len(ordered)) :]
     if not len(excluded) or excluded[0] > largest:

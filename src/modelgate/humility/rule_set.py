@@ -84,14 +84,19 @@ class HumilityRules(Sequence[HumilityRule]):
         * `LowObservationRegion` for each column of texts with fewer than 50 levels: levels that fewer than
           *min_rows* training rows have. A column gets no rule if its schema rejects all of these levels.
         * `UncertainPrediction` for a regression: outside of the range of the training targets.
-        * `UncertainPrediction` for a classifier: predictions as uncertain as the fraction *uncertain* of the
-          packaged training rows, but at most 0.1 from the threshold or, with more than two classes, at most
-          0.5. These limits are needed because a model may be certain about all of its training rows.
+        * `UncertainPrediction` for a classifier with two classes: probabilities at most 0.1 from the
+          threshold.
+        * `UncertainPrediction` for a classifier with more classes: probabilities of at most 0.5.
+
+        For a classifier, the bounds are narrower if more than the fraction *uncertain* of the packaged
+        training rows would otherwise trigger the rule. The limits of 0.1 and 0.5 are needed because a model
+        may be certain about all of these rows.
 
         Args:
             package: Package made with `ModelPackage.from_estimator`, with training targets for a regression.
-            uncertain: Fraction of the training rows, from 0 to 1, whose predictions count as uncertain.
-            min_rows: Minimum number of training rows for a level that is not reported.
+            uncertain: Largest fraction of the training rows that may trigger the rule of a classifier, from 0
+                to 1.
+            min_rows: Levels that at least this many training rows have are not reported.
 
         Raises:
             ConfigurationError: *package* has no training rows, or an option is invalid.

@@ -131,11 +131,13 @@ class HumilityRule(ABC):
 class UncertainPrediction(HumilityRule):
     """Rule for predictions that are uncertain.
 
-    * A regression triggers the rule if the predicted number is outside *lower* and *upper*.
-    * A classifier with two classes triggers it if the probability of the positive class is within them.
-    * A classifier with more classes triggers it if the probability of the predicted class is within them.
+    A prediction is uncertain in these cases:
 
-    A bound itself is within the bounds. Predictions are compared before they are rounded.
+    * Regression: the predicted number is less than *lower* or greater than *upper*.
+    * Classifier with two classes: the probability of the positive class is from *lower* to *upper*.
+    * Classifier with more classes: the probability of the predicted class is from *lower* to *upper*.
+
+    Predictions are compared before they are rounded.
 
     Args:
         lower: Lower bound; None for none.
@@ -240,7 +242,7 @@ class InputRule(HumilityRule):
 
 @dataclass(frozen=True)
 class OutlyingInput(InputRule):
-    """Rule for rows in which a number is outside of *lower* and *upper*. A bound itself is not outside.
+    """Rule for rows in which a number is less than *lower* or greater than *upper*.
 
     Args:
         feature: Name of a column of numbers.
@@ -362,7 +364,7 @@ def _certainty(output: Output) -> npt.NDArray[Any]:
 def _rows_outside(
     values: npt.NDArray[Any], lower: float | None, upper: float | None, *, nan: bool = False
 ) -> list[int]:
-    """Return the indices of the values outside of the bounds, and of those that are NaN if *nan*."""
+    """Return the indices of the values outside of the bounds. If *nan* is True, NaN is outside, too."""
     low, high = -math.inf if lower is None else lower, math.inf if upper is None else upper
     if len(values) <= _SMALL:
         return [

@@ -17,7 +17,7 @@ __all__ = ["AddCurve"]
 
 
 class AddCurve:
-    """Scoring layer for one query, which predicts its row for a grid of values of one column.
+    """Scoring layer for one query, which predicts the query's row for a grid of values of one column.
 
     The other columns of the row do not change: this is individual conditional expectation (Goldstein et al.,
     2015). The mean of such predictions for the packaged rows is partial dependence (Friedman, 2001). All are
@@ -37,7 +37,9 @@ class AddCurve:
         self._average = average
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        """Set `Prediction.curve`. The prediction has a row for each point of the grid, or none without a row.
+        """Set `Prediction.curve`.
+
+        The prediction has a row for each point of the grid. If the query has no row, it is empty.
 
         Raises:
             InvalidInput: The model is a forecaster, the column is unknown, its range is not known, the model

@@ -214,7 +214,10 @@ class _ExplanationBuilder:
         return explanations
 
     def _value(self, position: int, column: int) -> Any:
-        """Return a value of the attributed row at *position*: as sent, or as validated if it was not sent."""
+        """Return a value of the attributed row at *position*, as sent.
+
+        If the value was not sent, return it as validated.
+        """
         name = self._columns[column]
         value = self._sent[position].get(name, msgspec.UNSET)
         if value is msgspec.UNSET:

@@ -20,7 +20,7 @@ def to_levels(levels: Any) -> list[float]:
     """Return *levels*, an option of a call, as a list.
 
     Raises:
-        InvalidInput: *levels* is no list, tuple or array.
+        InvalidInput: *levels* is not a list, a tuple or an array.
     """
     if isinstance(levels, str) or not hasattr(levels, "__len__"):
         raise InvalidInput(
@@ -53,7 +53,7 @@ def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
 
 
 def _half_widths(calibration: Calibration, levels: Sequence[float]) -> list[dict[str, float]]:
-    """Return half the width of the intervals of each output, by level. Labels have an empty dict."""
+    """Return half the width of each output's intervals, by level. An output of labels gets an empty dict."""
     widths: list[dict[str, float]] = [{} for _ in calibration.residuals]
     for index, by_level in enumerate(widths):
         for level in levels:

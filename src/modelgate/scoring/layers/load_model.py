@@ -48,8 +48,8 @@ class LoadModel:
 
     Args:
         source: Predictor that stays in memory, or a function that loads one. The function is called with
-            `Query.load_timeout`. It returns a pair, or a flow of the pair: the predictor, and whether it
-            was already in memory. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
+            `Query.load_timeout`, and returns a pair or a flow of a pair: the predictor, and whether it was
+            already in memory. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
         describe: Function that returns the stored metadata without loading the model, or None if no metadata
             is stored. By default, the model is loaded to get its metadata.
         peek: Function that returns a predictor that is in memory, or None if it must be loaded. By default,
@@ -115,7 +115,7 @@ class LoadModel:
         return schema
 
     def schema_in_memory(self) -> Schema | None:
-        """Return the schema if it is known without reading a file; otherwise, or for a forecaster, None."""
+        """Return the schema if known without reading a file, else None. For a forecaster, return None."""
         predictor = self._predictor or self._peek()
         if predictor is not None and predictor.forecaster is not None:
             return None  # a single row of its schema cannot be scored

@@ -23,9 +23,9 @@ class Round:
 
     Args:
         decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number used by
-            the service that defined the wire format of the request. A mapping of output names to numbers or
-            None sets them by output; ``"service"`` then applies to all other outputs. The default of 2 comes
-            from the section "Success Response" of the ML Clever Prediction API.
+            the service that defined the wire format of the request. A mapping sets the number, or None, by
+            output name; ``"service"`` then applies to all other outputs. The default of 2 comes from the
+            section "Success Response" of the ML Clever Prediction API.
 
     Raises:
         ConfigurationError: *decimals* has another value.
