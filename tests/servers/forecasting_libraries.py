@@ -218,11 +218,18 @@ def test_skforecast_prefers_residuals_of_other_rows_than_the_training():
 
 
 def test_skforecast_needs_each_step_of_columns_known_in_advance(many):
+    """Also in a range of dates: its first forecast point is seven days before it, unless there is no history."""
     client = serve(SkforecastForecaster(many, PROMO))
-    error = read_error(client, rows_of(STORES) + rows_of(STORES, AHEAD[[0, 1, 3]], known=False))
-
-    assert f"send rows for {AHEAD[2].date()}" in error
+    rows = rows_of(STORES)
+    error = read_error(client, rows + rows_of(STORES, AHEAD[[0, 1, 3]], known=False))
     assert "promo" in error
+    assert f"must be known for each step up to the last one: also predict {AHEAD[2].date()}" in error
+
+    dates = DATES[NEW.start : NEW.stop + 10]
+    query = f"?end={dates[-1].date()}&start="
+    assert len(forecast(client, rows_of(STORES, dates), f"{query}{AHEAD[0].date()}")) == 21
+    error = read_error(client, rows_of(STORES, dates), f"{query}{AHEAD[1].date()}")
+    assert f"also predict {AHEAD[0].date()}" in error
 
 
 @pytest.mark.parametrize("freq, step", [("W-SUN", "1W"), ("ME", "1M")])

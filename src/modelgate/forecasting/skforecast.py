@@ -21,7 +21,7 @@ class SkforecastForecaster:
     """Forecaster that applies a fitted recursive forecaster of skforecast to the history in a request.
 
     A recursive forecaster predicts a step from its predictions of the steps before. If there are columns known
-    in advance, a request therefore needs rows for all dates from the forecast point to the last one to predict.
+    in advance, a request must therefore predict all dates from the forecast point to the last one.
     Series that it was not fitted to are rejected.
 
     Args:
@@ -159,7 +159,7 @@ class SkforecastForecaster:
             lacking: npt.NDArray[np.bool_] = frame.isna().any(axis=1).to_numpy()
             if lacking.any():
                 dates = describe_dates(ahead[lacking].to_numpy().astype("datetime64[us]").astype(np.int64))
-                rule = f"must be known in advance for all dates up to the last one: send rows for {dates}"
+                rule = f"must be known for each step up to the last one: also predict {dates}"
                 raise InvalidValues(dict.fromkeys(self.spec.known_in_advance, rule))
             frames[name] = frame.set_axis(ahead)
         return frames
