@@ -101,8 +101,8 @@ class MLClever:
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from a header or the path, or else the key in the body.
 
-        The body is also read if the header has a JSON Web Token, which may be meant for a platform. A key in
-        the body is then used instead.
+        If the header has a JSON Web Token, the body is read too, because the token may be for the hosting
+        platform and not for the gate. A key in the body then takes precedence over the token.
         """
         key = _key_outside_body(request)
         if key is None or is_json_web_token(key):

@@ -58,7 +58,7 @@ SCHEMES: Mapping[str, JSONSchema] = {
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """OpenAPI description of a scoring route whose body is not only rows, such as a response curve's.
+    """OpenAPI description of a scoring route whose request body has more than rows: the route for curves.
 
     Args:
         summary: Name of the operation.

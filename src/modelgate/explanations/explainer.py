@@ -47,7 +47,9 @@ class ExplainedModel(NamedTuple):
 
 
 class Explainer:
-    """Methods that explain a model: the chosen one, and a fallback for rows whose strengths do not add up.
+    """Methods that explain a model: the chosen one, and a fallback.
+
+    The fallback explains rows for which the contributions of the chosen method do not add up to the prediction.
 
     Attributes:
         methods: Methods in the order in which to try them.

@@ -110,9 +110,9 @@ class Gate:
         deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
             its database. The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
-            cores plus four, at most 32. Deployments take turns, and each has at most half of the
-            threads. A call that takes longer than a second no longer counts, so that another deployment can
-            start a call.
+            cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
+            the threads. After a second, a call no longer counts towards the maximum for other deployments,
+            so that slow calls of one do not block the others.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
 
     Attributes:

@@ -198,7 +198,8 @@ class Rate:
         """One tuple per window, with everything that is needed to compute its room.
 
         The items are the index of the window's state, the window, its amount, the length of its step, and
-        its method `usage`. For a fixed window the method is None, because its only count is the usage.
+        its method `usage`. A fixed window has None in place of the method: it has a single count, which
+        is its usage.
         """
         return [
             (2 * index, window, window.amount, window.step, window.usage if window.steps > 1 else None)
