@@ -124,7 +124,7 @@ def decode_predictions(content: bytes) -> Predictions:
     """Decode a response of the dialect ``native``.
 
     Raises:
-        msgspec.DecodeError: The content is not such a response, or its rows differ in their members.
+        msgspec.DecodeError: The content is not such a response, or its rows have different members.
     """
     response = _DECODER.decode(content)
     rows = response.predictions
