@@ -83,10 +83,7 @@ def list_to_array(rows: Sequence[Any], schema: Schema) -> npt.NDArray[np.object_
 
 
 def check_rows(X: Any, y: Any) -> None:  # noqa: N803
-    """Raise `ConfigurationError` if *X* has no rows, or if *y* does not have one value per row.
-
-    *y* may be None.
-    """
+    """Raise `ConfigurationError` if *X* has no rows, or if *y* (unless it is None) has another length."""
     if y is not None and np.shape(y)[:1] != (len(X),):
         raise ConfigurationError(
             f"y must have one value for each of the {len(X)} rows of X (got shape {np.shape(y)})"
