@@ -50,8 +50,8 @@ class FairThreadPool:
     Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
 
     A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Slow jobs count
-    towards *number* when a quota with slow jobs starts another job, but not when any other quota starts one. So
-    a quota gets threads even if several other quotas hang. After *hang_timeout* a job is stuck, and no longer
+    towards *number* when a quota with slow jobs starts another job, but not when any other quota starts one.
+    So a quota gets threads even if several other quotas hang. After *hang_timeout* a job is stuck, and no longer
     counts for any quota.
     There are at most *number* threads, plus *number* for each quota that hangs.
 
