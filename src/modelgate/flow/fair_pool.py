@@ -51,9 +51,8 @@ class FairThreadPool:
 
     A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Slow jobs count
     towards *number* when a quota with slow jobs starts another job, but not when any other quota starts one.
-    So a quota gets threads even if several other quotas hang. After *hang_timeout* a job is stuck, and no longer
-    counts for any quota.
-    There are at most *number* threads, plus *number* for each quota that hangs.
+    So a quota gets threads even if several other quotas hang. After *hang_timeout* a job is stuck, and no
+    longer counts for any quota. There are at most *number* threads, plus *number* for each quota that hangs.
 
     Args:
         number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
