@@ -82,9 +82,10 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
 
     - The values of every column are known to be typical: levels, booleans, or the typical value of the
       training data.
-    - All errors are identical although the values differ, so the values are not the cause. With text columns,
-      a ValueError is not a proof: an encoder may know categories that the schema does not contain. XGBoost,
-      LightGBM and CatBoost have no encoders: they raise ValueError for a column of the wrong dtype.
+    - All errors are identical although the values differ, so the values are not the cause. If there are
+      text columns, a ValueError is a proof only if it comes from XGBoost, LightGBM or CatBoost, which raise
+      it for a column of the wrong dtype. Any other ValueError may come from an encoder that knows only
+      categories that the schema does not contain.
     """
     unknown = [
         column
