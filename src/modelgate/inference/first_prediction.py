@@ -37,8 +37,8 @@ def try_prediction(
         has_form: Whether the error message suggests the option ``input``.
 
     Returns:
-        The prediction, or the reason why the test is inconclusive: the model rejected all synthetic
-        rows, perhaps because of their values, or no row could be made from the schema.
+        The prediction, or the reason why the test is inconclusive: either the model rejected all
+        synthetic rows, perhaps because of their values; or no row could be made from the schema.
 
     Raises:
         ConfigurationError: The model cannot score. The ``__cause__`` is the error of the model.
