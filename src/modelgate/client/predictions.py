@@ -16,7 +16,7 @@ __all__ = ["OutputPredictions", "Predictions", "TriggeredRule", "decode_predicti
 class TriggeredRule(msgspec.Struct, frozen=True):
     """Humility rule that a row has triggered.
 
-    Args:
+    Attributes:
         rule_id: Id of the rule, 24 hexadecimal digits.
         name: Name of the rule.
         action: ``"no_operation"``, or ``"override"`` if the rule replaces the prediction.

@@ -23,7 +23,7 @@ class Explain(msgspec.Struct, frozen=True):
     Rows between the thresholds are not explained; without thresholds, all rows are explained. The thresholds
     apply to the predicted number, or to the probability of the class that the explanation is about.
 
-    Args:
+    Attributes:
         count: Largest number of contributions per row.
         threshold_low: Explain predictions below this value; None for no such threshold.
         threshold_high: Explain predictions above this value; None for no such threshold.

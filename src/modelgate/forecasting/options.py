@@ -10,7 +10,7 @@ class ForecastOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     *start* and *end* are only valid together, and without *forecast_point*.
 
-    Args:
+    Attributes:
         forecast_point: Date after which to predict, in ISO 8601. By default the latest date for which every
             series has the history that the forecaster reads.
         start: First date to predict. Each date is predicted from all forecast points whose window has it.

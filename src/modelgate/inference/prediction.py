@@ -52,7 +52,7 @@ class Target:
 class TriggeredRule(NamedTuple):
     """Humility rule that a row has triggered.
 
-    Args:
+    Attributes:
         rule_id: Id of the rule, 24 hexadecimal digits.
         name: Name of the rule.
         action: ``"no_operation"``, or ``"override"`` if the rule replaces the prediction.

@@ -231,7 +231,8 @@ class ModelPackage:
 
         Args:
             forecaster: Fitted forecaster.
-            name, version: See `from_estimator`.
+            name: Name of the package.
+            version: Version of the package.
             format: ``"skops"``, or ``"joblib"`` (a pickle) for regressors that skops cannot write.
 
         Raises:
