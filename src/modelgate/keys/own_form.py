@@ -39,7 +39,7 @@ def digest_own_key(key: str, subject: str, pepper: bytes | None = None) -> bytes
             )
         if pepper is not None:
             raise ConfigurationError(
-                f"{subject} must be the key itself (got its digest, and there is a pepper)"
+                f"{subject} must be the key itself if there is a pepper (got its digest)"
             )
         return bytes.fromhex(match[1])
     if not MIN_KEY_LENGTH <= len(key) <= MAX_KEY_LENGTH:
