@@ -118,7 +118,8 @@ def test_infer_with_the_asyncio_client(server: Server) -> None:
 def test_repository_index(client: Any) -> None:
     index = client.get_model_repository_index(headers=make_headers())
 
-    assert ["diabetes", "serving-temperature", "wine"] == [model["name"] for model in index]
+    names = ["bottles", "diabetes", "digits", "serving-temperature", "wine"]
+    assert names == [model["name"] for model in index]
     assert {"READY"} == {model["state"] for model in index}
     with pytest.raises(triton.InferenceServerException, match="Missing API key"):
         client.get_model_repository_index()
