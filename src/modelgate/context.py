@@ -86,8 +86,8 @@ class RequestContext:
 
     Attributes:
         principal: Owner and permissions of the API key, set by `KeyAuth`.
-        key_header: Header field in which `KeyAuth` looked for the key; None if it looked where the wire
-            format defines it.
+        key_header: Header field in which `KeyAuth` looked for the key; None for the place that the wire
+            format defines.
         key_id: Id of a known key that was rejected as inactive, for logs; otherwise None.
         route: Matched route of the gate; None outside of a gate, or if none matches.
         deployment: Name of the requested deployment; None if the request names none.

@@ -83,7 +83,7 @@ class ConfigurationError(ModelgateError, ValueError):
 
 @contextlib.contextmanager
 def error_context(option: str) -> Iterator[None]:
-    """Prefix the message of any `ConfigurationError` raised in the block with *option*, an option's name."""
+    """Put *option*, an option's name, before the message of any `ConfigurationError` raised in the block."""
     try:
         yield
     except ConfigurationError as error:
@@ -378,7 +378,7 @@ class RateLimitExceeded(RequestError):
 class HumilityError(RequestError):
     """A humility rule rejects a row, and with it the whole request.
 
-    DataRobot uses this status, which is not registered with IANA.
+    DataRobot uses the status 480, which is not registered with IANA.
 
     Attributes:
         rows: Indices of the rows that triggered the rule, from 0.

@@ -16,7 +16,7 @@ class Histogram:
         bounds: Upper bounds of the buckets, ascending and inclusive.
 
     Attributes:
-        counts: Number of values in each bucket. One more item counts the values above the last bound.
+        counts: Number of values in each bucket. The last item counts the values above the last bound.
         sum: Sum of the values.
     """
 

@@ -17,7 +17,7 @@ _MAX_COMPARED = 100
 
 
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most similar to *name*, or None if none is similar. Case does not matter.
+    """Return the candidate most similar to *name*, or None if no candidate is similar. Case does not matter.
 
     Names longer than `SHOWN_TEXT`, and candidates after the first 100, are skipped: comparing takes time.
     """

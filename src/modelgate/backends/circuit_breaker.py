@@ -57,8 +57,8 @@ class CircuitBreaker:
     def allow(self) -> bool:
         """Return whether a call may be made now.
 
-        During an outage, this returns True only once per *period*. After True, the caller must make
-        the call, because no other call is allowed for a *period*.
+        During an outage, this returns True only once per *period*. A caller that gets True must
+        make the call, because no other call is allowed for a *period*.
         """
         if self._next_attempt is None:
             return True

@@ -1,4 +1,4 @@
-"""Reader for CSV files, plain or compressed. For a file in another format, the error names the format."""
+"""Reader for CSV files, plain or compressed. Rejects other formats with an error that names the format."""
 
 import codecs
 import re

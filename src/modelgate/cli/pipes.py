@@ -27,7 +27,7 @@ def as_files(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
     output, and the rejected rows to standard error.
 
     Raises:
-        ConfigurationError: The standard stream that replaces a file is closed.
+        ConfigurationError: Standard input or output is to be used, but is closed.
     """
     for replaced, name, stream in ((path, "input", sys.stdin), (output, "output", sys.stdout)):
         if replaced == PIPE and stream is None:

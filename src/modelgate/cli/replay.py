@@ -76,8 +76,8 @@ def replay(
     """Compare a gate's answers with recorded ones.
 
     Sends the requests in FILE to the gate and reports each difference. Each line of FILE is a JSON object
-    with path, method, headers, and json or body. The members status and answer are optional; each that is
-    present is compared with the response of the gate.
+    with path, method, headers, and json or body. The members status and answer are optional; if
+    present, they are compared with the response of the gate.
 
     Exit codes: 0 no differences; 1 some answers differ; 2 the file or the target cannot be used; 4 the server
     cannot be reached.

@@ -104,7 +104,7 @@ class Passthrough:
         header: Names of the columns, with a comma after each.
 
     Raises:
-        ConfigurationError: The input has no such column.
+        ConfigurationError: The input lacks one of the columns.
     """
 
     def __init__(self, header: bytes, names: Sequence[str]) -> None:

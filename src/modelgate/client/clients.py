@@ -113,8 +113,8 @@ class Client(_BaseClient["httpx.Client"]):
     Can be shared by threads.
 
     Args:
-        url: URL of the deployment: the mount point plus the name, ``"https://host/ml/churn"``, or the
-            URL of its metadata, ``"https://host/ml/deployments/churn"``.
+        url: URL of the deployment, which is the mount point plus the name (``"https://host/ml/churn"``),
+            or URL of the deployment's metadata (``"https://host/ml/deployments/churn"``).
         key: API key; None if the gate needs no key.
         key_header: Header field in which the key is sent, ``"authorization"`` or ``"x-api-key"``. If a
             platform needs ``Authorization``, use ``"x-api-key"``, and pass the platform's token with *http*.

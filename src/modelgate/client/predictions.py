@@ -16,7 +16,7 @@ __all__ = ["OutputPredictions", "Predictions", "TriggeredRule", "decode_predicti
 class TriggeredRule(msgspec.Struct, frozen=True):
     """Humility rule that a row has triggered.
 
-    Args:
+    Attributes:
         rule_id: Id of the rule, 24 hexadecimal digits.
         name: Name of the rule.
         action: ``"no_operation"``, or ``"override"`` if the rule replaces the prediction.
@@ -124,7 +124,7 @@ def decode_predictions(content: bytes) -> Predictions:
     """Decode a response of the dialect ``native``.
 
     Raises:
-        msgspec.DecodeError: The content is not such a response, or its rows differ in their members.
+        msgspec.DecodeError: The content is not such a response, or its rows have different members.
     """
     response = _DECODER.decode(content)
     rows = response.predictions

@@ -96,8 +96,8 @@ def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]
     are skipped.
 
     Args:
-        lines: Lines of the CSV, or of the rest of it, with their line ends.
-        line: Number of the first line.
+        lines: Lines of the CSV, or its remaining lines, with their line ends.
+        line: Number of the first of *lines*.
 
     Raises:
         MalformedBody: A cell is longer than `csv.field_size_limit`, usually because a quote is not closed.

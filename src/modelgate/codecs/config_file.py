@@ -27,7 +27,7 @@ def config_errors(option: str, path: str | Path) -> Iterator[None]:
 
 
 def read_config(option: str, path: str | Path) -> Mapping[str, Any]:
-    """Return the content of a ``.toml`` or ``.json`` file; an empty mapping if it is not a table.
+    """Return the content of a ``.toml`` or ``.json`` file, or an empty mapping if the content is not a table.
 
     Args:
         option: Name of the option that is read, for error messages.

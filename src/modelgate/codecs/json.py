@@ -173,7 +173,7 @@ def count_byte(raw: bytes, byte: bytes) -> int:
 
 
 def reject_duplicate_names(raw: bytes, members: int) -> None:
-    """Raise `MalformedBody` if an object in *raw* has two members with one name.
+    """Raise `MalformedBody` if an object in *raw* has two members with the same name.
 
     I-JSON (RFC 7493, section 2.3) forbids duplicates. If two parsers chose different duplicates, one API
     key could be checked and another one used.

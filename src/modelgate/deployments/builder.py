@@ -91,7 +91,10 @@ class DeploymentBuilder:
         )
 
     def _answer_with_version(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
-        """Answer a request to a rollout. Store the caller in the query, and the version in a header."""
+        """Answer a request to a deployment with a rollout.
+
+        The caller is stored in the query, and the version in a header of the response.
+        """
         query, principal = request.context.query, request.context.principal
         assert query is not None
         if principal is not None:
@@ -146,7 +149,7 @@ def _exposure_layers(deployment: Deployment) -> list[ScoringLayer]:
 
 
 class _ScoreByRollout:
-    """Score each query with the revision of the requested version, or else the one picked by *splitter*."""
+    """Score each query with the revision of the requested version, or else with the one *splitter* picks."""
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions

@@ -59,7 +59,7 @@ class Deployment:
         target: Name of the predicted value, or a list with the name of each output.
         version: Model version in paths and responses. By default the version in the package, else the version
             in the model's name in the store, else ``"1"``.
-        model_id: Model name in responses that contain one; by default the deployment's name.
+        model_id: Name of the model in responses that contain a model name; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
         threshold: Minimum probability for predicting the positive class, from 0 to 1; by default the
             threshold in scikit-learn's `FixedThresholdClassifier` or `TunedThresholdClassifierCV`, else the
@@ -67,18 +67,17 @@ class Deployment:
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the
-            dialect decides: two decimals for ``mlclever``, no rounding for the others. For several outputs,
-            also a mapping of output names to decimals: ``{"weight": 1}``.
+            dialect decides: two decimals for ``mlclever``, no rounding for the others. If the model
+            has several outputs, this may also be a mapping of output names to decimals: ``{"weight": 1}``.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around this deployment's predictions, instead of the gate's.
-        offload: Whether to call the model in a worker thread of the gate. This option applies under ASGI, and
-            under WSGI if requests have a deadline. By default under ASGI, a function always runs
-            in a worker thread. Other models run in a worker thread while their calls take more than two
-            milliseconds. True offloads every call. False runs the model on the event loop under ASGI, one
-            request at a time, and in the server's thread under WSGI. Use False only for a function that takes
-            microseconds.
+        offload: Whether to call the model in a worker thread of the gate. Under WSGI, this option applies
+            only to requests with a deadline. By default under ASGI, a function always runs in a worker
+            thread, and any other model runs there while its calls take more than two milliseconds. True
+            offloads every call. False runs the model on the event loop under ASGI, one request at a time, and
+            in the server's thread under WSGI. Use False only for a function that takes microseconds.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
         plans: Whether to replace an estimator by its exact plan, if it has one. A plan is faster code
@@ -218,7 +217,7 @@ class Deployment:
         return schema if self.exposure is None else self.exposure.extend(schema)
 
     def _check_columns(self) -> None:
-        """Check *columns* without the schema, which may only be known once the model is loaded."""
+        """Check *columns* without the schema, which may be unknown until the model is loaded."""
         if not isinstance(self.columns, Mapping):
             raise ConfigurationError(
                 f'columns must be a mapping, for example {{"active": "boolean"}} (got {self.columns!r})'

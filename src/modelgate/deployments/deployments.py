@@ -37,8 +37,8 @@ __all__ = ["Deployments"]
 class Deployments(Mapping[str, Deployment]):
     """The deployments of a gate by name, and methods that change them while they serve.
 
-    A change first loads and tests the models it needs. It then takes effect in one step: no request sees a
-    part of the change. The methods block: call them from a thread, not from a coroutine.
+    A change first loads and tests the models it needs. It then takes effect in one step: each request sees
+    all of the change, or none of it. The methods block: call them from a thread, not from a coroutine.
 
     Example:
         gate.deployments["churn"].version

@@ -120,7 +120,7 @@ class DeploymentController:
             known: Revisions to reuse for the models that *deployment* shares with them.
             keep: Whether to keep the replaced deployment for `roll_back`.
             instead_of: Live deployment to replace, whose stored models have changed since they were loaded.
-                Nothing happens if the deployment serves other models by now. None to replace it in any case.
+                If other models serve by now, nothing happens. None to replace whatever serves.
 
         Raises:
             NotFound: There is no such deployment, or no such model.

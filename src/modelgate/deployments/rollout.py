@@ -34,7 +34,7 @@ class Rollout:
             of the models does not matter, because they are sorted by name.
         sticky_by: How to assign requests to models: ``"request"`` at random, ``"key"`` by the owner of the
             API key, ``"column:customer"`` by the value of that column in the first row. The same owner or
-            value always gets the same model, in every process and after a restart. The model need not use
+            value always gets the same model, in every process and after a restart. The models need not use
             the column. Requests without a key, or without the column, go to the deployment's own model.
 
     Raises:
@@ -121,8 +121,8 @@ def hash_to_unit(name: str, value: str) -> float:
 def boundaries(shares: Sequence[float]) -> list[float]:
     """Return the boundaries between the models on the range from 0 to 1.
 
-    The ranges of the candidate models start at 0 and follow each other. If there are several candidates,
-    the range of the last one ends at 1 instead. The deployment's own model has the range that is left, so
+    The ranges of the candidate models follow each other from 0 upwards, except that the last of several
+    candidates gets the range that ends at 1. The deployment's own model has the range that is left, so
     that the first and the last candidate have room to grow.
 
     Args:
@@ -136,7 +136,7 @@ def boundaries(shares: Sequence[float]) -> list[float]:
 def pick_model(edges: Sequence[float], position: float) -> int:
     """Return the index of the model at *position*: 0 for the deployment's own, 1 for the first candidate.
 
-    When the share of the first or last candidate grows, none of its positions moves to another model.
+    When the share of the first or last candidate grows, this candidate keeps all its positions.
 
     Args:
         edges: Result of `boundaries`.

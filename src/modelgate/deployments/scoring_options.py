@@ -53,7 +53,7 @@ def enable_scoring_options(
 
 
 def _check_forecaster_options(deployment: Deployment) -> None:
-    """Raise `ConfigurationError` if an option needs one prediction for each row of a request."""
+    """Raise `ConfigurationError` if an option is set that cannot be used with a forecaster."""
     if deployment.example is not None:
         raise ConfigurationError(
             "example must be left out for a forecaster, which is tested with its own attribute example"

@@ -40,7 +40,7 @@ class DeploymentRecord:
         name: Deployment name.
         model: ``"store:name"``, ``"store:name@version"`` or an alias; None to keep the app's own model.
         state: Whether the deployment takes requests.
-        percents: *weights* of the `Rollout`; empty for no rollout, None to keep the app's own.
+        percents: *weights* of the `Rollout`; empty for no rollout, None to keep the app's own weights.
         by: *sticky_by* of the `Rollout`.
         changed: When the row was last written; None if that is not known.
     """
@@ -172,7 +172,7 @@ class SqlRegistry:
         self._write(name, {"state": state})
 
     def remove(self, name: str) -> None:
-        """Delete the row of a deployment. Gates serve the app's own deployment again, if it has one.
+        """Delete the row of a deployment. Gates whose app defines the deployment serve that definition again.
 
         Raises:
             NotFound: There is no row.

@@ -39,7 +39,9 @@ def problem_response(
 
 
 def json_error(request: Request, error: AnswerableError) -> Response:
-    """Return ``{"error": message}`` and the details of invalid input. The message names missing columns.
+    """Return ``{"error": message}`` and, for invalid input only, the details of *error*.
+
+    If columns are missing, the message names them.
 
     Use this for protocols whose clients show nothing but the message.
     """

@@ -14,7 +14,7 @@ _FIELDS = ("feature", "value", "strength", "qualitative_strength")
 def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
     """Yield headers that describe the explanations of *prediction*, if it has any.
 
-    The base value depends on the class. It is sent as a header only if it is the same for all rows.
+    The header with the base value is left out if base values differ, as they can for different classes.
     """
     explanations = [row for output in prediction.outputs for row in output.explanations or ()]
     if explanations:

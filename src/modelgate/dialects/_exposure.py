@@ -86,7 +86,7 @@ def includes_adjusted(query_string: str) -> bool:
 def adjusted_columns(prediction: Prediction, span: slice) -> dict[str, Sequence[Any]]:
     """Return the members ``adjustedPrediction`` and ``adjustedPredictionValues`` of the rows in *span*.
 
-    They are left out for a deployment without exposure.
+    For a deployment without exposure, return no members.
     """
     by_output = {output.name: _adjusted_values(output, span) for output in prediction.outputs}
     if not all(by_output.values()):

@@ -45,7 +45,8 @@ def split_forecast_options(
         A pair: the options, or None if all have their defaults, and the list of the other parameters.
 
     Raises:
-        InvalidInput: An option is sent twice, is empty, or must be true or false and is neither.
+        InvalidInput: An option is sent twice or is empty, or an option that must be true or false has another
+            value.
     """
     options, others = dict[str, Any](), list[tuple[str, str]]()
     for name, value in parse_qsl(query_string, keep_blank_values=True):

@@ -100,7 +100,7 @@ def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
 def _labels_agree(threshold: float, output: Output) -> bool:
     """Return whether all labels agree with *threshold*.
 
-    At exactly the threshold, either label agrees. A null label always agrees.
+    If the probability equals the threshold, either label agrees with it. A null label always agrees.
     """
     assert output.probabilities is not None and output.classes is not None
     positive, negative = output.classes[output.positive], output.classes[1 - output.positive]

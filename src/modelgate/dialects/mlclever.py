@@ -178,9 +178,9 @@ def _check_body_key(request: Request, key: str) -> None:
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:
-    """Return a value per row. For several outputs, return a list per row.
+    """Return a list with an item per row: a value or, if there are several outputs, a list of their values.
 
-    For several outputs and a *single* row, return only the list of that row.
+    For a *single* row with several outputs, return only the list of its values.
     """
     if len(columns) == 1:
         return columns[0]

@@ -17,9 +17,9 @@ Source: https://mlflow.org, "Deploy MLflow Model as a Local Inference Server".
     GET  …/version                      version of MLflow that introduced this protocol
 
 The error codes are those of ``mlflow.exceptions``. ``/invocations`` at the gate's root does not name a
-deployment. The request goes to the only deployment that the key permits, or to the gate's only deployment.
-``/endpoints/…`` is the path of SageMaker's runtime. Vertex AI sets its paths in the container's environment
-variables ``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``.
+deployment. The request goes to the only deployment that the key permits or, if the key permits all, to the
+gate's only deployment. ``/endpoints/…`` is the path of SageMaker's runtime. Vertex AI sets its paths in the
+container's environment variables ``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``.
 """
 
 import os

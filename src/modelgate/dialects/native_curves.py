@@ -6,9 +6,10 @@
           "curve": {"prediction": ["no", "no", "yes"], "probabilities": {"no": [0.9, 0.8, 0.3], "yes": […]}},
           "model_version": "1", "request_id": "…"}
 
-The member ``grid`` of a request lists the values of the column. Without it, they are the levels of the column, or
-``points`` numbers from the 10th to the 90th percentile of the training data. ``"average": true`` adds a member
-``average`` with the mean predictions of the packaged rows; ``row`` can then be left out.
+The member ``grid`` of a request lists the values of the column. If it is left out, the grid consists of the
+levels of the column or, for a column without levels, of evenly spaced numbers from the 10th to the 90th
+percentile of the training data: ``points`` says how many. ``"average": true`` adds a member ``average`` with
+the mean predictions of the packaged rows; ``row`` can then be left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 def decode_curve(request: Request) -> Flow[Query]:
-    """Decode the request for a curve to a query with its row, or without rows if it has only ``average``.
+    """Decode the request for a curve to a query. If the request has no ``row``, the query has no rows.
 
     Raises:
         MalformedBody: The body is not JSON of the right shape.

@@ -42,7 +42,7 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
 
 
 def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]:  # noqa: ARG001  as all encoders
-    """Encode an object per line. All but the first 4,096 are encoded while they are sent, to save memory."""
+    """Encode an object per line. To save memory, lines after the 4,096th are encoded while they are sent."""
     chunks = map(msgspec.json.Encoder().encode_lines, _steps(prediction))
     # Values that cannot be encoded raise an error here, before the response begins.
     first = next(chunks, b"")
@@ -77,7 +77,7 @@ def _encode_csv(prediction: Prediction, query: Query) -> bytes:
 def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
     """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs.
 
-    If their types differ, encode a structured array of shape (rows,) with a field for each output.
+    If the types of the outputs differ, encode a structured array of shape (rows,) with a field per output.
     """
     columns = {output.name: to_npy_dtype(output.values) for output in prediction.outputs}
     values = list(columns.values())

@@ -58,7 +58,9 @@ SCHEMES: Mapping[str, JSONSchema] = {
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """OpenAPI description of a scoring route whose request body has more than rows: the route for curves.
+    """OpenAPI description of a scoring route whose request body has other members besides rows.
+
+    The only such route is the one for response curves.
 
     Args:
         summary: Name of the operation.
@@ -129,7 +131,7 @@ def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> 
 
 
 def lone_member_schema(name: str, schema: JSONSchema) -> JSONSchema:
-    """Return the schema of an object whose only member is *name*. With further members it would be a row."""
+    """Return the schema of an object whose only member is *name*. An object with more members is a row."""
     return {**object_schema([name], **{name: schema}), "additionalProperties": False}
 
 

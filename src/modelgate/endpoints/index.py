@@ -40,7 +40,7 @@ def index_routes(
 
     Args:
         openapi: Generator of the OpenAPI documents.
-        keyed: Whether requests need an API key. The page then lists no deployment.
+        keyed: Whether requests need an API key. If so, the page lists no deployment.
         console: Whether each deployment has a console to link to.
         key_header: Header field with the key; ``"authorization"`` if None.
     """

@@ -78,9 +78,10 @@ def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
 
 
 def margins(scores: Numbers) -> Numbers:
-    """Return a score for each class. If there is one score, it is for the second of two classes.
+    """Return *scores* with one column for each class.
 
-    The score of the first class is then its negative.
+    If *scores* has only one score per row, that is the score of the second of two classes. The first class
+    gets the same score with the opposite sign.
     """
     scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores

@@ -32,7 +32,7 @@ class ExplainedModel(NamedTuple):
         kind: Kind of the numbers that *score* returns: a key of `LINKS`, or ``"several"`` for several
             outputs.
         columns: Columns of the schema.
-        inputs: For each input of the estimator, the index of its column; -1 if it is not in the schema.
+        inputs: For each input of the estimator, the index of its column; -1 if the schema lacks the column.
         score: Function that returns the numbers to explain, of shape (rows, numbers).
         transform: Function that takes the transformers before the last step, and the last step. It returns
             a function that computes the features of the last step.

@@ -23,7 +23,7 @@ class Explain(msgspec.Struct, frozen=True):
     Rows between the thresholds are not explained; without thresholds, all rows are explained. The thresholds
     apply to the predicted number, or to the probability of the class that the explanation is about.
 
-    Args:
+    Attributes:
         count: Largest number of contributions per row.
         threshold_low: Explain predictions below this value; None for no such threshold.
         threshold_high: Explain predictions above this value; None for no such threshold.
@@ -90,8 +90,8 @@ class RowExplanation(msgspec.Struct, frozen=True):
     The base value, the strengths of all contributions and *remaining* add up to the prediction.
 
     Attributes:
-        label: Class that the strengths are about: the positive one of two classes, or the predicted one of
-            several. For a predicted number, the name of the target.
+        label: Class that the strengths are about: the positive class of a binary classifier, or the predicted
+            class of a multiclass classifier. For a predicted number, the name of the target.
         method: ``"linear"``, ``"tree"`` or ``"permutation"``, see `Explanations`.
         space: Unit of the strengths: ``"value"``, the predicted number; ``"link"``, the logarithm of the
             predicted number; ``"probability"``; or ``"margin"``, the score from which a classifier computes

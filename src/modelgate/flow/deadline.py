@@ -1,6 +1,6 @@
 """Deadlines for flows.
 
-A wait that is still pending at the deadline is cancelled on an event loop, or times out in a thread.
+If a wait is still pending at the deadline, it is cancelled on an event loop, and times out in a thread.
 """
 
 import asyncio
@@ -80,7 +80,8 @@ class _DeadlineWait:
     """A wait with a deadline.
 
     On an event loop, the wait is cancelled at the deadline, as with `asyncio.timeout_at`. This class costs
-    less: a wait that does not suspend needs no timer, and all other waits of the event loop share one timer.
+    less: a wait that does not suspend needs no timer, and the waits of one event loop that suspend share a
+    timer.
     """
 
     # CPU time of a deadline per request: 14 µs with an estimator, and 2 µs if no wait suspends. With
@@ -175,7 +176,7 @@ async def _to_coroutine(awaitable: Awaitable[Any]) -> Any:
 
 
 class _LoopTimers:
-    """Timer of one event loop that expires waits at their deadlines."""
+    """Timer that expires the waits of one event loop at their deadlines."""
 
     def __init__(self) -> None:
         self.waiting: set[_DeadlineWait] = set()

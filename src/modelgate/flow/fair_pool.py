@@ -49,10 +49,10 @@ class FairThreadPool:
 
     Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
 
-    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. A slow job no
-    longer counts towards *number* for quotas without slow jobs. So a quota gets threads even if several other
-    quotas hang. After *hang_timeout* the job is stuck, and no longer counts towards *number* for any quota.
-    There are at most *number* threads, plus *number* for each quota that hangs.
+    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Slow jobs count
+    towards *number* when a quota with slow jobs starts another job, but not when any other quota starts one.
+    So a quota gets threads even if several other quotas hang. After *hang_timeout* a job is stuck, and no
+    longer counts for any quota. There are at most *number* threads, plus *number* for each quota that hangs.
 
     Args:
         number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
@@ -322,7 +322,7 @@ class PoolQuota:
             raise
 
     def raise_if_stuck(self) -> None:
-        """Raise `Overloaded` if all calls that this quota may run at once are stuck."""
+        """Raise `Overloaded` if as many calls are stuck as this quota may run at once."""
         if self.running or self.stuck:
             self.threads.find_stuck()
             if self.stuck >= self.threads.max_running_per_quota():

@@ -180,8 +180,8 @@ class WorkerPool:
     Args:
         threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
         hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
-            a model with too many stuck calls rejects further calls. Unless *hang_timeout* is None, the
-            calls of WSGI requests that have a deadline also run in these threads, because a thread cannot
+            a model with too many stuck calls rejects further calls. If *hang_timeout* is set and a WSGI
+            request has a deadline, the request's calls also run in these threads, because a thread cannot
             cancel its own call.
     """
 
@@ -194,8 +194,8 @@ class WorkerPool:
     def share(self) -> "WorkerPool":
         """Return a pool that shares these threads, for one of several models.
 
-        Queued calls of different shares start in turn. With several shares, each uses half of the threads
-        at most.
+        Queued calls of different shares start in turn. If there are several shares, each uses at most half of
+        the threads.
         """
         share = copy.copy(self)
         share._share = self._threads.share()

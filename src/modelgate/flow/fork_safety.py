@@ -3,9 +3,9 @@
 A server such as ``gunicorn --preload`` builds the gate and then forks. Only the thread that forks
 exists in the child, so this state is reset there:
 
-- locks and conditions: a thread that does not exist in the child may hold one forever;
+- locks and conditions: a thread that does not exist in the child may hold them forever;
 - threads, their queues, and the calls and futures that these threads would have finished;
-- counts of calls in flight: the parent finishes them;
+- counts of calls in flight: these calls continue in the parent only;
 - metrics, which are per process;
 - database connections, which parent and child must not share;
 - random generators: parent and child would generate the same request ids.

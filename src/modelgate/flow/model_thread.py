@@ -5,7 +5,7 @@ OpenMP starts worker threads for each thread that calls it, and the workers do n
 thread calls a model and then forks, as with ``gunicorn --preload``, a model in the child waits for the
 workers forever.
 
-The thread must therefore end with the call: it does not come from a pool, and the call has no timeout.
+Each call therefore gets a new thread, which ends with the call. There is no pool, and no call has a timeout.
 """
 
 import contextvars

@@ -19,7 +19,7 @@ class Timing:
         self._phases: dict[str, float] = {}
 
     def mark(self, phase: str) -> None:
-        """End *phase* now. If it has ended before, the durations are added."""
+        """End *phase* now. The durations of phases with the same name are added."""
         now = perf_counter()
         self._phases[phase] = self._phases.get(phase, 0.0) + now - self._last
         self._last = now

@@ -65,7 +65,7 @@ class DirectForecaster:
         regressor: Regressor that takes arrays, such as ``Ridge()`` or ``HistGradientBoostingRegressor()``.
         spec: Columns, step and windows of the series.
         levels: Levels of the prediction intervals in percent; empty for no intervals and no backtest.
-        backtest: Fraction of the forecast points that the backtest predicts. It predicts the latest ones.
+        backtest: Fraction of the forecast points that the backtest predicts, counted back from the latest.
 
     Attributes:
         state: Fitted state without the regressor. Before `fit`, it contains only the levels.
@@ -95,8 +95,8 @@ class DirectForecaster:
         """Create a fitted forecaster from a fitted regressor and a state.
 
         Raises:
-            ConfigurationError: *state* has levels but not one list of residuals for each step of *spec*, or
-                has residuals but no levels.
+            ConfigurationError: *state* has levels, and more or fewer lists of residuals than *spec* has
+                steps; or *state* has residuals but no levels.
         """
         if len(state.residuals) != (len(spec.steps) if state.levels else 0):
             raise ConfigurationError(
@@ -222,7 +222,7 @@ class DirectForecaster:
     ) -> list[list[float]]:
         """Fit a copy of the regressor to the earlier rows, and return its errors in the later ones.
 
-        The result has one list of absolute errors for each step, in ascending order.
+        For each step, the result has a list of absolute errors, in ascending order.
         """
         from sklearn.base import clone
 

@@ -17,7 +17,8 @@ _YEAR = 365.2425
 def scales(window: Window) -> npt.NDArray[np.float64]:
     """Return the mean absolute value of each history, or 1 if that is 0, of shape (histories,).
 
-    Targets are divided by it, so that one regressor can learn and predict series of any size.
+    Targets are divided by the scale of their history, so that one regressor can learn and predict
+    series of any size.
     """
     sizes = np.abs(window.values)
     means: npt.NDArray[np.float64] = (

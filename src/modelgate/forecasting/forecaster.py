@@ -52,10 +52,10 @@ class Forecaster(Protocol):
     These attributes are optional:
 
     * ``series``: names of the training series, as text. Without it, every series is accepted.
-    * ``medians``: values that replace missing ones, by name of the column known in advance. Without it, no
-      value may be missing.
+    * ``medians``: values that replace missing ones, by name of the column known in advance. Without
+      medians, these columns must not have missing values.
     * ``allows_missing``: True if the history may contain NaN.
-    * ``allows_new_series``: True if it can predict series that are not among the training series.
+    * ``allows_new_series``: True if the forecaster can predict series that are not among the training series.
     * ``example``: rows of a request, with which the forecaster is tested when it is loaded.
     * ``example_date``: forecast point in examples for callers, as datetime64, for a model that accepts
       certain dates only, such as Sundays.

@@ -249,7 +249,7 @@ def _check_history(
         slots: Row index for each series and date, see `_arrange`. The first dates are *keys*; later dates
             are not checked.
         values: Target for each series and date of the history.
-        allows_missing: Whether values may be missing, if each series has at least one.
+        allows_missing: Whether a series may lack some of the values, but not all.
         only: Series to check; None for all.
     """
     missing = np.isnan(values)

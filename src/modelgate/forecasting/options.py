@@ -10,10 +10,11 @@ class ForecastOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     *start* and *end* are only valid together, and without *forecast_point*.
 
-    Args:
+    Attributes:
         forecast_point: Date after which to predict, in ISO 8601. By default the latest date for which every
             series has the history that the forecaster reads.
-        start: First date to predict. Each date is predicted from all forecast points whose window has it.
+        start: First date to predict. Each date is predicted from all forecast points whose window contains
+            the date.
         end: Date at which the range ends; it is not predicted.
         relax_known_in_advance: Whether to replace missing values of columns known in advance by their median
             in the training rows, instead of rejecting the request.

@@ -123,7 +123,7 @@ def describe_dates(keys: Keys) -> str:
 
 
 def _has_both_kinds(ids: Sequence[Any]) -> bool:
-    """Return whether both booleans and equal numbers are among *ids*."""
+    """Return whether *ids* contains booleans and also the numbers 0 or 1, which are equal to booleans."""
     return len({isinstance(name, bool) for name in ids if name in (0, 1)}) > 1
 
 

@@ -20,9 +20,9 @@ __all__ = ["SkforecastForecaster"]
 class SkforecastForecaster:
     """Forecaster that applies a fitted recursive forecaster of skforecast to the history in a request.
 
-    A recursive forecaster predicts a step from its predictions of the steps before. If there are columns known
-    in advance, a request must therefore predict all dates from the forecast point to the last one.
-    Series that it was not fitted to are rejected.
+    A recursive forecaster predicts a step from its own predictions of the previous steps. If there are
+    columns known in advance, a request must therefore predict all dates from the forecast point to the last
+    date. Series that the model was not fitted to are rejected.
 
     Args:
         model: Fitted ``ForecasterRecursive`` for a single series, or ``ForecasterRecursiveMultiSeries`` for a
@@ -61,8 +61,8 @@ class SkforecastForecaster:
         """Return the prediction of each row, see `Forecaster`.
 
         Raises:
-            InvalidInput: The dates are not those of the model's frequency, or values known in advance are
-                missing between the forecast point and a row.
+            InvalidInput: The dates are not those of the model's frequency, or a value known in advance is
+                missing for a date between the forecast point and the last row to predict.
         """
         return self._predict(self._model.predict, ["pred"], window, future)[:, 0]
 

@@ -22,7 +22,7 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Windows count steps from the forecast point and include both ends: with daily rows, (-13, 0) is the
     forecast point and the 13 days before it, and (1, 7) is the week after it.
 
-    Args:
+    Attributes:
         date_column: Column with the date of a row, in ISO 8601.
         target: Column with the value to predict.
         step: Time between two rows: a number and a unit (``s``, ``min``, ``h``, ``D``, ``W``, ``M`` for

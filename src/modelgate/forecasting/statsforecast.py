@@ -24,8 +24,8 @@ class StatsforecastForecaster:
     Args:
         models: Fitted model, or for several series a mapping from their names to their models. After
             ``engine.fit(…)`` of a ``StatsForecast``, this is ``dict(zip(engine.uids, engine.fitted_[:, 0]))``.
-        spec: Columns, step and windows of the series, without columns known in advance: ``forward`` needs
-            their past values, and a `Window` has only those of the target.
+        spec: Columns, step and windows of the series, without columns known in advance: ``forward`` would
+            need the past values of these columns, but a `Window` has only past values of the target.
         levels: Levels of the prediction intervals of the models, in percent; empty for no intervals.
 
     Raises:

@@ -73,7 +73,8 @@ def format_utc(keys: Keys, *, unit: str) -> list[str]:
 def format_like(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
     """Return the date *key* twice: in the form of *text*, and in UTC as microseconds since 1970.
 
-    A text with a UTC offset is continued with this offset, or with that of *zone* at the new date.
+    If *text* has a UTC offset, so does the result: the same offset if *zone* is None, otherwise the offset
+    of *zone* at the new date. ``Z`` is kept in both cases.
 
     Args:
         text: Another date of the series. The result has the same parts: time, seconds, UTC offset.

@@ -111,8 +111,8 @@ class Gate:
             its database. The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
-            the threads. After a second, a call no longer counts towards the maximum for other deployments,
-            so that slow calls of one do not block the others.
+            the threads. A call that has taken more than a second no longer counts towards the maximum for
+            other deployments, so that slow calls of one deployment do not block the others.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
 
     Attributes:

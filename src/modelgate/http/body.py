@@ -62,7 +62,7 @@ def _is_text(content_type: str) -> bool:
     """Return whether *content_type* is plain text, which may hold JSON.
 
     Raises:
-        UnsupportedMediaType: *content_type* is neither JSON nor plain text, or not in UTF-8.
+        UnsupportedMediaType: *content_type* is neither JSON nor plain text, or its charset is not UTF-8.
     """
     kind, parameters = media_type(content_type)
     is_text = kind == "text/plain"
@@ -129,7 +129,7 @@ def decode_json_off_loop(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decode
 
 
 def read_json_members(request: Request, *also: str) -> Flow[dict[str, msgspec.Raw]]:
-    """Return the members of the JSON object in the body that are not null, with raw values.
+    """Return the members of the JSON object in the body, with raw values, but without those that are null.
 
     Clients that are generated from an OpenAPI document send null for what their user left out.
 

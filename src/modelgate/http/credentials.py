@@ -60,8 +60,9 @@ def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bear
 def select_key(*credentials: str) -> str:
     """Return the only API key among several *credentials*. The others are for a platform or a proxy.
 
-    The key is the credential that ends in the checksum of a generated key. If no credential does, the key is
-    the credential that is not a JSON Web Token, because a key in a mapping can have any form.
+    The key is the credential that ends in the checksum of a generated key. Other keys, such as those that an
+    app passes in a mapping, can have any form. Therefore, if no credential ends in a checksum, the key is the
+    credential that is not a JSON Web Token.
 
     Raises:
         ConflictingCredentials: *credentials* contain several different keys, or only JSON Web Tokens.

@@ -97,7 +97,10 @@ class Router:
         raise NotFound
 
     def nearest(self, path: str) -> WireFormat | None:
-        """Return the wire format for errors about an unknown *path*: the most similar route's, or None."""
+        """Return the wire format for errors about an unknown *path*, or None if no route begins like *path*.
+
+        If several routes do, the one with the longest common beginning decides.
+        """
         prefixes = [prefix for prefix in self._prefixes if len(prefix) > 1 and path.startswith(prefix)]
         return self._prefixes[max(prefixes, key=len)] if prefixes else None
 

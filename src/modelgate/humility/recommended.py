@@ -63,7 +63,7 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
 
 
 def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the range of the training targets, or None if their statistics do not contain it."""
+    """Return the range of the training targets, or None if the statistics in *target* do not contain it."""
     if "deciles" in target:
         return target["deciles"][0], target["deciles"][-1]
     # Whole numbers have counts of the most frequent ones: of all, if there are fewer than the limit.
@@ -72,9 +72,9 @@ def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _bound(values: npt.NDArray[np.float64], share: float, largest: float) -> float:
-    """Return a bound of at most *largest*.
+    """Return a bound such that at most the fraction *share* of *values* are at or below it.
 
-    At most the fraction *share* of *values* are at or below the bound, unless more of them are 0.
+    The bound is at most *largest*. If a larger fraction of *values* than *share* is 0, the bound is 0.
     """
     ordered = np.sort(values)
     excluded = ordered[int(share * len(ordered)) :]

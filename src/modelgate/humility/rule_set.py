@@ -89,8 +89,8 @@ class HumilityRules(Sequence[HumilityRule]):
         * `UncertainPrediction` for a classifier with more classes: probabilities of at most 0.5.
 
         For a classifier, the bounds are narrower if more than the fraction *uncertain* of the packaged
-        training rows would otherwise trigger the rule. The limits of 0.1 and 0.5 are needed because a model
-        may be certain about all of these rows.
+        training rows would otherwise trigger the rule. Without the limits of 0.1 and 0.5, the rule would
+        report the least certain of these rows even if the model were certain about all of them.
 
         Args:
             package: Package made with `ModelPackage.from_estimator`, with training targets for a regression.

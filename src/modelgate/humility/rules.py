@@ -140,8 +140,8 @@ class UncertainPrediction(HumilityRule):
     Predictions are compared before they are rounded.
 
     Args:
-        lower: Lower bound; None for none.
-        upper: Upper bound; None for none.
+        lower: Lower bound; None for no lower bound.
+        upper: Upper bound; None for no upper bound.
     """
 
     trigger: ClassVar[str] = "uncertain_prediction"
@@ -246,8 +246,8 @@ class OutlyingInput(InputRule):
 
     Args:
         feature: Name of a column of numbers.
-        lower: Lower bound; None for none.
-        upper: Upper bound; None for none.
+        lower: Lower bound; None for no lower bound.
+        upper: Upper bound; None for no upper bound.
     """
 
     trigger: ClassVar[str] = "outlying_input"
@@ -278,8 +278,8 @@ class OutlyingInput(InputRule):
 class LowObservationRegion(InputRule):
     """Rule for rows with a value that is not among *values*, the values that are common in the training rows.
 
-    A column with levels rejects any other value before rules are applied, unless the deployment sets
-    ``unknown_levels="accept"``.
+    If the column has levels, a value that is not one of them is rejected before rules are applied, unless the
+    deployment sets ``unknown_levels="accept"``.
 
     Args:
         feature: Name of a column of texts, numbers or booleans.
@@ -354,7 +354,7 @@ def _numbers(output: Output) -> npt.NDArray[Any]:
 
 
 def _certainty(output: Output) -> npt.NDArray[Any]:
-    """Return the probability of the positive one of two classes, or of the predicted one of several."""
+    """Return the probability of the positive class if there are two classes, else of the predicted class."""
     assert output.probabilities is not None and output.classes is not None
     if len(output.classes) == 2:
         return output.probabilities[:, output.positive].astype(np.float64)

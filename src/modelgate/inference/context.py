@@ -81,7 +81,10 @@ def _count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple
 def _compare_level(
     value: Any, counts: Mapping[Any, int], training_rows: int, *, is_complete: bool
 ) -> dict[str, Any] | None:
-    """Return the share of *value*, or None if its count was not stored."""
+    """Return the share of *value*.
+
+    If *counts* lacks the value, return a share of 0 if *is_complete*, and None otherwise.
+    """
     count = counts.get(_level_key(value))
     if count is not None:
         return {"share": count / training_rows}

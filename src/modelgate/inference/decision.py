@@ -76,7 +76,7 @@ class ModelThreshold(NamedTuple):
 
 
 def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) -> tuple[float | None, Any]:
-    """Return *threshold* and *positive_class*, or those that *model* applies itself if *threshold* is None.
+    """Return *threshold* and *positive_class*; if *threshold* is None, those that *model* applies itself.
 
     The model's own threshold is ignored if it applies to a class other than *positive_class*.
     """

@@ -145,9 +145,10 @@ class Estimator:
             return np.asarray(self._model.decision_function(self._to_input(table)), dtype=np.float64)
 
     def transform(self, steps: Sequence[Any], table: Table) -> Any:
-        """Return the rows of *table*, in the form that the estimator takes, transformed by *steps*.
+        """Transform the rows of *table* by *steps*, one after the other.
 
-        The result is an array of floats, or a sparse matrix.
+        The first step gets the rows in the form that the estimator takes. The result is an array of
+        floats, or a sparse matrix.
         """
         with sklearn_config(self._config):
             rows = self._to_input(table)

@@ -27,8 +27,8 @@ class Exposure:
 
     Callers must send the column. It is a number above 0, such as the years for which a policy was insured.
 
-    * A model of rates was fitted without the column, on counts divided by exposure. A prediction is its rate
-      times the exposure.
+    * A model of rates was fitted without the column, on counts divided by exposure. The prediction for
+      a row is the rate from the model times the exposure of the row.
     * A model of counts takes the exposure into account itself, usually as an input column.
 
     Args:

@@ -37,8 +37,8 @@ def try_prediction(
         has_form: Whether the error message suggests the option ``input``.
 
     Returns:
-        The prediction, or the reason why the test is inconclusive: the model rejected all synthetic
-        rows, perhaps because of their values, or no row could be made from the schema.
+        The prediction, or the reason why the test is inconclusive: either the model rejected all
+        synthetic rows, perhaps because of their values; or no row could be made from the schema.
 
     Raises:
         ConfigurationError: The model cannot score. The ``__cause__`` is the error of the model.
@@ -82,9 +82,10 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
 
     - The values of every column are known to be typical: levels, booleans, or the typical value of the
       training data.
-    - All errors are identical although the values differ, so the values are not the cause. With text columns,
-      a ValueError is not a proof: an encoder may know categories that the schema does not contain. XGBoost,
-      LightGBM and CatBoost have no encoders: they raise ValueError for a column of the wrong dtype.
+    - All errors are identical although the values differ, so the values are not the cause. If there are
+      text columns, a ValueError is a proof only if it comes from XGBoost, LightGBM or CatBoost, which raise
+      it for a column of the wrong dtype. Any other ValueError may come from an encoder that knows only
+      categories that the schema does not contain.
     """
     unknown = [
         column

@@ -156,11 +156,12 @@ class ModelMetrics:
 class LatencyEstimator:
     """Estimate of how long the calls of a model take.
 
-    Any call is expected to take as long as the slowest call. But each faster call reduces this estimate by
-    10 %, so the model does not count as light for a while after one slow call.
+    A call is expected to take the longer of two times:
 
-    The duration per row is that of the largest recent call, including the fixed cost of a call. Thus the
-    duration of larger calls is overestimated, which is safe.
+    - The duration of the slowest call, reduced by 10 % for each faster call after it. So for a while after
+      one slow call, all calls are expected to be slow.
+    - The number of rows times the duration per row of the largest recent call. This duration includes the
+      fixed cost of a call, so larger calls are expected to take longer than they do, which is safe.
     """
 
     def __init__(self) -> None:

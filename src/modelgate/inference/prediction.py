@@ -52,7 +52,7 @@ class Target:
 class TriggeredRule(NamedTuple):
     """Humility rule that a row has triggered.
 
-    Args:
+    Attributes:
         rule_id: Id of the rule, 24 hexadecimal digits.
         name: Name of the rule.
         action: ``"no_operation"``, or ``"override"`` if the rule replaces the prediction.
@@ -137,9 +137,9 @@ class Average:
 
     Args:
         name: Name of the output.
-        values: Means of a number, of shape (points,); None for labels.
-        classes: Class labels; None for a number.
-        probabilities: Means of the probabilities, of shape (points, classes); None for a number.
+        values: Means of the predicted numbers, of shape (points,); None if the output is a label.
+        classes: Class labels; None if the output is a number.
+        probabilities: Means of the probabilities, of shape (points, classes); None if the output is a number.
     """
 
     name: str

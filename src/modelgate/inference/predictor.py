@@ -265,9 +265,10 @@ class Predictor:
             raise prediction_error(error) from error
 
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
-        """Call *function* where the model is called: in a worker thread, or here if it takes little time.
+        """Call *function* in a worker thread, or in this thread if the call takes little time.
 
-        If the model is a function of a `Table`, a worker thread is always used, because the model may block.
+        Without workers, *function* is always called in this thread. With workers, it is always called in a
+        worker thread if the model is not an estimator, because such a model may block.
 
         Args:
             function: Function to call.

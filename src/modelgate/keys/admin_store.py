@@ -236,7 +236,7 @@ class KeyAdmin:
         return _to_record(row) if row is not None and constant_time_equal(row["digest"], digest) else None
 
     def fetch_key_without_checksum(self) -> KeyRecord | None:
-        """Return the record of any key without a checksum, or None if all keys of the store have one.
+        """Return the record of one key without a checksum, or None if the store has no such key.
 
         Raises:
             StoreError: The database is unavailable.

@@ -24,8 +24,8 @@ class Principal:
         deployments: Deployments the key may predict with; None for all.
         owner: Owner of the key.
         limits: Rate windows of this key, used instead of the gate's.
-        limit_bucket: Id under which rate limits count this key; None for *id*. This
-            id is the same for a key and its replacement.
+        limit_bucket: Id under which rate limits count this key, the same for a key and its replacement. If
+            None, rate limits use *id*.
         scopes: Permitted actions, as returned by `parse_scopes`; None if all actions are permitted on
             *deployments*.
     """

@@ -28,7 +28,7 @@ class KeyStore(Protocol):
         """Return the principal of *key*, or None if the key is unknown. *key* may be any text.
 
         Implement this method as a generator, see `Flow`. Make blocking calls by ``yield from run(…)``. If
-        there are none, write ``yield from ()``.
+        there are no blocking calls, write ``yield from ()``.
 
         Raises:
             KeyInactive: The key is known, but revoked, expired or not valid yet.

@@ -69,7 +69,8 @@ class LookupQueue:
     - half of *max_running*;
     - the number of failures still allowed for the address, because every key may be wrong.
 
-    Further look-ups of the address wait. They are rejected if none is running and no failure is allowed.
+    Further look-ups of the address wait. If no failure is allowed and no look-up of the address is running,
+    they are rejected.
 
     Args:
         max_running: Maximum number of running look-ups.

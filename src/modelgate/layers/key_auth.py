@@ -51,8 +51,8 @@ class KeyAuth:
     """Require a known API key, and set the `principal` of the request's context to its owner.
 
     The key is read from ``Authorization: Bearer`` or ``x-api-key``, unless the dialect of the request
-    defines other places. If the path names a deployment, the key must permit it. If the key does
-    not, the response is the same whether or not the deployment exists.
+    defines other places. If the path names a deployment that the key does not permit, the request is
+    rejected, and the response is the same whether or not the deployment exists.
 
     Outside of a gate there are no deployments, and the key must cover *scope*. If *scope* is None, only
     a key for everything (``"*"``) is accepted.

@@ -35,7 +35,8 @@ class RateLimitDecision(msgspec.Struct):
     def binding_window(self) -> int:
         """Index of the window that limits the caller most.
 
-        This is the window with the least room or, after a rejection, the one with the longest wait.
+        If the request passed, this is the window with the least room. If the request was rejected, this is
+        the window with the longest wait.
         """
         if self.allowed:
             return self.available.index(min(self.available))

@@ -229,7 +229,10 @@ class LimitsCounter:
         return True
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at the time *when* in windows that are open, if `can_refund` is True."""
+        """Refund the *cost* charged at the time *when*, in each window that is still open.
+
+        Without `can_refund`, nothing is refunded.
+        """
         key = self._key(rate, identity)
         for window, item in _items(rate) if self.can_refund else ():
             remaining, reset = yield from self._read(window, item, key)
@@ -252,7 +255,7 @@ def _decrement(limiter: Any, *, name: str, span: int, cost: int) -> Any:
 
 
 class _LimitsDecision(RateLimitDecision):
-    """Decision whose `state` is the reset times from `limits`."""
+    """Decision whose `state` contains the reset times that `limits` returned."""
 
     def quota(self, index: int) -> tuple[int, float]:
         available = self.available[index]

@@ -1,7 +1,7 @@
 """Lua scripts that implement the rate limits of `windows` in Redis. They require Redis 6.
 
-Each bucket is one key, because a Redis Cluster only runs scripts on the keys of one slot. Its value is a
-list: for each window, the start of the current step and then the counts of its steps, newest first.
+Each bucket is one key, because a Redis Cluster only runs scripts on the keys of one slot. The value of a
+key is a list: for each window, the start of the current step and then the counts of its steps, newest first.
 Unlike in `windows`, the counts are not packed into one integer.
 """
 

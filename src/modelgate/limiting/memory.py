@@ -15,7 +15,7 @@ _BucketKey: TypeAlias = str | tuple[str, str]
 
 
 class MemoryLimiter:
-    """Limiter that tests and charges all windows of a rate in one step, for all threads.
+    """Limiter that tests and charges all windows of a rate in one step, even if threads call it concurrently.
 
     A bucket is the state of the windows for one caller. Buckets are stored in two generations. When the
     young generation is full, it becomes the old one, and the previous old generation is discarded. None of
@@ -69,7 +69,7 @@ class MemoryLimiter:
         return RateLimitDecision(rate, allowed, available, bucket, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
-        """Return the decision of `hit` for a cost of 1 without charging, or None if there is no bucket."""
+        """Return what `hit` would decide for a cost of 1, but charge nothing. None if there is no bucket."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None
@@ -93,7 +93,7 @@ class MemoryLimiter:
         return identity if rate.text == self._text else (rate.text, identity)
 
     def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> tuple[Any, ...]:
-        """Remove a bucket from the old generation and return it, or return a new one.
+        """Return the bucket *key* after removing it from the old generation, or return a new bucket.
 
         If the young generation is full, start a new generation.
         """

@@ -43,9 +43,9 @@ class SharedLimiter:
     Requests that pass are also counted in this process. While the server does not answer, only these
     local counts apply, and the rate is divided by *share*.
 
-    After an outage, a request must pass both the local counts and those on the server, until the charges
-    from the time of the outage have expired. The server has not counted the requests that passed during
-    the outage, and may have lost earlier counts. Since both must have room, no process alone lets more
+    After an outage, until the charges from the time of the outage have expired, a request must pass both
+    the local counts and the counts on the server. The server has not counted the requests that passed during
+    the outage, and may have lost earlier counts. Since both must have room, no single process lets more
     requests pass than the rate allows.
 
     Args:

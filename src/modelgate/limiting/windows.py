@@ -117,7 +117,7 @@ class MovingWindow(FixedWindow):
     """Window that never lets more than *amount* pass in any period of its length.
 
     Charges are counted per quarter of the length. A quarter is discarded only when all of it has left the
-    window, so there are up to five. A charge may therefore count for up to 5/4 of the length.
+    window, so up to five quarters are counted. A charge may therefore count for up to 5/4 of the length.
     """
 
     steps = 5
@@ -137,7 +137,7 @@ class MovingWindow(FixedWindow):
 
 
 class SlidingWindow(FixedWindow):
-    """Window that estimates the usage of the last *span* seconds from two fixed steps of that length.
+    """Window that estimates the usage of the last *span* seconds from two steps of *span* seconds each.
 
     The count of the previous step is weighted by the fraction of that step within the last *span* seconds.
     This assumes that charges are spread evenly over the step. If they are not, slightly more than *amount*
@@ -217,7 +217,7 @@ class Rate:
         return max(window.retention for window in self.windows)
 
     def share(self, parts: int) -> "Rate":
-        """Return a copy whose windows are divided by *parts*, see `FixedWindow.share`."""
+        """Return a copy in which the amount of each window is divided by *parts*, see `FixedWindow.share`."""
         return Rate([window.share(parts) for window in self.windows], self.text)
 
 

@@ -100,7 +100,7 @@ def write_booster(model: Any) -> tuple[bytes, Any]:
         model: Model of a library that has native files (see `native_suffix`).
 
     Raises:
-        ConfigurationError: The model cannot be written, or the file would lose its class labels.
+        ConfigurationError: The model cannot be written, or the file cannot store the model's class labels.
     """
     suffix = native_suffix(model)
     assert suffix is not None

@@ -36,7 +36,7 @@ class CacheInfo(NamedTuple):
 
     Attributes:
         hits: Number of lookups that found the model in the cache.
-        misses: Number of lookups that did not find it.
+        misses: Number of lookups that did not find the model in the cache.
         maxsize: Maximum number of models.
         currsize: Number of cached models.
         maxbytes: Maximum size of all models in bytes, or None if it is not limited.
@@ -137,8 +137,8 @@ class ModelCache(Generic[T]):
 
         Args:
             name: Model name.
-            timeout: Maximum number of seconds to wait for a load from now on, or `math.inf` for no limit.
-                None for the *load_timeout* of the cache, counted from the start of the load.
+            timeout: Maximum number of seconds to wait for a load, counted from this call; `math.inf` for no
+                limit. If None, the *load_timeout* of the cache applies, counted from the start of the load.
 
         Raises:
             NotFound: There is no such model.
@@ -156,7 +156,7 @@ class ModelCache(Generic[T]):
         return (yield from self._wait(name, load, timeout)), False
 
     def peek(self, name: str) -> T | None:
-        """Return the model *name* if it is cached, else None. Count a hit, but no miss."""
+        """Return the model *name* if it is cached, else None. Hits are counted, misses are not."""
         with self._lock:
             cached = self._models.get(name)
             if cached is None:
@@ -200,11 +200,11 @@ class ModelCache(Generic[T]):
                 self._loading.pop(name, None)
 
     def rename(self, name: str, model: str | None) -> None:
-        """Make *name* an alias of the cached model *model* in `pin` and `prewarm`.
+        """Make `pin` and `prewarm` treat *name* as an alias of *model*, the model's name in the cache.
 
         Args:
-            name: Alias, for use in `pin` and `prewarm`.
-            model: Name of the model in the cache. None to remove the alias and unpin *name*.
+            name: Alias.
+            model: Name of the model in the cache; None to remove the alias and unpin *name*.
         """
         with self._lock:
             if model is None:
@@ -224,7 +224,10 @@ class ModelCache(Generic[T]):
             self._pinned.difference_update(names)
 
     def _get_or_start(self, name: str) -> _Load[T] | _Failure:
-        """Return the recent failure of the model *name*, or else the load that is running or starts now."""
+        """Return the running load of the model *name*, or start one.
+
+        If the last load failed recently, return the failure.
+        """
         failure = self._failures.get(name)
         return failure or self._loading.get(name) or self._start(name)
 

@@ -66,9 +66,9 @@ class Calibration(msgspec.Struct, frozen=True):
 
 @lru_cache
 def _rank(level: float, rows: int) -> int:
-    """Return the rank of the residual that is half of the width: ``ceil((rows + 1) * level / 100)``.
+    """Return the rank of the residual that `half_width` returns: ``ceil((rows + 1) * level / 100)``.
 
-    Computed with the decimal digits of *level*: as floats, 0.07 * 100 is greater than 7.
+    The result is exact for the decimal digits of *level*. With floats, 0.07 * 100 is greater than 7.
     """
     return math.ceil((rows + 1) * Fraction(repr(level)) / 100) if math.isfinite(level) else 0
 

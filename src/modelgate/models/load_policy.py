@@ -29,9 +29,9 @@ class LoadPolicy:
         sha256: Digest that the file must have (for a folder, the digest of its manifest). None to accept any
             digest.
         allow_pickle: Whether a package may contain a pickle. Such a package must be pinned by *sha256*.
-        on_version_mismatch: Action for a model that was saved with another version of scikit-learn (the
-            patch level may differ) or whose columns differ from its schema: ``"reject"``, or ``"warn"``
-            to log a warning.
+        on_version_mismatch: What to do if a model was saved with another major or minor version of
+            scikit-learn, or if its columns differ from its schema: ``"reject"`` to reject the model, or
+            ``"warn"`` to log a warning.
         public_keys: Ed25519 keys, one of which must have signed the package (see `parse_public_keys`). If
             set, bare files are rejected, because they cannot be signed. None to accept files without a
             signature.

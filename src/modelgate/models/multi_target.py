@@ -1,4 +1,4 @@
-"""Several models over the same rows, each of which predicts a target of its own."""
+"""Several models that predict different targets from the same rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["MultiTarget", "order_targets", "target_names"]
 
 
 class MultiTarget:
-    """Fitted models for one target each, over the same rows: ``MultiTarget({"species": a, "weight": b})``.
+    """Fitted models for different targets of the same rows: ``MultiTarget({"species": a, "weight": b})``.
 
     A deployment or a package of a `MultiTarget` has an output for each target, with the labels, probabilities
     and numbers of that target's model. Rows are validated once, and must have the columns of all models. Each
@@ -26,8 +26,8 @@ class MultiTarget:
             columns, or all on arrays with the same columns.
 
     Raises:
-        ConfigurationError: There are no models, a name is not text, or a model is not fitted, predicts
-            several values or does not fit the others.
+        ConfigurationError: There are no models, a name is not text, a model is not fitted or predicts several
+            values, or the columns of the models do not match.
     """
 
     def __init__(self, target_models: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class MultiTarget:
         self.target_models = dict(target_models)
 
     def predict(self, X: Any) -> dict[str, npt.NDArray[Any]]:  # noqa: N803  scikit-learn's word
-        """Return the predictions of each model for *X* by target name, each of shape (rows,).
+        """Return the predictions for the rows *X*: by target name, an array of shape (rows,).
 
         From a DataFrame, each model gets the columns that it was fitted on.
         """

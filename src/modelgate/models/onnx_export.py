@@ -1,4 +1,4 @@
-"""Conversion of scikit-learn estimators to ONNX graphs, and measurement of how their predictions differ."""
+"""Convert scikit-learn estimators to ONNX graphs, and measure how the predictions of the two differ."""
 
 import threading
 import warnings
@@ -130,7 +130,7 @@ def _takes_named_columns(model: Any) -> bool:
 def measure_onnx(
     model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[OnnxModel, Difference]:
-    """Convert *model* with `to_onnx`, and measure how the predictions of both for *rows* differ.
+    """Convert *model* with `to_onnx`, and compare the predictions of model and graph for *rows*.
 
     Raises:
         ConfigurationError: See `to_onnx` and `difference`.
@@ -147,9 +147,9 @@ def difference(expected: Any, actual: Any) -> Difference:
     """Measure the difference between two predictions of the same rows.
 
     Args:
-        expected: Results of the estimator: a pair of the results of ``predict`` and ``predict_proba``. The
-            second may be None.
-        actual: Results of the graph, as such a pair.
+        expected: The estimator's results of ``predict`` and ``predict_proba``, as a pair. The second may be
+            None.
+        actual: The graph's results, as such a pair.
 
     Raises:
         ConfigurationError: The outputs have different shapes, or the graph predicts NaN or an infinity.

@@ -116,11 +116,11 @@ class ModelPackage:
             version: Model version.
             schema: Schema of the input. None to infer it from the estimator. Columns and column types that
                 the estimator does not store are inferred from *X*.
-            target: Name of the predicted variable, or a list with one name per output. Left out for a
-                `MultiTarget`.
+            target: Name of the predicted variable, or a list with one name per output. Leave this out
+                for a `MultiTarget`.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
-            threshold: Minimum probability for predicting the positive class; None to keep the labels of the
-                model.
+            threshold: Minimum probability for predicting the positive class; None to keep the labels
+                that the model predicts.
             format: ``"skops"``; ``"native"`` for the native file of XGBoost, LightGBM or CatBoost;
                 ``"joblib"`` (a pickle) for other estimators that skops cannot write; or ``"onnx"`` to convert
                 the estimator to an ONNX graph. The predictions of a graph may differ slightly from those of
@@ -190,7 +190,8 @@ class ModelPackage:
         requested probability. This holds on average over all rows, not for each group of rows.
 
         Args:
-            X: Calibration rows, as in `from_estimator`, that the model was not fitted on.
+            X: Calibration rows, in any form that `from_estimator` accepts. The model must not have been
+                fitted on them.
             y: True values, as in `from_estimator`.
             levels: Levels in percent that callers will request. A level needs at least
                 ``level / (100 - level)`` rows. Callers may request other levels, too, if there are enough
@@ -231,7 +232,8 @@ class ModelPackage:
 
         Args:
             forecaster: Fitted forecaster.
-            name, version: See `from_estimator`.
+            name: Name of the package.
+            version: Version of the package.
             format: ``"skops"``, or ``"joblib"`` (a pickle) for regressors that skops cannot write.
 
         Raises:
@@ -258,8 +260,8 @@ class ModelPackage:
             sha256: Digest that the file must have (for a folder, the digest of its ``manifest.json``).
                 Required for a pickle. None to accept any digest.
             allow_pickle: Whether a package may contain a pickle. Loading a pickle runs the code in it.
-            on_version_mismatch: Action for a model that was saved with another version of scikit-learn
-                (the patch level may differ) or whose columns differ from its schema: ``"reject"``, or
+            on_version_mismatch: What to do if the model was saved with another major or minor version of
+                scikit-learn, or if its columns differ from its schema: ``"reject"`` to reject the model, or
                 ``"warn"`` to log a warning.
             public_keys: PEM files, or Ed25519 keys in base64, one of which must have signed the package.
                 Needs the extra ``ed25519``. None to accept packages without a signature.

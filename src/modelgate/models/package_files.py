@@ -68,7 +68,7 @@ def check_file(path: Path, policy: LoadPolicy) -> None:
 def _check_version(path: Path, suffix: str, policy: LoadPolicy) -> None:
     """Compare the version of scikit-learn that wrote a bare file with the installed one.
 
-    Only the beginning of the file is searched for the version. It is compared again when the file is loaded.
+    Only the beginning of the file is searched for the version. Loading the file compares the versions again.
     """
     content = b""
     with (
@@ -161,8 +161,8 @@ def _load_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | None:
 def check_identity(path: Path, manifest: Manifest, policy: LoadPolicy) -> None:
     """Raise `ConfigurationError` if the name or version of a signed package does not match its file name.
 
-    Without this check, anyone with write access to the folder could rename a file. The store would then serve
-    another signed model, or an old version.
+    Without this check, anyone with write access to the folder could make the store serve another signed
+    model, or an old version, by renaming a file.
     """
     if not policy.requires_signature:
         return

@@ -61,7 +61,7 @@ class RedisCachedStore:
         primary: Store that is called on a cache miss: a `FolderStore`, a `SqlModelStore`, or another
             `FileModelStore`.
         uri: URI of the Redis server, such as ``redis://host:6379/0``.
-        key: Secret to sign the files with, of at least 16 characters. Do not store it in this Redis.
+        key: Secret of at least 16 characters, with which the files are signed. Do not store it in this Redis.
         namespace: Prefix that separates the models of this primary store from others in the same Redis.
         ttl: Seconds until a cached model expires; None to leave this to Redis.
         max_bytes: Size of the largest file to cache, in bytes.

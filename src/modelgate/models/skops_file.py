@@ -88,7 +88,7 @@ def check_skops_version(schema: bytes, policy: LoadPolicy) -> None:
 
 
 def foreign_types(content: bytes) -> list[str]:
-    """Return the untrusted types that prevent a file from being loaded, without creating any objects."""
+    """Return the untrusted types because of which a file cannot be loaded. No objects are created."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return _drop_fit_only(content, archive.read(_SCHEMA))[1]
 
@@ -117,7 +117,7 @@ def _find_foreign(content: bytes, document: Any) -> set[str]:
 
 
 def _find_calls(document: Any) -> set[str]:
-    """Return the names that a file may refer to but not call, and that loading this file would call."""
+    """Return the names that loading the file would call, although a file may only refer to them."""
     states = list(_iterate_states(document))
     calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
     # skops calls the type of each key of a dict. Of all states with the same id, it uses the first.
@@ -152,7 +152,7 @@ def _name_of(state: Mapping[str, Any]) -> str:
 
 
 def _drop_attributes(attributes: Mapping[str, Any], foreign: set[str]) -> None:
-    """Drop the attributes of an estimator that contain *foreign* names and are not used to predict."""
+    """Drop or reset attributes with *foreign* names, if the estimator does not need them to predict."""
     values, key_types = attributes["content"], attributes["key_types"]["content"]
     for index, name in reversed(list(enumerate(values))):
         if not foreign.isdisjoint(map(_name_of, _iterate_states(values[name]))):
@@ -176,7 +176,7 @@ def write_skops(model: Any) -> tuple[bytes, Any]:
     """Serialize *model*. Return the bytes, and the estimator that `read_skops` reads back from the bytes.
 
     Raises:
-        ConfigurationError: skops is missing, or cannot write the model or read it again.
+        ConfigurationError: skops is missing, cannot write the model, or cannot read what it has written.
     """
     skops_io = _import_skops_io()
     try:

@@ -215,7 +215,7 @@ class SqlModelStore:
         return metadata
 
     def _fetch(self, name: str, column: sa.Column[Any]) -> tuple[str, Any]:
-        """Return the version that *name* refers to, such as ``churn@7``, and the *column* of its row."""
+        """Return the version that *name* refers to, such as ``churn@7``, and its value of *column*."""
         if not TOKEN.fullmatch(name):
             raise model_not_found()
         stem, _, suffix = name.partition("@")

@@ -216,7 +216,10 @@ class FileStore:
         return replace(package, manifest=manifest)
 
     def _pin(self, name: str, stem: str, sha256: str | None) -> LoadPolicy:
-        """Return the load policy. Its digest is *sha256*, or else the one pinned for *name* or for *stem*."""
+        """Return the load policy with the digest *sha256*.
+
+        If *sha256* is None, the digest is the one pinned for *name* or, if there is none, for *stem*.
+        """
         return replace(self._policy, sha256=sha256 or self._sha256.get(name) or self._sha256.get(stem))
 
 

@@ -42,7 +42,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
         return cls(y is not None, lowest.astype("<u8").tobytes())
 
     def reject(self, X: Any, y: Any, schema: Schema) -> None:  # noqa: N803
-        """Raise `ConfigurationError` if one of the rows of *X*, with their targets *y*, is a training row."""
+        """Raise `ConfigurationError` if a row of *X*, together with its target in *y*, is a training row."""
         hashes = _hash_rows(X, y if self.has_target else None, schema)
         found = np.flatnonzero(np.isin(hashes, np.frombuffer(self.hashes, "<u8"))).tolist()
         if found:
@@ -83,7 +83,7 @@ def list_to_array(rows: Sequence[Any], schema: Schema) -> npt.NDArray[np.object_
 
 
 def check_rows(X: Any, y: Any) -> None:  # noqa: N803
-    """Raise `ConfigurationError` unless *X* has rows, and *y* is None or has a value for each of them."""
+    """Raise `ConfigurationError` if *X* has no rows, or if *y* (unless it is None) has another length."""
     if y is not None and np.shape(y)[:1] != (len(X),):
         raise ConfigurationError(
             f"y must have one value for each of the {len(X)} rows of X (got shape {np.shape(y)})"

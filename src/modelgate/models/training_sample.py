@@ -165,7 +165,7 @@ def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
 
 
 def _is_finite(value: Any) -> bool:
-    """Return whether *value* has no NaN or infinity. *value* may be nested lists of different lengths."""
+    """Return whether all numbers in *value*, which may be nested lists of different lengths, are finite."""
     if isinstance(value, list):
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)

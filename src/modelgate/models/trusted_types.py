@@ -2,7 +2,8 @@
 
 The list is fixed: a list derived from the file, with ``skops.io.get_untrusted_types``, would trust everything
 in the file. A file may refer to the listed names, and restore instances of the types with ``__new__`` and
-``__setstate__``. It must not make skops call a listed name with arguments from the file (see `skops_file`). A name may be added if it is
+``__setstate__``. It must not make skops call a listed name with arguments from the file (see `skops_file`).
+A name may be added if it is
 
 - a type that only stores data when it is created: its ``__new__`` and ``__setstate__`` open no files, import
   nothing and evaluate no text. The data is not checked, so hostile trees, distances and splines can crash the

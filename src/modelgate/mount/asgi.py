@@ -129,8 +129,8 @@ def _reject_event_loop(request: Request) -> Flow[Response]:
 def app(handler: Handler[Request, Response]) -> ASGIApp:
     """Return an ASGI app that calls *handler*. The app accepts lifespan events, but does not need them.
 
-    If the server runs another event loop than asyncio, such as trio, all requests get 503, even readiness
-    checks.
+    If the server does not run an asyncio event loop (but trio, for example), all requests get 503, even
+    readiness checks.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Adapter for FastAPI, which mounts a handler in an app, and shows its paths in the app's documentation."""
+"""Adapter for FastAPI, which mounts a handler in an app, and documents the handler's paths in the app."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -54,8 +54,8 @@ def mount(
 def _call_before(function: Callable[[], object], application: ASGIApp) -> ASGIApp:
     """Return an app that calls *function* in a thread, and then *application*.
 
-    *function* puts the handler's document into the cache. FastAPI then creates the merged document on the
-    event loop without waiting for models that are being loaded.
+    *function* puts the handler's document into the cache, and may have to wait for models to load. FastAPI
+    then creates the merged document on the event loop without waiting.
     """
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:

@@ -51,8 +51,8 @@ def handle(request: Any, handler: Handler[Request, Response], response: Any = No
         response: Response object that Falcon passes to the responder.
 
     Raises:
-        TypeError: *request* belongs to no known framework. Or it belongs to Falcon and *response* is missing,
-            or to another framework and *response* is passed.
+        TypeError: *request* belongs to no known framework, *response* is missing for a request of Falcon, or
+            *response* is passed for a request of another framework.
     """
     adapter = _find_adapter(request, _REQUESTS)
     if adapter is None:

@@ -82,7 +82,7 @@ def check_size(request: Request, size: int) -> None:
 
 
 def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes]:
-    """Call *handler* from a view, and return its response and the body."""
+    """Call *handler* from a view. Return the response, and the body of the response."""
     try:
         response = drive(handler(request))
         return response, _join(response)
@@ -91,7 +91,7 @@ def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Resp
 
 
 async def respond_async(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes]:
-    """Call *handler* from an async view, and return its response and the body."""
+    """Call *handler* from an async view. Return the response, and the body of the response."""
     try:
         response = await adrive(select_handler(handler)(request))
         return response, _join(response)

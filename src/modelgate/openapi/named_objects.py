@@ -44,7 +44,7 @@ def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSc
 
 
 def _refer(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Return a reference to *schema*, added to *components*, if it is an object; otherwise return a copy."""
+    """Return a copy of *schema* or, if it is an object, a reference to the copy in *components*."""
     copy = _replace_objects(schema, name, components)
     if schema.get("type") != "object":
         return copy

@@ -127,7 +127,7 @@ class OperationBuilder:
             self.paths.setdefault(path, {"post": post})
 
     def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
-        """Add the operation on the path *template*, with the errors and keys of the operation *predict*."""
+        """Add the operation on the path *template*. Its errors and API keys are those of *predict*."""
         path = self._fill(template)
         other = f"{name}_{path.rpartition('/')[2]}"
         schemas = {f"{other}_request": spec.request, f"{other}_answer": spec.answer(self._targets)}

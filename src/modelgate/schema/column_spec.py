@@ -54,7 +54,7 @@ def create_column(name: str, spec: ColumnSpec) -> Column:
 def override_column(column: Column, spec: ColumnSpec) -> Column:
     """Return the column that *spec* describes, with the name of *column*.
 
-    Unless *spec* is a `Column`, *required*, *nullable* and *description* are also taken from *column*.
+    If *spec* is not a `Column`, the result also has the *required*, *nullable* and *description* of *column*.
     """
     created = create_column(column.name, spec)
     if isinstance(spec, Column):

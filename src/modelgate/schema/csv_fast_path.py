@@ -26,7 +26,7 @@ class CSVLayout:
     """Positions of a schema's columns under one CSV header, and fast parsers for its rows.
 
     Args:
-        header: Column names in the first line. A name that can only mean one column is changed
+        header: Column names in the first line. A name that can mean only one column is changed
             to the schema's spelling.
         columns: Columns of the schema, in order.
         options: Options of the schema.
@@ -69,7 +69,7 @@ class CSVLayout:
     def parse_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
         """Parse the lines between the byte offsets *start* and *end*, *rows* at a time.
 
-        Yields tables. The first None means that the remaining lines must be parsed in another way.
+        Yields tables. If the remaining lines must be parsed in another way, yields None and ends.
         """
         blocks = blocks_of(raw, start, end, len(self.header), rows) if self._by_block else iter([None])
         for numbers in blocks:
@@ -205,9 +205,9 @@ def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
 
 
 def _parse_each(column: Column, texts: list[str], nulls: Mapping[str, float]) -> Numbers | None:
-    """Parse *texts*: numbers in any spelling that *column* accepts, or keys of *nulls*.
+    """Parse *texts*, each of which is a number in any spelling that *column* accepts, or a key of *nulls*.
 
-    Return None if a text is neither.
+    Returns None if a text is neither a number nor a key.
     """
     values: dict[str, Any] = {text: parse_text(column, text) for text in set(texts)} | dict(nulls)
     if any(isinstance(value, str) for value in values.values()):

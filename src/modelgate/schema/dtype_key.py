@@ -29,7 +29,7 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
     The dtypes depend on the rows in two cases:
 
     * A null turns a column of integers or booleans into floats. This does not apply to a column whose dtype
-      can represent null, or to an array of numbers only, which is always float64.
+      can represent null. Nor does it apply to an array that contains only numbers, which is always float64.
     * In a DataFrame, pandas infers the dtype of a column of the kind ``any`` from the values.
 
     Args:

@@ -30,9 +30,9 @@ A kind without dtypes does not have the option *dtype*."""
 def find_dtype_problem(
     kind: str, dtype: str | None, missing_value: str | None, *, has_levels: bool
 ) -> tuple[str, str] | None:
-    """Return the name of an invalid option and the values that it accepts, or None if both options are valid.
+    """Check the options *dtype* and *missing_value* of a `Column`.
 
-    The options are *dtype* and *missing_value* of a `Column`.
+    Returns the name of an invalid option, and the values that this option accepts; None if both are valid.
     """
     if dtype is None:
         return None if missing_value is None else ("missing_value", "left out without a dtype")
@@ -52,8 +52,8 @@ def narrow_range(
 ) -> tuple[float | None, float | None]:
     """Return the bounds of a column, narrowed to the numbers that *dtype* can store.
 
-    A bound is None if nothing limits the numbers. The limits of 64-bit integers do not count, except the 0 of
-    ``uint64``.
+    A bound is None if nothing limits the numbers. The limits of 64-bit integers are not used, except the
+    minimum 0 of ``uint64``.
     """
     name = (dtype or "").lower()
     low: float | None = None

@@ -48,7 +48,7 @@ class ImageSpec:
         fit: How to resize an image whose proportions differ from *size*: ``stretch`` distorts it, ``cover``
             crops it, ``contain`` adds a border.
         resample: Filter that computes the pixels of a resized image.
-        background: Colour of borders and behind transparent pixels: a level of grey from 0 to 255.
+        background: Colour of added borders and of transparent pixels: a level of grey from 0 to 255.
         scale: Factor for the levels of grey or colour, which range from 0 to 255. If None, the array contains
             the levels as uint8.
         invert: Whether to invert the levels, for a model trained on light strokes on a dark ground.

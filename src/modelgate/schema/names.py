@@ -1,4 +1,4 @@
-"""Matching of names that callers spell differently from the schema, but that can only mean one column."""
+"""Matching of names that callers spell differently from the schema, but that can mean only one column."""
 
 import unicodedata
 from collections import Counter
@@ -16,7 +16,7 @@ def normalize_name(name: str) -> str:
 
 
 def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
-    """Return the column for each unknown name in *sent* that can only stand for one column.
+    """Return the column for each unknown name in *sent* that can stand for only one column.
 
     A name stands for a column under these conditions:
 
@@ -46,7 +46,8 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 def find_labels(labels: Iterable[Hashable], columns: Sequence[str]) -> dict[str, Hashable]:
     """Return a dict from column name to the label in *labels* that stands for the column.
 
-    A label that matches none of *columns* has its own text as the name. Only texts and whole numbers are used.
+    If a label stands for none of *columns*, its key is the text of the label. Labels that are neither text
+    nor whole numbers are left out.
 
     Args:
         labels: Column labels of a DataFrame.

@@ -76,7 +76,8 @@ def read_sent_rows(
 ) -> Sequence[Mapping[str, Any]]:
     """Return some rows as they were sent: values by column name, some of them as raw JSON.
 
-    Rows in a form without names and types of its own, such as an array or a DataFrame, are empty.
+    Returns an empty mapping for each row of an array or a DataFrame: these have no values other than the
+    validated ones.
 
     Args:
         rows: Rows that the schema has already validated, in any form.

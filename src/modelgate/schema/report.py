@@ -73,7 +73,7 @@ class ValidationReport:
         error.add(row)
 
     def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
-        """Record that *column* is missing. If only some rows lack the column, also record which."""
+        """Record that *column* is missing. If only some rows lack the column, also record these rows."""
         self.missing.append(column.name)
         # Rejecting many rows without any of many columns must be cheap.
         if len(self.missing) <= SHOWN_ERRORS:

@@ -103,7 +103,7 @@ def check_sparsity(rows: int, columns: int, size: int) -> None:
 
 
 def check_row_count(rows: object, max_rows: int | None) -> None:
-    """Raise `InvalidInput` if *rows* is a list of more than *max_rows*."""
+    """Raise `InvalidInput` if *rows* is a list with more than *max_rows* items."""
     if max_rows is not None and isinstance(rows, list) and len(rows) > max_rows:
         raise InvalidInput(
             f"{len(rows)} rows are more than the {max_rows} accepted at once: send fewer",

@@ -207,9 +207,10 @@ class Schema:
     def with_training_dtypes(self, model: object, X: object) -> "Schema":  # noqa: N803
         """Return a copy in which columns have the dtypes of *X* if the predictions of *model* depend on them.
 
-        Up to 64 rows of *X*, and some with nulls, are predicted twice: unchanged, and as a deployment
-        converts them. If the predictions differ, columns get the *dtype* that they have in *X*. A column
-        that *model* passes to a function or to another library's estimator may get this *dtype* in any case.
+        Up to 64 rows of *X*, and one row with a null for each column with nulls, are predicted twice:
+        unchanged, and as a deployment converts them. If the predictions differ, columns get the *dtype*
+        that they have in *X*. A column that *model* passes to a function or to another library's estimator
+        may get this *dtype* in any case.
 
         If *X* has no nulls in a column, and a null there makes *model* fail or changes the prediction for
         another row, the column is no longer nullable.

@@ -28,8 +28,8 @@ class Table:
         columns: Columns of the schema.
         numbers: float64 array of shape (rows, numeric columns), for the columns of kind ``number``,
             ``integer`` and ``boolean``, in their order. Null is NaN.
-        texts: One sequence for each other column, in their order, of texts, datetime64, arrays or any values.
-            Null is None.
+        texts: One sequence of values for each of the other columns, in their order. The values are texts,
+            datetime64, arrays or any values. Null is None.
         warnings: Warnings to return to the caller.
     """
 
@@ -105,10 +105,10 @@ class Table:
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
     def cross(self, values: "Table") -> "Table":
-        """Return all rows, repeated once for each row of *values*.
+        """Return the rows of this table once for each row of *values*.
 
-        In the first repetition, the columns of *values* have the values of the first row of *values*, and
-        so on.
+        In the first copy of the rows, the columns of *values* are overwritten with the first row of *values*,
+        in the second copy with the second row, and so on.
         """
         numbers = np.tile(self.numbers, (len(values), 1))
         texts = [list(cells) * len(values) for cells in self.texts]

@@ -27,7 +27,7 @@ def parse_tensor(value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float6
     """Return *value*, nested lists of numbers or an array, as a float64 array of *shape*.
 
     Raises:
-        ValueError: *value* has another shape, or contains other values than finite numbers. The message is
+        ValueError: *value* has another shape, or contains a value that is not a finite number. The message is
             `tensor_rule`.
     """
     try:

@@ -140,9 +140,9 @@ def _refine_kind(column: Column, values: Any) -> Column:
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
-    """Return the values of each CSV column that certainly holds text or booleans, by name.
+    """Return the columns of a CSV file by name: the values, or None if their kind would be a guess.
 
-    Other columns are None. For example, a column of digits may hold numbers or codes.
+    Only text and booleans are certain. A column of digits, for example, may hold numbers or codes.
     """
     reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig")))
     rows, names = list(reader), reader.fieldnames or ()

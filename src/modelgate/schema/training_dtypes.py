@@ -1,8 +1,8 @@
 """Restoration of training dtypes that change a model's predictions.
 
-JSON and CSV have no dtypes. A model may depend on them: ``uint8`` wraps around, ``Int64`` has its own null,
-and a ``float32`` is formatted with fewer digits. Such a model would silently predict something else in
-production. To find out, training rows are predicted unchanged and as converted from a request.
+JSON and CSV have no dtypes, but a model may depend on dtypes: ``uint8`` wraps around, ``Int64`` has its own
+null, and a ``float32`` is formatted with fewer digits. Such a model would silently predict something else in
+production. To detect this, training rows are predicted twice: unchanged, and as converted from a request.
 """
 
 import contextlib
@@ -122,7 +122,7 @@ def _values_by_column(columns: Sequence[Column], X: Any) -> _Values:  # noqa: N8
 def _sample_indices(count: int, values: _Values) -> list[list[int]]:
     """Return lists of row indices: first the rows to predict in one call, then single rows to predict alone.
 
-    For each column with nulls, the first row with a null is among them.
+    The first list includes, for each column with nulls, the first row with a null.
     """
     nulls = [
         index for column in values.values() for index in np.flatnonzero(_find_nulls(column))[:1].tolist()

@@ -20,7 +20,7 @@ class Description:
         version: Version of the model.
         model_id: Name of the model.
         schema: Schema of the input.
-        targets: Predicted targets. For a function, all except their names may be unknown.
+        targets: Predicted targets. For a function, possibly only the names of the targets are known.
         function: Whether the model is a function, which may have side effects.
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
         time_series: Columns and windows of a forecaster; None for other models.

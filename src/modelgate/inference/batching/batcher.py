@@ -5,10 +5,10 @@ arrived within a few passes of the event loop.
 
 While tables wait, there is a `BatchRun`: the next batch, or the one being scored. The leader of a run is the
 thread that scores its batch. The first choice is a thread that waits for its own table. The second is the
-thread of the event loop, if all waiting requests belong to one loop. The last is a worker thread. The loop
-may be blocked, and all workers may be waiting for this very batch. So a thread that arrives before the run
-begins becomes its leader. When a run ends, even by a KeyboardInterrupt, the tables without a result are
-queued again, and the next run is assigned.
+thread of the event loop, if all waiting requests belong to one loop. The last is a worker thread. But the
+event loop may be blocked, and all workers may be waiting for this very batch. So if another thread arrives
+before the loop or the worker begins the run, that thread becomes the leader. When a run ends, even by a
+KeyboardInterrupt, the tables without a result are queued again, and the next run is assigned.
 """
 
 import asyncio
@@ -302,7 +302,7 @@ class Batcher:
             raise
 
     def _submit(self, reason: str, batch: Sequence[Waiter] = ()) -> None:
-        """Submit *batch* to a worker thread, or the next batch of the queue if *batch* is empty.
+        """Submit a batch to a worker thread: *batch*, or the next batch of the queue if *batch* is empty.
 
         If no thread can be started, reject *batch*, or the entire queue. The lock must be held.
         """

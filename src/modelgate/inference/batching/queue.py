@@ -87,8 +87,8 @@ class BatchQueue:
     def choose_leader(self) -> Leader:
         """Return the leader of the next batch: a waiting thread, an event loop, or None for a worker thread.
 
-        A waiting thread that may run the model is preferred. The event loop is returned if all waiters
-        belong to the same one.
+        A waiting thread that may run the model is preferred. If there is none and all waiters belong to one
+        event loop, this loop is returned.
         """
         loop = self.waiters[0].loop
         for waiter in self.waiters:

@@ -1,4 +1,4 @@
-"""Merging of trees into one, so that a single call of scikit-learn's compiled code replaces one per tree.
+"""Merging of trees into one, so that scikit-learn's compiled code is called once, not once per tree.
 
 A forest makes hundreds of calls. The overhead of each call is about the time in which one row passes through
 twenty trees.

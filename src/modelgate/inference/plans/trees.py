@@ -131,7 +131,8 @@ def _mean_of_merged_trees(
 def _merge(trees: Sequence[Any]) -> tuple[Callable[[Any], Any], Numbers, int]:
     """Merge *trees* into one.
 
-    Returns a function that finds the leaf of each row, the values of the leaves, and the number of trees.
+    Returns:
+        A function that returns the index of each row's leaf; the values of the leaves; the number of trees.
     """
     states = [tree.__getstate__() for tree in trees]
     tree_nodes = [state["nodes"] for state in states]

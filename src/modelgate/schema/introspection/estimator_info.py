@@ -132,7 +132,7 @@ def is_passthrough(step: Any) -> bool:
 def only_checks_names(step: Any) -> bool:
     """Return whether *step* itself only checks the input for missing columns, and passes the input on.
 
-    Such a step requires even columns that no further step uses.
+    Such a step requires all columns of its input, even those that no further step uses.
     """
     return hasattr(step, "transformers_") or type(step).__name__ == "OutputCodeClassifier"
 

@@ -80,9 +80,9 @@ def _accept_booleans(column: Column) -> Column:
 def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]) -> None:
     """Set the levels of those *columns* that *model* expects in the category dtype of pandas.
 
-    If there are such columns, the kind of all others is number, although XGBoost declares in its scikit-learn
-    tags that all columns are categorical. Categorical columns of CatBoost are not nullable, because CatBoost
-    rejects null as a category.
+    If there are such columns, all other columns of the kind ``any`` become numbers, even though XGBoost
+    declares in its scikit-learn tags that all columns are categorical. Categorical columns of CatBoost are
+    not nullable, because CatBoost rejects null as a category.
     """
     stored = stored_categories(model)
     for index, name in enumerate(names):
@@ -244,7 +244,10 @@ def _merge(one: Column, other: Column) -> Column:
 def _with_training_stats(
     column: Column, typical: Level | None, observed: tuple[float, float] | None
 ) -> Column:
-    """Return *column* with its typical value, if allowed, and its observed range, if numeric."""
+    """Return *column* with the statistics of the training data that apply.
+
+    *typical* applies if the column allows this value, *observed* if the column is numeric.
+    """
     if typical is not None and column.allows(typical):
         column = replace(column, typical_value=coerce_to_kind(column, typical))
     if observed and column.kind in ("number", "integer"):

@@ -20,8 +20,8 @@ class AddCurve:
     """Scoring layer for one query, which predicts the query's row for a grid of values of one column.
 
     The other columns of the row do not change: this is individual conditional expectation (Goldstein et al.,
-    2015). The mean of such predictions for the packaged rows is partial dependence (Friedman, 2001). All are
-    predicted in one call of the model.
+    2015). The mean of such predictions for the packaged rows is partial dependence (Friedman, 2001). All
+    rows are predicted in one call of the model.
 
     Args:
         column: Name of the column that varies.
@@ -39,7 +39,7 @@ class AddCurve:
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         """Set `Prediction.curve`.
 
-        The prediction has a row for each point of the grid. If the query has no row, it is empty.
+        The prediction has a row for each point of the grid. If the query has no row, the prediction is empty.
 
         Raises:
             InvalidInput: The model is a forecaster, the column is unknown, its range is not known, the model
@@ -79,7 +79,11 @@ class AddCurve:
 
 
 def _cross_background(predictor: Predictor, table: Table, values: Table) -> Table:
-    """Return the packaged rows for each row of *values*. They must have the columns of *table*."""
+    """Return the packaged rows, repeated once for each row of *values*.
+
+    Raises:
+        InvalidInput: There are no packaged rows, or their columns are not those of *table*.
+    """
     background = None if predictor.training is None else predictor.training.background
     if background is None or list(background) != list(table):
         exposed = " with an exposure" if predictor.exposure_column is not None else ""

@@ -214,9 +214,9 @@ class _ExplanationBuilder:
         return explanations
 
     def _value(self, position: int, column: int) -> Any:
-        """Return a value of the attributed row at *position*, as sent.
+        """Return the value that the caller sent for a column of the attributed row at *position*.
 
-        If the value was not sent, return it as validated.
+        If the caller sent none, return the value in the validated row.
         """
         name = self._columns[column]
         value = self._sent[position].get(name, msgspec.UNSET)

@@ -87,9 +87,9 @@ def _round_outwards(limits: npt.NDArray[np.float64], decimals: int) -> npt.NDArr
 def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
     """Round each of *values* exactly as ``round(value, decimals) + 0.0`` does, but faster.
 
-    `numpy.round` may return another result, because it multiplies first. For example, it rounds the float
-    2.675, which is slightly less than the number 2.675, to 2.68, and 1e307 to infinity. Such values are
-    rounded by Python.
+    `numpy.round` may return another result, because it multiplies first. For example, the float 2.675 is
+    slightly less than the number 2.675, but `numpy.round` returns 2.68. For 1e307 it returns infinity. Such
+    values are rounded by Python.
     """
     if len(values) <= _SMALL_ARRAY:
         return np.array([round(value, decimals) + 0.0 for value in values.tolist()])

@@ -48,7 +48,8 @@ class ShadowReport(NamedTuple):
 class ShadowLayer:
     """Scoring layer that also scores a sample of the requests with a shadow, in another thread.
 
-    The layer compares the predictions of both models. Layers that change predictions must be outside of it.
+    The layer compares the predictions of both models. Layers that change predictions must be
+    outside of this layer.
 
     Args:
         name: Deployment name.
