@@ -58,8 +58,7 @@ class Loader:
         self._policy = LoadPolicy(public_keys=public_keys)
         if public_keys is not None and not getattr(store, "requires_signature", store is None):
             raise ConfigurationError(
-                "public_keys must be None unless the store verifies signatures:"
-                " pass public_keys to the store too"
+                "public_keys need a store that verifies signatures: pass public_keys to the store too"
             )
         self._store = store
         self._workers = workers

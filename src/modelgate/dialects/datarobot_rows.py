@@ -84,8 +84,8 @@ def _json_chunks(prediction: Prediction, is_explanation_route: bool) -> Iterator
 def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
     """Return the threshold and the positive class of a binary classifier, or None for other models.
 
-    For an output without a threshold, the returned threshold is 0.5 if all labels agree with 0.5, and None
-    otherwise.
+    If the output has no threshold, the returned threshold is 0.5, provided that each label is the one that
+    this threshold would give; otherwise it is None.
     """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:

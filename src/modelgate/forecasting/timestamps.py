@@ -71,7 +71,7 @@ def format_utc(keys: Keys, *, unit: str) -> list[str]:
 
 @lru_cache(maxsize=16384)
 def format_like(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
-    """Return the date *key* twice: in the form of *text*, and in UTC as microseconds since 1970.
+    """Return the date *key* in the form of *text*, and its time in UTC, in microseconds since 1970.
 
     If *text* has a UTC offset, so does the result: the same offset if *zone* is None, otherwise the offset
     of *zone* at the new date. ``Z`` is kept in both cases.

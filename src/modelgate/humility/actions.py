@@ -37,9 +37,7 @@ class OverridePrediction:
         value = self.value
         is_number = type(value) in (int, float)
         if type(value) not in (bool, str) and not (is_number and _is_exact(value)):
-            raise ConfigurationError(
-                f"value must be a finite number, a text or a boolean, the new prediction (got {value!r})"
-            )
+            raise ConfigurationError(f"value must be a finite number, a text or a boolean (got {value!r})")
 
 
 @dataclass(frozen=True)

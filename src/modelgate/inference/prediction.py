@@ -73,7 +73,7 @@ class Output(msgspec.Struct, eq=False):
         probabilities: Probabilities in the order of *classes*, of shape (rows, classes); None if the model
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
-        threshold: Minimum probability for predicting the positive class; None for the labels of the model.
+        threshold: Minimum probability for predicting the positive class; None to keep the labels of the model.
         explanations: Explanation of each row; None if not requested.
         intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with
             the lower and the upper limits. None if not requested, or for labels.

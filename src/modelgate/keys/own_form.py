@@ -38,7 +38,9 @@ def digest_own_key(key: str, subject: str, pepper: bytes | None = None) -> bytes
                 " form)"
             )
         if pepper is not None:
-            raise ConfigurationError(f"{subject} must be the key itself if a pepper is set (got its digest)")
+            raise ConfigurationError(
+                f"{subject} must be the key itself if there is a pepper (got its digest)"
+            )
         return bytes.fromhex(match[1])
     if not MIN_KEY_LENGTH <= len(key) <= MAX_KEY_LENGTH:
         raise ConfigurationError(

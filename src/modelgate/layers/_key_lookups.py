@@ -143,7 +143,7 @@ class LookupQueue:
 
 
 def _decrement(counts: dict[str, int], address: str) -> int:
-    """Decrement the count of *address* and return 1. Return 0 if there is no count, as in a forked child."""
+    """Decrement the count of *address*. Return the difference: 1, or 0 if there is no count, as in a forked child."""
     count = counts.pop(address, 0)
     if count > 1:
         counts[address] = count - 1

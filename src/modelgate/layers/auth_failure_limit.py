@@ -75,7 +75,7 @@ class AuthFailureLimit:
         return min(decision.available)
 
     def count(self, request: Request) -> None:
-        """Count a failure. `KeyAuth` calls this before it looks up the next key of the address.
+        """Count a failure. `KeyAuth` calls this as soon as a key has failed.
 
         Raises:
             RateLimitExceeded: The address had already reached the limit of failures.

@@ -50,8 +50,9 @@ class RateLimit:
             after they are validated and before they are scored; or a function of the request that
             returns an integer of 0 or more.
         strategy: Kind of the windows: ``"fixed"`` for windows that start with their first charge;
-            ``"sliding"`` for windows that end at the current time, with an estimated usage; or ``"moving"``
-            for windows that end at the current time, counted in quarters.
+            ``"sliding"`` for windows that end at the current time, with an estimated usage; or ``"moving"``,
+            the same without an estimate: charges are counted per quarter of the window, and each counts for
+            up to 5/4 of its length.
         storage: URI of the storage of the counts: ``"memory://"``, for this process;
             ``"redis://…"``, for all processes; or any URI of the `limits` package, such as
             ``"memcached://…"``. The storages of that package charge several windows one after the other, not

@@ -154,7 +154,10 @@ class Table:
         return [None if value != value else convert(value) for value in values]
 
     def _to_objects(self, column: Column, none: bool = False) -> list[Any]:
-        """Return the values of a *column* with the dtype object. Null is None or NaN."""
+        """Return the values of *column*, which has the dtype object.
+
+        Null becomes None if *none* is True or the missing value of the column is None, else NaN.
+        """
         missing = None if none or column.missing_value == "None" else np.nan
         return [missing if value is None else value for value in self._to_list(column)]
 

@@ -140,7 +140,7 @@ def _refine_kind(column: Column, values: Any) -> Column:
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
-    """Return the columns of a CSV file by name: the values, or None if their kind would be a guess.
+    """Return the values of each column of a CSV file, by name. A column whose kind would be a guess has None.
 
     Only text and booleans are certain. A column of digits, for example, may hold numbers or codes.
     """

@@ -100,8 +100,8 @@ class ModelCalls:
         Args:
             batch: Waiters whose tables are scored.
             reason: Reason why the call is made, one of `model_metrics.REASONS`.
-            own: Waiter of this thread, if any. A call for this waiter alone runs in the current context,
-                which is the context of its caller.
+            own: Waiter of this thread, if any. If the batch is this waiter alone, the model is called in
+                the current context. Any other single waiter is scored in the context of its own request.
 
         Raises:
             Exception: The error that the model raised.

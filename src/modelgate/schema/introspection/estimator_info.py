@@ -124,7 +124,7 @@ def is_imputer(step: Any) -> bool:
 def is_passthrough(step: Any) -> bool:
     """Return whether *step* returns its input unchanged: a FunctionTransformer without a function.
 
-    scikit-learn fits one for a branch ``"passthrough"`` of a ColumnTransformer.
+    In a fitted ColumnTransformer, such a step takes the place of each ``"passthrough"``.
     """
     return type(step).__name__ == "FunctionTransformer" and step.func is None and not step.validate
 
