@@ -48,7 +48,10 @@ def store_mount(mount, wine):
 def test_json_web_token_alone_is_recognized(store_gate):
     answer = send(store_gate, "native", authorization=JWT)
 
-    assert b"If it is for a platform, add the key in the header field x-api-key" in answer.body
+    assert (
+        b"If your platform needs the token, also send the API key, in the header field x-api-key"
+        in answer.body
+    )
     assert JWT.encode()[7:] not in answer.body
 
 

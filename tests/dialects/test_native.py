@@ -337,4 +337,5 @@ def test_npy_has_predicted_values_alone(interface, option, extra):
     response = client.post(f"{PATH}?{option}", json=ROW, headers={"accept": "application/x-npy"})
 
     assert 400 == response.status
-    assert f"application/x-npy cannot have {extra}: accept JSON or CSV" == response.json()["detail"]
+    remedy = "request JSON or CSV with the header field Accept"
+    assert f"application/x-npy cannot have {extra}: {remedy}" == response.json()["detail"]

@@ -77,7 +77,7 @@ def test_error_details_name_all_features(interface):
 
     assert {
         "feature1": "must be text",
-        "feature2": "is missing: did you mean it by feature_2?",
+        "feature2": "is missing: was it sent as feature_2?",
         "feature3": "must not be null",
         "feature_2": "is not expected",
     } == answer.json()["error"]["details"]

@@ -627,10 +627,10 @@ DONE = httpx.Response(200, json={"predictions": [{"prediction": 1.5}], "model_ve
             httpx.Response(200, json={"predictions": [], "model_version": "1"}),
             "the response to 1 rows has 0 predictions",
         ),
-        (httpx.Response(200, json={"predictions": [1]}), "is not one of the dialect native: "),
+        (httpx.Response(200, json={"predictions": [1]}), "does not have the format of the dialect native: "),
         (
             httpx.Response(200, json={"predictions": [{}], "model_version": "1"}),
-            "is not one of the dialect native: .*`prediction`",
+            "does not have the format of the dialect native: .*`prediction`",
         ),
         (build_page(302), "a redirect without a target"),
     ],
@@ -681,7 +681,9 @@ def test_rows_that_contradict_each_other_are_unexpected(rows, base_values, messa
     content = {"predictions": rows, "model_version": "1"}
     if base_values is not None:
         content["explanation"] = {**EXPLANATION, "base_values": base_values}
-    with pytest.raises(UnexpectedResponse, match=f"is not one of the dialect native: .*{message}"):
+    with pytest.raises(
+        UnexpectedResponse, match=f"does not have the format of the dialect native: .*{message}"
+    ):
         build_scripted_client(httpx.Response(200, json=content))[0].predict(ROWS[:2])
 
 

@@ -137,8 +137,8 @@ def test_calibrate_rejects_levels_and_rows_that_it_cannot_use(package, rows, opt
     [
         (Y[200:399], "y must have one value for each of the 200 rows"),
         (np.column_stack([Y, Y])[200:], r"y must have the shape \(200,\) \(got \(200, 2\)\)"),
-        (np.full(200, np.nan), "y must be finite numbers"),
-        (["a"] * 200, "y must be finite numbers"),
+        (np.full(200, np.nan), "y must have a finite number in each row"),
+        (["a"] * 200, "y must have a finite number in each row"),
     ],
 )
 def test_calibrate_rejects_targets_that_do_not_fit(package, y, message):

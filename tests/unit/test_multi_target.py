@@ -216,14 +216,14 @@ def test_threshold_applies_to_binary_outputs(pet):
                 "a": LinearRegression().fit(ROWS, ROWS[:, 0]),
                 "b": LinearRegression().fit(X[["age"]], WEIGHT),
             },
-            r"named columns, or all on arrays with the same columns \(got named columns for b",
+            r"named columns, or all on arrays with the same columns \(got models with named columns: b",
         ),
         (
             {
                 "a": LinearRegression().fit(ROWS, ROWS[:, 0]),
                 "b": LinearRegression().fit(np.hstack([ROWS, ROWS]), ROWS[:, 0]),
             },
-            "got named columns for none, arrays with 1, 2 columns",
+            "got models with named columns: none; numbers of columns: 1, 2",
         ),
     ],
 )
@@ -275,7 +275,7 @@ def test_decimals_by_output():
 
 
 def test_decimals_must_be_of_the_outputs(pet):
-    with pytest.raises(ConfigurationError, match=r"names of outputs, species, weight \(got wieght\)"):
+    with pytest.raises(ConfigurationError, match=r"only names of outputs: species, weight \(got wieght\)"):
         Gate([Deployment("pet", pet, decimals={"wieght": 1})], keys="open")
     for decimals in ({"weight": "service"}, {"weight": 16}, {"weight": True}):
         with pytest.raises(ConfigurationError, match="decimals must be"):

@@ -226,7 +226,7 @@ FILE = (b'name="file"; filename="rows.csv"', ROWS)
         (
             "multipart/form-data; boundary=b",
             form((b'name="file"\r\nContent-Transfer-Encoding: base64', b"YQ==")),
-            "Content-Transfer-Encoding: send it without one",
+            "Content-Transfer-Encoding: send the form without this header",
         ),
     ],
     ids=range(14),

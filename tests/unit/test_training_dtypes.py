@@ -246,7 +246,7 @@ def test_model_that_is_not_deterministic_is_not_rejected():
         ({"kind": "datetime", "dtype": "object"}, "dtype must be left out for the kind datetime"),
         ({"kind": "text", "dtype": "category"}, "dtype must be left out for a column without levels"),
         ({"kind": "text", "missing_value": "None"}, "missing_value must be left out without a dtype"),
-        ({"kind": "boolean", "dtype": "object", "missing_value": 0}, "missing_value must be None or NaN"),
+        ({"kind": "boolean", "dtype": "object", "missing_value": 0}, "missing_value must be 'None' or 'NaN'"),
         ({"kind": "integer", "dtype": "uint8", "levels": (1, 256)}, "levels must be values that"),
     ],
     ids=lambda value: str(value),

@@ -237,7 +237,8 @@ def check_cache_size(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "wrong",
             "cache",
-            f"holds {facts.cache.maxsize} models, but {loading} deployments load one: they are reloaded repeatedly",
+            f"holds {facts.cache.maxsize} models, but {loading} deployments need one each: models are reloaded"
+            " repeatedly",
             f"set Gate(cache_size={loading})",
         )
 

@@ -58,7 +58,7 @@ __all__ = ["pack"]
     "datetimes",
     metavar="COLUMN",
     multiple=True,
-    help="Sample column that holds dates or times, on which the model was trained as such. Repeatable.",
+    help="Sample column that the model was trained on as dates or times. Repeatable.",
 )
 @click.option(
     "--format",

@@ -48,7 +48,7 @@ _IGNORED = ("request_id", "processing_time_ms")
     type=click.FloatRange(0),
     default=1e-9,
     show_default=True,
-    help="Relative and absolute tolerance for numbers; absolute only for integers.",
+    help="Tolerance for numbers, relative and absolute; for integers, only absolute.",
 )
 @click.option(
     "--ignore",

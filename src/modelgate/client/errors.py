@@ -80,7 +80,7 @@ _BY_STATUS: dict[int, type[AnswerableError]] = {
 
 _ADVICE: dict[type[AnswerableError], str] = {
     tree.Unauthorized: "Check that the key is complete and belongs to this server.",
-    tree.InsufficientScope: "Ask the key's issuer for one with access to this deployment.",
+    tree.InsufficientScope: "Ask the key's issuer for a key with access to this deployment.",
     tree.KeyInactive: "Ask the key's issuer for a new one.",
     tree.NotFound: "Check that the URL is the mount point plus the name of a deployment, such as"
     " https://host/ml/churn, and that the gate has the dialect native.",
@@ -93,7 +93,7 @@ _ADVICE: dict[type[AnswerableError], str] = {
 _ADVICE_AFTER_SUCCESS: dict[type[AnswerableError], str] = {
     **_ADVICE,
     tree.Unauthorized: "The key was accepted before: it may have been removed.",
-    tree.NotFound: "It existed before: it may have been removed.",
+    tree.NotFound: "The deployment answered before: it may have been removed.",
 }
 
 

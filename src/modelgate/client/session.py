@@ -148,7 +148,7 @@ class Session:
             if response.content.startswith(b'{"forecast":'):
                 problem = "the response has forecasts: call forecast instead of predict"
             else:
-                problem = f"the response is not one of the dialect native: {error}"
+                problem = f"the response does not have the format of the dialect native: {error}"
             raise UnexpectedResponse(200, f"{self._endpoint}: {problem}") from None
         if len(predictions) != len(rows):
             raise UnexpectedResponse(

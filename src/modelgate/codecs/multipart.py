@@ -94,7 +94,9 @@ class _Form:
     def _end_part(self) -> None:
         fields = self._fields
         if fields.get(b"content-transfer-encoding", b"binary").strip().lower() not in _PLAIN_ENCODINGS:
-            raise MalformedBody("A field of the form has a Content-Transfer-Encoding: send it without one")
+            raise MalformedBody(
+                "A field of the form has a Content-Transfer-Encoding: send the form without this header"
+            )
         _, parameters = parse_options_header(fields.get(b"content-disposition"))
         content_type = fields.get(b"content-type")
         self.parts.append(

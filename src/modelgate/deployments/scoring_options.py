@@ -56,7 +56,7 @@ def _check_forecaster_options(deployment: Deployment) -> None:
     """Raise `ConfigurationError` if an option is set that cannot be used with a forecaster."""
     if deployment.example is not None:
         raise ConfigurationError(
-            "example must be left out for a forecaster, which has rows of a request in its attribute example"
+            "example must be left out for a forecaster, which is tested with its own attribute example"
             f" (got {deployment.example!r})"
         )
     options = ("threshold", "positive_class", "explanations", "exposure")
@@ -64,8 +64,8 @@ def _check_forecaster_options(deployment: Deployment) -> None:
     for option, value in {**values, "humility": deployment.humility or None}.items():
         if value is not None:
             raise ConfigurationError(
-                f"{option} must be left out for a forecaster, whose predictions are numbers, and not one per row"
-                f" (got {value!r})"
+                f"{option} must be left out for a forecaster, which predicts numbers for dates instead of a value"
+                f" per row (got {value!r})"
             )
 
 
@@ -148,13 +148,14 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
     if len(targets) > 1 and len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(
-            "target must have names that lead to different column names in responses, such as 'name_class'"
-            f" and 'name_probabilities' (got {duplicate!r} twice): rename an output"
+            f"target must have names that give each column of a response its own name (got {duplicate!r} twice:"
+            " columns are named output, output_class and output_probabilities): rename an output"
         )
     unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
     if unknown:
         raise ConfigurationError(
-            f"decimals must have names of outputs, {', '.join(names[: len(targets)])} (got {', '.join(unknown)})"
+            f"decimals must have only names of outputs: {', '.join(names[: len(targets)])}"
+            f" (got {', '.join(unknown)})"
         )
 
 

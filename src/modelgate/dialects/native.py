@@ -304,7 +304,7 @@ def _parse_options(request: Request) -> dict[str, Any]:
     for name, value in parameters:
         if name not in (*_OPTIONS, *EXPLAIN_OPTIONS):
             known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS, *native_forecast.OPTIONS))
-            raise InvalidInput(f"The query string has the option {name!r}: the options are {known}")
+            raise InvalidInput(f"The query string has the unknown option {name!r}: the options are {known}")
         values.setdefault(name, []).append(value)
     options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
     options["forecast"] = forecast
@@ -316,9 +316,9 @@ def _parse_options(request: Request) -> dict[str, Any]:
     kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
     for extra in extras:
         if extra == "context" and kind in (NPY, "text/csv"):
-            raise InvalidInput(f"{kind} cannot have context: accept JSON")
+            raise InvalidInput(f"{kind} cannot have context: request JSON with the header field Accept")
         if kind == NPY:
-            raise InvalidInput(f"{NPY} cannot have {extra}: accept JSON or CSV")
+            raise InvalidInput(f"{NPY} cannot have {extra}: request JSON or CSV with the header field Accept")
     return options
 
 

@@ -160,7 +160,7 @@ def _details(error: AnswerableError) -> dict[str, str]:
     errors = error.details.get("errors", {})
     missing = {
         column: errors.get(column, "is missing")
-        + (f": did you mean it by {sent[column]}?" if column in sent else "")
+        + (f": was it sent as {sent[column]}?" if column in sent else "")
         for column in error.details.get("missing_columns", ())
     }
     unexpected = dict.fromkeys(error.details.get("unexpected_columns", ()), "is not expected")

@@ -100,8 +100,8 @@ class DirectForecaster:
         """
         if len(state.residuals) != (len(spec.steps) if state.levels else 0):
             raise ConfigurationError(
-                "residuals must have one list for each step of the forecast window, or none without levels"
-                f" (got {len(state.residuals)} lists)"
+                "residuals must have one list for each step of the forecast window, or no list if there are no"
+                f" levels (got {len(state.residuals)} lists)"
             )
         forecaster = cls(regressor, spec, levels=state.levels)
         forecaster.state = state

@@ -108,7 +108,7 @@ class SeriesRows:
     @property
     def _date_rule(self) -> str:
         zone = self.spec.timezone
-        return _DATE_RULE if zone is None else f"{_DATE_RULE}, that the clocks of {zone} do not skip"
+        return _DATE_RULE if zone is None else f"{_DATE_RULE}, and must exist in the time zone {zone}"
 
     def describe(self, code: int) -> str:
         """Return the name of a series for the start of an error message."""

@@ -92,6 +92,6 @@ def _check_model(model: Any, spec: TimeSeriesSpec, levels: Sequence[float]) -> N
     require_history(spec, int(np.max(getattr(model, "season_length", 1))))
     if levels and getattr(model, "prediction_intervals", None) is not None:
         raise ConfigurationError(
-            "levels must be empty for a model with prediction_intervals, which fits copies of itself to the"
-            f" history of each request (got {model!r})"
+            "levels must be empty for a model with prediction_intervals, which would fit copies of itself to"
+            f" the history of each request (got {levels!r} for {model!r})"
         )

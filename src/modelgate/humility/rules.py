@@ -94,7 +94,7 @@ class HumilityRule(ABC):
     def _check_override(self, value: Any, target: Target) -> None:
         if target.classes is None:
             if type(value) not in (int, float):
-                self._reject("value", value, f"a number, as the predicted {target.name}")
+                self._reject("value", value, f"a number, like the predictions of {target.name}")
         elif (type(value), value) not in [(type(label), label) for label in target.classes]:
             self._reject("value", value, f"one of the model's classes {list(target.classes)}")
 

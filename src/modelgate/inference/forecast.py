@@ -102,7 +102,9 @@ def check_forecaster_options(
             f"target must be left out for a forecaster, whose spec has the target {name!r} (got {target!r})"
         )
     if form is not None:
-        raise ConfigurationError(f"input must be None for a forecaster, which gets windows (got {form!r})")
+        raise ConfigurationError(
+            f"input must be None for a forecaster, which gets the history of series (got {form!r})"
+        )
 
 
 def try_forecast(

@@ -34,7 +34,10 @@ logger = logging.getLogger("modelgate")
 _LATE_BODY = (
     "Missing API key: the body, which may contain it, was not received in time. Send the key in a header"
 )
-_FOR_A_PLATFORM = "Invalid API key: a JSON Web Token was sent. If it is for a platform, add the key in the header field x-api-key"
+_FOR_A_PLATFORM = (
+    "Invalid API key: a JSON Web Token was sent. If your platform needs the token, also send the API key, in"
+    " the header field x-api-key"
+)
 _REALM = re.compile(r"[ !#-\[\]-~]+")
 
 _MAX_RUNNING_LOOK_UPS = 16

@@ -131,5 +131,5 @@ def _residuals(predicted: npt.NDArray[Any], y: npt.NDArray[Any]) -> list[float]:
     except (TypeError, ValueError):
         residuals = np.array([np.nan])
     if not np.isfinite(residuals).all():
-        raise ConfigurationError("y must be finite numbers in each output that is a number")
+        raise ConfigurationError("y must have a finite number in each row for each numeric output")
     return np.sort(residuals).tolist()  # type: ignore[no-any-return]

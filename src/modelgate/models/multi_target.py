@@ -90,6 +90,6 @@ def _check_same_rows(models: Mapping[str, Any]) -> None:
     if len(set(named.values())) > 1 or (not any(named.values()) and len(counts) > 1):
         raise ConfigurationError(
             "target_models must all be fitted on named columns, or all on arrays with the same columns"
-            f" (got named columns for {', '.join(name for name, has in named.items() if has) or 'none'},"
-            f" arrays with {', '.join(map(str, sorted(counts)))} columns)"
+            f" (got models with named columns: {', '.join(name for name, has in named.items() if has) or 'none'}"
+            f"; numbers of columns: {', '.join(map(str, sorted(counts)))})"
         )

@@ -43,7 +43,7 @@ def find_dtype_problem(
     if dtype in _CATEGORIES and not has_levels:
         return "dtype", "left out for a column without levels"
     if missing_value not in (None, "None", "NaN") or (missing_value is not None and dtype != "object"):
-        return "missing_value", "None or NaN, for the dtype object"
+        return "missing_value", "'None' or 'NaN' for the dtype object, and left out for other dtypes"
     return None
 
 

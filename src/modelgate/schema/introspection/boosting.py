@@ -88,8 +88,8 @@ def match_categories(
             found[name] = levels_to_array(declared)
             if columns[name].dtype is None and list(declared) != sorted(declared, key=_pandas_order):
                 logger.warning(
-                    "column %s: levels are not sorted: the model does not store their order, which must be that of"
-                    ' training; Column(…, dtype="category") confirms it',
+                    "column %s: levels are not sorted: the model does not store their order: check that it is the"
+                    ' order of training, and confirm it with Column(…, dtype="category")',
                     name,
                 )
     missing = [name for name, values in found.items() if values is None]

@@ -71,7 +71,9 @@ class AddCurve:
         if self._grid is not None:
             return self._grid
         if not predictor.schema.options.show_schema:
-            raise InvalidInput("grid must be a list of values: this deployment does not show its schema")
+            raise InvalidInput(
+                "grid must be sent as a list of values, because this deployment does not show its schema"
+            )
         statistics = {} if predictor.training is None else predictor.training.statistics
         return default_grid(column, statistics.get(column.name, {}), self._points)
 
