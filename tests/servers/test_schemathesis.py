@@ -15,7 +15,7 @@ VERSION = "schemathesis==4.32.5"
 OPTIONS = [
     # The phase of examples combines those of single members at random, and calls no hook that filters.
     *("--phases", "coverage,fuzzing"),
-    *("--max-examples", "10", "--generation-deterministic"),
+    *("--max-examples", "4", "--generation-deterministic"),
     # The hooks leave out many cases.
     *("--suppress-health-check", "all", "--continue-on-failure", "--no-color"),
 ]
