@@ -78,8 +78,7 @@ class Predictor:
         decision: Decision rule for the predicted labels; None for the labels of the model.
         explainer: Explainer of predictions; None if the deployment offers no explanations.
         calibration: Calibration of prediction intervals; None if the model has none.
-        exposure_column: Column of *schema* that callers send and the model does not take; None if there is
-            none.
+        exposure_column: Column of *schema* that the model does not take; None if there is none.
         training: Training data of the model; None if it was not packaged.
 
     Raises:
