@@ -118,9 +118,9 @@ class Predictor:
         self.exposure_column: str | None = None
         self.training: TrainingData | None = None
         self._workers = None if workers is None else workers.share()
-        self._metrics = metrics or ModelMetrics()
+        self.metrics = metrics or ModelMetrics()
         if self._workers is not None:
-            self._metrics.queues.add(self._workers)
+            self.metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
         self._function: Callable[[Any], Any]
         self.forecaster: Forecaster | None = None
@@ -170,7 +170,7 @@ class Predictor:
         if batch and self._workers is not None and isinstance(self._function, Estimator):
             key = self._function.dtype_key
             self.batcher = Batcher(
-                self._function, self._workers, inline=inline, key=key, metrics=self._metrics
+                self._function, self._workers, inline=inline, key=key, metrics=self.metrics
             )
 
     @cached_property
@@ -321,18 +321,18 @@ class Predictor:
 
     def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
-        metrics, latency = self._metrics, self._latency
+        metrics, latency = self.metrics, self._latency
         hangs = metrics.running and metrics.count_stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
-        prediction, elapsed = self._metrics.measure("unbatched", len(table), self._score, table)
+        prediction, elapsed = self.metrics.measure("unbatched", len(table), self._score, table)
         if self._latency is not None:
             self._latency.record(elapsed, len(table))
         return prediction
 
     async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:
-        metrics, started_at, failed = self._metrics, perf_counter(), True
+        metrics, started_at, failed = self.metrics, perf_counter(), True
         try:
             try:
                 metrics.running.add(started_at)
