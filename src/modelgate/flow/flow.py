@@ -383,9 +383,7 @@ def _waiting_tasks(future: Future[Any], loop: asyncio.AbstractEventLoop) -> set[
     return waiting
 
 
-def _wake_tasks(
-    loop: asyncio.AbstractEventLoop, waiting: set[asyncio.Future[None]], _: Future[Any]
-) -> None:
+def _wake_tasks(loop: asyncio.AbstractEventLoop, waiting: set[asyncio.Future[None]], _: Future[Any]) -> None:
     def wake() -> None:
         for is_done in waiting:
             if not is_done.done():
