@@ -85,6 +85,7 @@ class Predictor:
         calibration: Calibration of prediction intervals; None if the model has none.
         exposure_column: Column of *schema* that the model does not take; None if there is none.
         training: Training data of the model; None if it was not packaged.
+        public_examples: Example rows that callers may see.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -123,6 +124,7 @@ class Predictor:
         self.calibration: Calibration | None = None
         self.exposure_column: str | None = None
         self.training: TrainingData | None = None
+        self.public_examples: Sequence[Mapping[str, Any]] = ()
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if not thread_safe:
