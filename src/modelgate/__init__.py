@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
-    from .monitoring import PredictionHook, PredictionRecord
+    from .monitoring import PredictionHook, PredictionLog, PredictionRecord, RowWriter
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -137,6 +137,7 @@ __all__ = [
     "Prediction",
     "PredictionError",
     "PredictionHook",
+    "PredictionLog",
     "PredictionRecord",
     "Predictor",
     "Query",
@@ -151,6 +152,7 @@ __all__ = [
     "Rollout",
     "Round",
     "RowExplanation",
+    "RowWriter",
     "Schema",
     "ServerTiming",
     "ServingError",

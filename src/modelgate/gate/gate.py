@@ -173,7 +173,7 @@ class Gate:
         if console:
             pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
         self._router = create_router(self._dialects.values(), self._openapi, pages)
-        self._hooks = resolve_hooks(on_prediction)
+        self._hooks = resolve_hooks(on_prediction, values)
         self.deployments = Deployments(
             partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
