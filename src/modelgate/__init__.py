@@ -69,11 +69,12 @@ if TYPE_CHECKING:
         RateLimit,
         RequestId,
         ServerTiming,
+        Tracing,
         TrustedProxies,
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
-    from .monitoring import PredictionHook, PredictionLog, PredictionRecord, RowWriter
+    from .monitoring import JSONFormatter, PredictionHook, PredictionLog, PredictionRecord, RowWriter
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -116,6 +117,7 @@ __all__ = [
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
+    "JSONFormatter",
     "KeyAuth",
     "KeyInactive",
     "Layer",
@@ -164,6 +166,7 @@ __all__ = [
     "Table",
     "Threshold",
     "TimeSeriesSpec",
+    "Tracing",
     "TrustedProxies",
     "Unauthorized",
     "UnknownColumns",

@@ -33,6 +33,7 @@ from ..layers import (
     RateLimit,
     RequestId,
     ServerTiming,
+    Tracing,
     TrustedProxies,
 )
 from ..models import ModelStore
@@ -55,7 +56,7 @@ from .options import (
     resolve_dialects,
     standard_layers,
 )
-from .poller import PollingLayer, create_poll_callbacks, poll_times
+from .poller import PollingLayer, create_poll_callbacks, create_polling_layer
 from .router import create_router
 
 __all__ = ["Gate"]
@@ -116,6 +117,7 @@ class Gate:
             prediction sent, such as a `PredictionLog`. They must not block.
         metrics_dir: Directory in which the processes of one machine add up their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
+        tracing: True to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
@@ -154,6 +156,7 @@ class Gate:
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
         metrics_dir: str | Path | None = None,
+        tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
         if layers is None:
@@ -191,12 +194,10 @@ class Gate:
         self.layers = (*proxies, *layers)
         self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
-        self._poll = (
-            PollingLayer(self._poll_once, *poll_times(poll_interval, deployment_registry))
-            if self._poll_callbacks
-            else None
-        )
+        self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
+        if tracing:
+            outermost.append(Tracing(self._catalog))
         self.metrics: MetricsEndpoint | None = None
         if metrics:
             requests = Metrics(self._catalog, values)

@@ -18,7 +18,7 @@ from ..http import Request, Response
 from ..validation import require_positive_seconds
 from .options import resolve_registry
 
-__all__ = ["PollingLayer", "create_poll_callbacks", "poll_times"]
+__all__ = ["PollingLayer", "create_poll_callbacks", "create_polling_layer"]
 
 logger = logging.getLogger("modelgate")
 
@@ -36,12 +36,18 @@ def create_poll_callbacks(
     return follow if interval is None else [*follow, deployments.watch_stores()]
 
 
-def poll_times(interval: float | None, registry: object) -> tuple[float, float]:
-    """Return the seconds between polls, and the seconds that the first requests wait for the first poll.
+def create_polling_layer(
+    poll: Callable[[], None], interval: float | None, registry: object
+) -> "PollingLayer | None":
+    """Return a layer that calls *poll*; None if neither *interval* nor *registry* is set.
 
-    They wait until the registry is read, so that a paused deployment does not answer them.
+    If there is a registry, the first requests wait until it is read, so that a paused deployment does not
+    answer them.
     """
-    return _DEFAULT_INTERVAL if interval is None else interval, 0 if registry is None else _FIRST_POLL_TIMEOUT
+    if interval is None and registry is None:
+        return None
+    timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
+    return PollingLayer(poll, _DEFAULT_INTERVAL if interval is None else interval, timeout)
 
 
 class PollingLayer:
