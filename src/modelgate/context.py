@@ -44,6 +44,15 @@ class Catalog(Protocol):
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
         """
 
+    def summarize_training(self, name: str) -> "Flow[dict[str, Any]]":
+        """Return the aggregates of the training data, and the example rows, that callers may see.
+
+        Loads the model of the deployment.
+
+        Raises:
+            Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: See `describe`.
+        """
+
     def score(self, name: str, query: "Query") -> "Flow[Prediction]":
         """Score *query* with a deployment, without its HTTP layers.
 

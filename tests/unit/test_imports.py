@@ -22,7 +22,7 @@ LEVELS = [
     ["scoring"],
     ["context"],
     ["deployments"],
-    ["layers", "dialects", "mount"],
+    ["layers", "dialects", "mount", "monitoring"],
     ["openapi", "console"],
     ["endpoints"],
     ["gate"],

@@ -78,7 +78,9 @@ class DeploymentBuilder:
             candidates = [_with_model(deployment, model) for model in deployment.rollout.weights]
             revisions = (own, *(self._build_revision(candidate, known) for candidate in candidates))
             _require_distinct_versions(revisions)
-            score = _ScoreByRollout(revisions, TrafficSplitter(deployment.rollout, deployment.name))
+            schema = deployment.request_schema or own.model.schema_source
+            splitter = TrafficSplitter(deployment.rollout, deployment.name, schema)
+            score = _ScoreByRollout(revisions, splitter)
             answer = partial(self._answer_with_version, score)
         return LiveDeployment(
             deployment,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
-from ..flow.model_thread import in_model_thread
+from ..flow.model_thread import in_model_thread, start_model_thread
 from ..flow.sklearn_config import current_sklearn_config, sklearn_config
 from ..inference import Predictor, Target
 from ..inference.conversion import output_names
@@ -34,6 +35,9 @@ from .scoring_options import enable_scoring_options
 __all__ = ["Loader"]
 
 logger = logging.getLogger("modelgate")
+
+_SLOW_TEST, _TEST_TIMEOUT = 10.0, 300.0
+"""Seconds after which the test of a model that is in memory is logged as slow, and after which it has failed."""
 
 
 class Loader:
@@ -117,7 +121,8 @@ class Loader:
         fingerprint = self._fingerprint(deployment) if watched else None
         with sklearn_config(self._sklearn_config):
             model = self._read_model(deployment)
-        predictor = self.predictor(deployment, model, handle.metrics)
+        # Without a time limit: callers of the cache stop waiting after its *load_timeout*.
+        predictor = in_model_thread(self._predictor, deployment, model, handle.metrics)
         _warn_of_version_mismatch(deployment, predictor.version)
         handle.fingerprint, handle.version, handle.schema = fingerprint, predictor.version, predictor.schema
         return predictor
@@ -196,9 +201,20 @@ class Loader:
             metrics: Metrics of the model's calls; None for the metrics of the deployment.
 
         Raises:
-            ConfigurationError: The options do not fit the model, or the model fails its test.
+            ConfigurationError: The options do not fit the model, or the model fails its test or does not
+                finish it within five minutes.
         """
-        return in_model_thread(self._predictor, deployment, model, metrics)
+        pending = start_model_thread(self._predictor, deployment, model, metrics)
+        wait([pending], _SLOW_TEST)
+        if not pending.done():
+            logger.warning("deployment %s: the test of the model has taken %d s", deployment.name, _SLOW_TEST)
+            wait([pending], _TEST_TIMEOUT - _SLOW_TEST)
+        if not pending.done():
+            raise ConfigurationError(
+                f"deployment {deployment.name}: model must predict a row within {_TEST_TIMEOUT:.0f} s (got no"
+                " prediction)"
+            )
+        return pending.result()
 
     def _predictor(self, deployment: Deployment, model: Any, metrics: ModelMetrics | None) -> Predictor:
         package = model if isinstance(model, ModelPackage) else None
@@ -218,6 +234,7 @@ class Loader:
                 metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
                 sample=_sample(deployment, package),
                 input=deployment.input,
+                thread_safe=deployment.thread_safe,
                 nonfinite=deployment.nonfinite,
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)

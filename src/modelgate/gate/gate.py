@@ -36,6 +36,8 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
+from ..monitoring import PredictionHook
+from ..monitoring.prediction_hook import PredictionCallback, resolve_hooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -47,22 +49,19 @@ from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
     auth_failure_layers,
     check_custom_layers,
+    check_deployments,
     check_metrics,
     find_deadline,
     find_key_header,
     resolve_dialects,
-    resolve_registry,
     standard_layers,
 )
-from .poller import PollingLayer
+from .poller import PollingLayer, create_poll_callbacks, poll_times
 from .router import create_router
 
 __all__ = ["Gate"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DEFAULT_POLL_INTERVAL = 10.0
-_FIRST_POLL_TIMEOUT = 2.0
 
 
 @suggest_options
@@ -114,6 +113,8 @@ class Gate:
             the threads. A call that has taken more than a second no longer counts towards the maximum for
             other deployments, so that slow calls of one deployment do not block the others.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
+        on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
+            prediction sent, such as a `PredictionLog`. They must not block.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
@@ -150,6 +151,7 @@ class Gate:
         deployment_registry: Registry | str | None = None,
         threads: int | None = None,
         console: bool = True,
+        on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
     ) -> None:
         check_metrics(metrics)
         if layers is None:
@@ -169,8 +171,9 @@ class Gate:
         if console:
             pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
         self._router = create_router(self._dialects.values(), self._openapi, pages)
+        self._hooks = resolve_hooks(on_prediction)
         self.deployments = Deployments(
-            score_and_encode,
+            partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
             workers,
             store=store,
@@ -183,7 +186,13 @@ class Gate:
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
-        self._poll = self._create_poll(poll_interval, deployment_registry)
+        self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
+        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
+        self._poll = (
+            PollingLayer(self._poll_once, *poll_times(poll_interval, deployment_registry))
+            if self._poll_callbacks
+            else None
+        )
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: MetricsEndpoint | None = None
         if metrics:
@@ -200,11 +209,7 @@ class Gate:
         self._handler = stack(outermost, dispatcher.dispatch)
         self.asgi = asgi.app(self._handler)
         self.wsgi = wsgi.app(self._handler)
-        if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
-            raise ConfigurationError(
-                f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
-            )
-        for deployment in deployments:
+        for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
     def __repr__(self) -> str:
@@ -229,21 +234,6 @@ class Gate:
             return function
 
         return serve
-
-    def _create_poll(self, interval: float | None, registry: Registry | str | None) -> PollingLayer | None:
-        self._poll_callbacks: list[Callable[[], None]] = []
-        if registry is not None:
-            self._poll_callbacks.append(self.deployments.follow(resolve_registry(registry)))
-        if interval is not None:
-            self._poll_callbacks.append(self.deployments.watch_stores())
-        if not self._poll_callbacks:
-            return None
-        # The first requests wait until the registry is read, so that a paused deployment does not answer
-        # them.
-        timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
-        interval = _DEFAULT_POLL_INTERVAL if interval is None else interval
-        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
-        return PollingLayer(self._poll_once, interval, first_poll_timeout=timeout)
 
     def _poll_once(self) -> None:
         for poll in self._poll_callbacks:
@@ -318,9 +308,15 @@ class Gate:
         return msgspec.json.decode(document, type=dict[str, Any])
 
     def close(self) -> None:
-        """Stop polling for changed models and the registry. The gate continues to serve."""
+        """Stop polling for changed models and the registry, and close the hooks of *on_prediction*.
+
+        The gate continues to serve.
+        """
         if self._poll is not None:
             self._poll.close()
+        for hook in self._hooks:
+            if isinstance(hook, PredictionHook):
+                hook.close()
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.

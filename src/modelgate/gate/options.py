@@ -1,8 +1,8 @@
 """Turn the options of a gate into layers, dialects and a registry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ..deployments.deployment import HTTPLayer
+from ..deployments.deployment import Deployment, HTTPLayer
 from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
 from ..dialects.key_header import with_key_header
@@ -16,6 +16,7 @@ from ..layers.rate_limit import DEFAULT_RATE
 __all__ = [
     "auth_failure_layers",
     "check_custom_layers",
+    "check_deployments",
     "check_metrics",
     "find_deadline",
     "find_key_header",
@@ -75,6 +76,15 @@ def auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list
     with error_context("auth_failure_limit"):
         # Without trusted_proxies, the address of a forwarded request is not known.
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
+
+
+def check_deployments(deployments: Iterable[Deployment]) -> Iterable[Deployment]:
+    """Return *deployments*. Raises `ConfigurationError` unless it is a list or another iterable."""
+    if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
+        raise ConfigurationError(
+            f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
+        )
+    return deployments
 
 
 def check_metrics(metrics: object) -> None:
