@@ -1,8 +1,9 @@
 """State of one request beyond HTTP: its principal, deployment and rows."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from .errors import InsufficientScope, NotFound
 from .http import Request
@@ -89,8 +90,7 @@ class FailureCount(Protocol):
         """
 
 
-@dataclass(slots=True, eq=False)
-class RequestContext:
+class RequestContext(msgspec.Struct, eq=False):
     """State of one request, filled in by layers, the dialect and the gate.
 
     Attributes:

@@ -302,6 +302,8 @@ class Predictor:
     def _call_function(self, table: Any) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
+        if self._config is None:
+            return self._to_prediction(self._function(table), table)
         with sklearn_config(self._config):
             return self._to_prediction(self._function(table), table)
 
