@@ -115,6 +115,9 @@ class Deployment:
             explanations. Needs a sample of the training rows, such as the one in a package.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
+        public_examples: Example rows that callers may see, for instance in the console: a list of rows, or
+            how many rows of the sample in the model's package. These are rows of the training data, so None
+            shows no row.
 
     Attributes:
         request_schema: *schema* with the column of *exposure*; None without *schema*.
@@ -149,6 +152,7 @@ class Deployment:
     max_rows: int | None = None
     explanations: ExplanationMethod | Explanations | None = None
     example: Mapping[str, Any] | None = None
+    public_examples: int | Sequence[Mapping[str, Any]] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
     columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
@@ -176,6 +180,7 @@ class Deployment:
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         Explanations.from_option(self.explanations)
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
+        self._check_public_examples()
         self._check_columns()
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
@@ -219,6 +224,16 @@ class Deployment:
     def extend_schema(self, schema: Schema) -> Schema:
         """Return the schema of requests: the model's *schema*, with the column of *exposure* if set."""
         return schema if self.exposure is None else self.exposure.extend(schema)
+
+    def _check_public_examples(self) -> None:
+        examples = self.public_examples
+        is_count = type(examples) is int and examples > 0
+        is_rows = isinstance(examples, list | tuple) and all(isinstance(row, Mapping) for row in examples)
+        if examples is not None and not is_count and not is_rows:
+            raise ConfigurationError(
+                'public_examples must be a list of rows, such as [{"age": 41, "plan": "pro"}], or a number'
+                f" of packaged rows of at least 1 (got {examples!r})"
+            )
 
     def _check_columns(self) -> None:
         """Check *columns* without the schema, which may be unknown until the model is loaded."""

@@ -85,6 +85,7 @@ class Predictor:
         calibration: Calibration of prediction intervals; None if the model has none.
         exposure_column: Column of *schema* that the model does not take; None if there is none.
         training: Training data of the model; None if it was not packaged.
+        public_examples: Example rows that callers may see.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -123,11 +124,12 @@ class Predictor:
         self.calibration: Calibration | None = None
         self.exposure_column: str | None = None
         self.training: TrainingData | None = None
+        self.public_examples: Sequence[Mapping[str, Any]] = ()
         self._workers = None if workers is None else workers.share()
-        self._metrics = metrics or ModelMetrics()
+        self.metrics = metrics or ModelMetrics()
         inline = inline if thread_safe else False
         if self._workers is not None:
-            self._metrics.queues.add(self._workers)
+            self.metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
         self._function: Callable[[Any], Any]
         self.forecaster: Forecaster | None = None
@@ -177,7 +179,7 @@ class Predictor:
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
             key = self._function.dtype_key
-            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, metrics=self._metrics)
+            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, metrics=self.metrics)
 
     @cached_property
     def targets(self) -> list[Target]:
@@ -283,11 +285,11 @@ class Predictor:
         Raises:
             Overloaded: Too many calls of the model do not finish.
         """
-        function = partial(self._call_model, function)
+        call: Callable[[], T] = partial(self._call_model, function)
         is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None
         if self._workers is None or is_inline:
-            return isolate_errors(function)
-        return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
+            return isolate_errors(call)
+        return (yield self._workers.wait(partial(isolate_errors, call), rows=rows))  # type: ignore[no-any-return]
 
     def _score(self, table: Any) -> Prediction:
         return self._call_model(self._call_function, table)
@@ -295,6 +297,8 @@ class Predictor:
     def _call_function(self, table: Any) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
+        if self._config is None:
+            return self._to_prediction(self._function(table), table)
         with sklearn_config(self._config):
             return self._to_prediction(self._function(table), table)
 
@@ -331,18 +335,18 @@ class Predictor:
 
     def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
-        metrics, latency = self._metrics, self._latency
+        metrics, latency = self.metrics, self._latency
         hangs = metrics.running and metrics.count_stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
-        prediction, elapsed = self._metrics.measure("unbatched", len(table), self._score, table)
+        prediction, elapsed = self.metrics.measure("unbatched", len(table), self._score, table)
         if self._latency is not None:
             self._latency.record(elapsed, len(table))
         return prediction
 
     async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:
-        metrics, started_at, failed = self._metrics, perf_counter(), True
+        metrics, started_at, failed = self.metrics, perf_counter(), True
         try:
             try:
                 metrics.running.add(started_at)
