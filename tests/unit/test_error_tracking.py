@@ -78,3 +78,13 @@ def test_json_formatter_has_the_exception(caplog):
     assert line["message"].endswith("deployment d failed to predict")
     assert line["exception"].endswith("RuntimeError: out of memory")
     assert response.header("x-request-id") == line["request_id"]
+
+
+def test_json_formatter_formats_any_record():
+    record = logging.makeLogRecord(
+        {"msg": "%s \ud800", "args": ("a",), "extra": {1: object}, "who": KeyError}
+    )
+
+    assert ("a \ud800", "<class 'KeyError'>") == tuple(
+        json.loads(JSONFormatter().format(record))[name] for name in ("message", "who")
+    )

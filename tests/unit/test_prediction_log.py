@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from modelgate import Column, ConfigurationError, Deployment, Gate, PredictionLog, Schema
 from modelgate.testing import Client
 from support.prometheus import read_sample
+from support.series import Drift, drift_rows
 from support.waiting import SOON, wait_until
 
 SCHEMA = Schema.of(age=float, name=str, visits=Column("visits", "integer", nullable=True))
@@ -333,6 +334,39 @@ def test_arrays_are_not_logged(tmp_path):
     log.close()
 
     assert (200, [{"a": 1.0}]) == (response.status, [line["input"] for line in read_lines(tmp_path)])
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+def test_forecasts_are_logged_by_series_and_time(tmp_path, file_format):
+    """Without the input, whose rows are others."""
+    log = PredictionLog(tmp_path, format=file_format)
+    gate = Gate([Deployment("sales", Drift())], keys="open", on_prediction=log)
+    response = Client(gate.wsgi).post("/deployments/sales/predict", json=drift_rows())
+    log.close()
+    [path] = tmp_path.iterdir()
+    lines = read_lines(tmp_path) if file_format == "jsonl" else polars.read_parquet(path).to_dicts()
+
+    assert 200 == response.status
+    fields = ("timestamp", "series", "prediction")
+    predicted = [tuple(str(row[name]) for name in fields) for row in response.json()["forecast"]]
+    assert predicted == [
+        (
+            line["timestamp"],
+            str(line["series"]),
+            str(line["prediction"]["sales"] if file_format == "jsonl" else line["prediction.sales"]),
+        )
+        for line in lines
+    ]
+    assert file_format == "parquet" or {None} == {line["input"] for line in lines}
+
+
+def test_forecasts_hide_a_redacted_series(tmp_path):
+    log = PredictionLog(tmp_path, redact=["store"])
+    gate = Gate([Deployment("sales", Drift())], keys="open", on_prediction=log)
+    Client(gate.wsgi).post("/deployments/sales/predict", json=drift_rows())
+    log.close()
+
+    assert {None} == {line["series"] for line in read_lines(tmp_path)}
 
 
 def test_log_without_records_has_no_thread(tmp_path):

@@ -1,16 +1,14 @@
 """Log lines in JSON."""
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 __all__ = ["JSONFormatter"]
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
-_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class JSONFormatter(logging.Formatter):
@@ -24,7 +22,7 @@ class JSONFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as JSON."""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
         }
@@ -39,4 +37,5 @@ class JSONFormatter(logging.Formatter):
         span = trace.get_current_span().get_span_context() if trace is not None else None
         if span is not None and span.is_valid:
             line["trace_id"], line["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
-        return _encode(line).decode()
+        # Not msgspec, which rejects text with surrogates: a record must never be lost.
+        return json.dumps(line, default=str, skipkeys=True)

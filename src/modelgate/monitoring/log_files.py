@@ -150,7 +150,8 @@ def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "
             types[f"prediction.{output.name}"] = polars.Float64 if is_number else polars.String
     names = dict.fromkeys(name for row in rows for name in row)
     schema = {
-        name: types.get(name, polars.Float64 if "probability" in name else polars.String) for name in names
+        name: types.get(name, polars.Float64 if name.startswith("probability.") else polars.String)
+        for name in names
     }
     for row in rows:
         for name, value in row.items():

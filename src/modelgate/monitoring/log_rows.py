@@ -29,7 +29,8 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
     """Return the entry of each predicted row: plain values.
 
     ``input`` has the columns but those in *redact*, images and tensors. It is None for a forecast, whose
-    predictions have a ``series`` and a ``timestamp`` instead.
+    predictions have a ``series`` and a ``timestamp`` instead; the series is None if a column of the table is
+    in *redact*.
     """
     prediction, table = record.prediction, record.table
     values = [output.values.tolist() for output in prediction.outputs]
@@ -42,6 +43,8 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
     forecast = prediction.forecast
     arrays = [name for name, kind in table.kinds.items() if kind in ("image", "tensor")]
     inputs = table.rows(omit={*redact, *arrays}) if forecast is None else None
+    # The record does not say which column has the series: any redacted one may be it.
+    hides_series = not table.kinds.keys().isdisjoint(redact)
     for row in range(len(prediction)):
         entry: dict[str, Any] = {
             "request_id": record.request_id,
@@ -59,6 +62,6 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
             },
         }
         if forecast is not None:
-            entry["series"] = None if forecast.series is None else forecast.series[row]
+            entry["series"] = None if hides_series or forecast.series is None else forecast.series[row]
             entry["timestamp"] = forecast.timestamps[row]
         yield entry
