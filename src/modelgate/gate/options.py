@@ -1,7 +1,8 @@
 """Turn the options of a gate into layers, dialects and a registry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ..deployments import Deployment, Deployments
 from ..deployments.deployment import HTTPLayer
 from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
@@ -12,23 +13,30 @@ from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
 from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, KeyAuth, RateLimit
 from ..layers.rate_limit import DEFAULT_RATE
+from .poller import PollingLayer
 
 __all__ = [
-    "auth_failure_layers",
     "check_custom_layers",
+    "check_deployments",
     "check_metrics",
+    "create_poll_callbacks",
+    "create_polling_layer",
     "find_deadline",
     "find_key_header",
     "resolve_dialects",
-    "resolve_registry",
     "standard_layers",
 ]
+
+_POLL_INTERVAL = 10.0
+"""Seconds between two polls of a registry, if the gate sets no interval."""
+
+_FIRST_POLL_TIMEOUT = 2.0
 
 
 def standard_layers(
     keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
-    failures: Sequence[HTTPLayer],
+    auth_failure_limit: str | None,
     deadline: float | None,
     proxies: Sequence[str] | None,
     key_header: str | None,
@@ -38,7 +46,7 @@ def standard_layers(
     Args:
         keys: See `Gate`.
         limits: See `Gate`.
-        failures: Layers that limit failed authentication.
+        auth_failure_limit: See `Gate`.
         deadline: See `Gate`.
         proxies: Option ``trusted_proxies`` of `Gate`.
         key_header: See `Gate`.
@@ -52,8 +60,9 @@ def standard_layers(
         )
     with error_context("deadline"):
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
-    guards += [Admission(), BodyLimit(), *failures]
+    guards += [Admission(), BodyLimit()]
     if keys != "open":
+        guards += _auth_failure_layers(auth_failure_limit, proxies)
         guards.append(KeyAuth(keys, skip_forwarded=proxies is None, key_header=key_header))
     with error_context("limits"):
         return [*guards, *_limit_layers(DEFAULT_RATE if limits is None else limits)]
@@ -70,8 +79,7 @@ def _limit_layers(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTT
     return validate_layers([limits] if callable(limits) else limits)
 
 
-def auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
-    """Return a list with the layer that limits failed authentication, or an empty list if *rate* is None."""
+def _auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
     with error_context("auth_failure_limit"):
         # Without trusted_proxies, the address of a forwarded request is not known.
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
@@ -83,7 +91,36 @@ def check_metrics(metrics: object) -> None:
         raise ConfigurationError(f'metrics must be True, False, or "open" for anyone (got {metrics!r})')
 
 
-def resolve_registry(registry: Registry | str) -> Registry:
+def check_deployments(deployments: Iterable[Deployment]) -> Iterable[Deployment]:
+    """Return *deployments*, or raise `ConfigurationError` if they are not a list."""
+    if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
+        raise ConfigurationError(
+            f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
+        )
+    return deployments
+
+
+def create_poll_callbacks(
+    deployments: Deployments, interval: float | None, registry: Registry | str | None
+) -> list[Callable[[], None]]:
+    """Return the functions that a gate calls periodically, see the options of `Gate`."""
+    callbacks = [] if registry is None else [deployments.follow(_resolve_registry(registry))]
+    return callbacks if interval is None else [*callbacks, deployments.watch_stores()]
+
+
+def create_polling_layer(
+    poll: Callable[[], None], interval: float | None, registry: Registry | str | None
+) -> PollingLayer | None:
+    """Return the layer that calls the method *poll* periodically; None if there is nothing to poll."""
+    if interval is None and registry is None:
+        return None
+    # The first requests wait until the registry is read, so that a paused deployment does not answer them.
+    timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
+    interval = _POLL_INTERVAL if interval is None else interval
+    return PollingLayer(poll, interval, first_poll_timeout=timeout)
+
+
+def _resolve_registry(registry: Registry | str) -> Registry:
     """Return *registry*, or if it is a URL, a `SqlRegistry` for that database.
 
     Raises:
