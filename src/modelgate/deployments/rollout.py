@@ -15,7 +15,7 @@ from ..flow import Flow, run
 from ..models import ModelPackage
 from ..models.package_files import PACKAGE
 from ..schema.passthrough import first_value
-from ..scoring.layers.validate import is_large
+from ..scoring.many_rows import is_large
 from ..scoring.query import Query
 
 __all__ = ["Rollout", "Shadow", "TrafficSplitter", "check_candidate", "hash_to_unit", "pick_model"]

@@ -25,13 +25,12 @@ from ..inference import Prediction
 from ..layers import Deadline, KeyAuth
 from ..openapi.body_example import example_body
 from ..scoring import Query
-from ..scoring.layers.validate import is_large
+from ..scoring.many_rows import MANY_ROWS, is_large
 
 __all__ = ["RequestDispatcher", "score_and_encode"]
 
 logger = logging.getLogger("modelgate")
 
-_MANY_ROWS = 500
 """Largest number of rows that are encoded without a worker thread. Responses that echo columns of large
 requests always use a thread."""
 
@@ -209,7 +208,7 @@ def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flo
     prediction = yield from score(query)
     dialect: Dialect = request.wire  # type: ignore[assignment]
     encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
-    if len(prediction.outputs[0].values) > _MANY_ROWS or (
+    if len(prediction.outputs[0].values) > MANY_ROWS or (
         prediction.passthrough_columns and is_large(query.rows)
     ):
         return (yield from run(encode, request, query, prediction))

@@ -7,7 +7,7 @@ from ..flow import Flow, run
 from ..forecasting import ForecastOptions
 from ..forecasting.read_request import read_request
 from ..inference import Prediction
-from .layers.validate import is_large
+from .many_rows import is_large
 from .query import Query
 
 __all__ = ["forecast"]

@@ -16,6 +16,7 @@ from .forecast import forecast
 from .layers.intervals import add_intervals
 from .layers.rounding import Round
 from .layers.validate import Validate
+from .many_rows import run_if_many
 from .query import Query
 
 __all__ = ["predict", "score"]
@@ -83,4 +84,5 @@ def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
 
 
 def _apply_rule(flow: Flow[Prediction], rule: DecisionRule | NullNonFinite) -> Flow[Prediction]:
-    return rule.apply((yield from flow))
+    prediction = yield from flow
+    return (yield from run_if_many(len(prediction), rule.apply, prediction))
