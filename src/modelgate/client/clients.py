@@ -186,10 +186,11 @@ class Client(_BaseClient["httpx.Client"]):
             options: Options of forecasts; None for their defaults.
 
         Raises:
-            InvalidInput: The history is not complete, or the deployment does not forecast.
+            InvalidInput: The history is not complete, the deployment does not forecast, or *options* is no
+                `ForecastOptions`.
             ModelgateError: Any error of `predict`.
         """
-        return drive(request_forecasts(self._session, rows, options or ForecastOptions()))
+        return drive(request_forecasts(self._session, rows, options))
 
     def curve(
         self,
@@ -258,7 +259,7 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
 
     async def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
         """Return the forecasts for the history in *rows*; see `Client.forecast`."""
-        return await adrive(request_forecasts(self._session, rows, options or ForecastOptions()))
+        return await adrive(request_forecasts(self._session, rows, options))
 
     async def curve(
         self,

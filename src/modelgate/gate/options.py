@@ -58,6 +58,10 @@ def standard_layers(
         raise ConfigurationError(
             f"keys must be {ACCEPTED_KEYS} (got None): a gate without keys would serve anyone"
         )
+    if keys == "open" and key_header is not None:
+        raise ConfigurationError(
+            f'key_header must be None for a gate without keys (got {key_header!r}): remove it, or replace keys="open"'
+        )
     with error_context("deadline"):
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
     guards += [Admission(), BodyLimit()]
