@@ -179,7 +179,7 @@ def check_intact(gate, pool, where):
     results = pool.submit(score, gate, 3).result(SOON), score(gate, 4), post(gate, 5)
     drained = gate.deployments.drain("double", SOON)
     gate.deployments.resume("double")
-    metrics = gate.deployments.loader.model_metrics["double"]
+    metrics = gate.deployments.loader.model_metrics["double", "1", "serving"]
     admission, concurrency = gate.layers
     leftovers = [metrics.running, metrics.rows_waiting, gate._catalog["double"].in_flight._requests]
     leftovers += [admission.in_flight, concurrency._in_flight, gate.metrics._requests._under_way]
@@ -215,7 +215,7 @@ def test_deployment_survives_an_interruption_anywhere(pool, model, kind, error, 
 def test_interruption_affects_only_its_own_caller(pool, model, kind, error, send):
     """Another thread, whose table is in the same batch, gets its own prediction."""
     gate = make_gate(model)
-    metrics = gate.deployments.loader.model_metrics["double"]
+    metrics = gate.deployments.loader.model_metrics["double", "1", "serving"]
     score(gate, 1)
 
     def attempt(interruption):

@@ -1,22 +1,18 @@
 """The gate: deployments, the layers around them, and the dialects in which they are called."""
 
-import contextlib
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import msgspec
-
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
 from ..endpoints.metrics import MetricsEndpoint
-from ..errors import ConfigurationError, DeploymentUnavailable, error_context
+from ..errors import ConfigurationError, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
-from ..flow.model_thread import in_model_thread
 from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
 from ..inference import Prediction
@@ -33,6 +29,7 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
+from ..monitoring.prediction_hook import PredictionCallback, close_hooks, metric_sources, resolve_hooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -42,17 +39,17 @@ from ..scoring.layers.curve import AddCurve
 from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
+from .documents import create_document
 from .options import (
     check_custom_layers,
     check_deployments,
-    check_metrics,
-    create_poll_callbacks,
-    create_polling_layer,
+    create_metric_values,
     find_deadline,
     find_key_header,
     resolve_dialects,
     standard_layers,
 )
+from .poller import PollingLayer, create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
@@ -108,11 +105,15 @@ class Gate:
             cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
             the threads. A call that has taken over a second does not count for the other deployments.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
+        on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
+            prediction sent, such as a `PredictionLog`. They must not block.
+        metrics_dir: Directory in which the processes of one machine add up their metrics, such as
+            ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
         layers: The HTTP layers around all deployments.
-        metrics: The metrics of this process; None if none are collected.
+        metrics: The metrics, a `MetricsEndpoint`; None if none are collected.
         asgi, wsgi: Apps to mount.
 
     Raises:
@@ -144,8 +145,10 @@ class Gate:
         deployment_registry: Registry | str | None = None,
         threads: int | None = None,
         console: bool = True,
+        on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
+        metrics_dir: str | Path | None = None,
     ) -> None:
-        check_metrics(metrics)
+        values = create_metric_values(metrics, metrics_dir)
         if layers is None:
             layers = standard_layers(keys, limits, auth_failure_limit, deadline, trusted_proxies, key_header)
         else:
@@ -155,14 +158,14 @@ class Gate:
         key_header = find_key_header(layers)
         self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
-        keyed = any(isinstance(layer, KeyAuth) for layer in layers)
-        limited = any(isinstance(layer, RateLimit) for layer in layers)
+        keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
         self._router = create_router(
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
+        self._hooks = resolve_hooks(on_prediction)
         self.deployments = Deployments(
-            score_and_encode,
+            partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
             workers,
             store=store,
@@ -171,6 +174,7 @@ class Gate:
             cache_bytes=cache_bytes,
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
+            values=values,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
@@ -181,10 +185,13 @@ class Gate:
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: MetricsEndpoint | None = None
         if metrics:
-            requests = Metrics(self._catalog)
+            requests = Metrics(self._catalog, values)
             outermost.append(requests)
             models, cache = self.deployments.loader.model_metrics, self.deployments.cache
-            self.metrics = MetricsEndpoint(requests, models, cache, workers.hang_timeout)
+            sources = metric_sources(self._hooks)
+            self.metrics = MetricsEndpoint(values, requests, models, cache, workers.hang_timeout, sources)
+            if metrics_dir is not None:
+                outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
@@ -192,8 +199,7 @@ class Gate:
                 outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         self._handler = stack(outermost, dispatcher.dispatch)
-        self.asgi = asgi.app(self._handler)
-        self.wsgi = wsgi.app(self._handler)
+        self.asgi, self.wsgi = asgi.app(self._handler), wsgi.app(self._handler)
         for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
@@ -258,9 +264,9 @@ class Gate:
             ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
-        query = Query(rows, deployment=name, adjusted=True, forecast=forecast)
+        layer = add_context if context else None
+        query = Query(rows, deployment=name, adjusted=True, forecast=forecast, layer=layer)
         query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
-        query.layer = add_context if context else None
         return self._score(name, query, timeout)
 
     def curve(
@@ -287,8 +293,7 @@ class Gate:
             timeout: See `score`.
 
         Raises:
-            InvalidInput: The row, the column or the grid is not valid, or there is nothing to average.
-            ModelgateError: Any error of `score`.
+            InvalidInput: The row, the column or the grid is not valid, or there is no average. See `score`.
         """
         layer = AddCurve(column, grid, points, average=average)
         query = Query([] if row is None else row, deployment=name, layer=layer)
@@ -310,19 +315,16 @@ class Gate:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
             Forbidden: The deployment does not show its schema.
         """
-        if name is None:
-            flow = self._openapi.merged_document(sorted(self._catalog), self._catalog)
-        else:
-            # The document has predictions as examples only if the model is in memory.
-            with contextlib.suppress(DeploymentUnavailable):
-                self.deployments.predictor(name)
-            flow = self._openapi.document(name, self._catalog)
-        return msgspec.json.decode(in_model_thread(drive, flow), type=dict[str, Any])
+        return create_document(self._openapi, self.deployments, name)
 
     def close(self) -> None:
-        """Stop polling for changed models and the registry. The gate continues to serve."""
+        """Stop polling for changed models and the registry, and close the hooks of *on_prediction*.
+
+        The gate continues to serve.
+        """
         if self._poll is not None:
             self._poll.close()
+        close_hooks(self._hooks)
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.

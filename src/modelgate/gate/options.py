@@ -1,9 +1,9 @@
 """Turn the options of a gate into layers, dialects and a registry."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from ..deployments import Deployment, Deployments
-from ..deployments.deployment import HTTPLayer
+from ..deployments.deployment import Deployment, HTTPLayer
 from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
 from ..dialects.key_header import with_key_header
@@ -13,24 +13,19 @@ from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
 from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, KeyAuth, RateLimit
 from ..layers.rate_limit import DEFAULT_RATE
-from .poller import PollingLayer
+from ..monitoring.shared_values import SharedValues
+from ..prometheus import LocalValues, MetricValues
 
 __all__ = [
     "check_custom_layers",
     "check_deployments",
-    "check_metrics",
-    "create_poll_callbacks",
-    "create_polling_layer",
+    "create_metric_values",
     "find_deadline",
     "find_key_header",
     "resolve_dialects",
+    "resolve_registry",
     "standard_layers",
 ]
-
-_POLL_INTERVAL = 10.0
-"""Seconds between two polls of a registry, if the gate sets no interval."""
-
-_FIRST_POLL_TIMEOUT = 2.0
 
 
 def standard_layers(
@@ -89,14 +84,8 @@ def _auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> lis
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
 
 
-def check_metrics(metrics: object) -> None:
-    """Raise `ConfigurationError` unless *metrics* is a valid option of `Gate`."""
-    if metrics is not True and metrics is not False and metrics != "open":
-        raise ConfigurationError(f'metrics must be True, False, or "open" for anyone (got {metrics!r})')
-
-
 def check_deployments(deployments: Iterable[Deployment]) -> Iterable[Deployment]:
-    """Return *deployments*, or raise `ConfigurationError` if they are not a list."""
+    """Return *deployments*. Raises `ConfigurationError` unless it is a list or another iterable."""
     if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
         raise ConfigurationError(
             f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
@@ -104,27 +93,18 @@ def check_deployments(deployments: Iterable[Deployment]) -> Iterable[Deployment]
     return deployments
 
 
-def create_poll_callbacks(
-    deployments: Deployments, interval: float | None, registry: Registry | str | None
-) -> list[Callable[[], None]]:
-    """Return the functions that a gate calls periodically, see the options of `Gate`."""
-    callbacks = [] if registry is None else [deployments.follow(_resolve_registry(registry))]
-    return callbacks if interval is None else [*callbacks, deployments.watch_stores()]
+def create_metric_values(metrics: object, directory: str | Path | None) -> MetricValues:
+    """Return the storage of metrics for the options *metrics* and *metrics_dir* of `Gate`.
+
+    Raises:
+        ConfigurationError: An option is invalid.
+    """
+    if metrics is not True and metrics is not False and metrics != "open":
+        raise ConfigurationError(f'metrics must be True, False, or "open" for anyone (got {metrics!r})')
+    return LocalValues() if directory is None or not metrics else SharedValues(directory)
 
 
-def create_polling_layer(
-    poll: Callable[[], None], interval: float | None, registry: Registry | str | None
-) -> PollingLayer | None:
-    """Return the layer that calls the method *poll* periodically; None if there is nothing to poll."""
-    if interval is None and registry is None:
-        return None
-    # The first requests wait until the registry is read, so that a paused deployment does not answer them.
-    timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
-    interval = _POLL_INTERVAL if interval is None else interval
-    return PollingLayer(poll, interval, first_poll_timeout=timeout)
-
-
-def _resolve_registry(registry: Registry | str) -> Registry:
+def resolve_registry(registry: Registry | str) -> Registry:
     """Return *registry*, or if it is a URL, a `SqlRegistry` for that database.
 
     Raises:

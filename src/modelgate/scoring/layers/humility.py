@@ -20,40 +20,37 @@ class Humility:
 
     Args:
         rules: The rules.
-        metrics: Metrics in which triggered rules are counted.
     """
 
     scores = True
 
-    def __init__(self, rules: HumilityRules, metrics: ModelMetrics) -> None:
+    def __init__(self, rules: HumilityRules) -> None:
         self._rules = rules
-        self._metrics = metrics
-        for rule in rules:
-            metrics.count_triggered(rule.name, 0)
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        assert query.table is not None
-        by_input = yield from run_if_many(len(query.table), self._check_input, query.table)
+        assert query.table is not None and query.predictor is not None
+        rows, metrics = len(query.table), query.predictor.metrics
+        by_input = yield from run_if_many(rows, self._check_input, query.table, metrics)
         prediction = yield from call_next(query)
         try:
-            yield from run_if_many(len(query.table), self._apply, prediction, by_input)
+            yield from run_if_many(rows, self._apply, prediction, by_input, metrics)
         except (TypeError, ValueError) as error:
             raise prediction_error(error) from error
         return prediction
 
-    def _check_input(self, table: Table) -> RowsByRule:
+    def _check_input(self, table: Table, metrics: ModelMetrics) -> RowsByRule:
         triggered = self._rules.find_input_rows(table)
-        self._count(triggered)
+        self._count(triggered, metrics)
         self._rules.reject(triggered)
         return triggered
 
-    def _apply(self, prediction: Prediction, by_input: RowsByRule) -> None:
+    def _apply(self, prediction: Prediction, by_input: RowsByRule, metrics: ModelMetrics) -> None:
         triggered = self._rules.find_output_rows(prediction)
-        self._count(triggered)
+        self._count(triggered, metrics)
         self._rules.reject(triggered)
         self._rules.apply(prediction, {**by_input, **triggered})
 
-    def _count(self, triggered: RowsByRule) -> None:
+    def _count(self, triggered: RowsByRule, metrics: ModelMetrics) -> None:
         for rule in self._rules if triggered else ():
             if rule.rule_id in triggered:
-                self._metrics.count_triggered(rule.name, len(triggered[rule.rule_id]))
+                metrics.count_triggered(rule.name, len(triggered[rule.rule_id]))
