@@ -127,20 +127,15 @@ class Predictor:
         self.public_examples: Sequence[Mapping[str, Any]] = ()
         self._workers = None if workers is None else workers.share()
         self.metrics = metrics or ModelMetrics()
-        if not thread_safe:
-            inline = False
-        self._call_model = call_model if thread_safe else _lock_of(model).call_model
+        inline = inline if thread_safe else False
         if self._workers is not None:
             self.metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
         self._function: Callable[[Any], Any]
         self.forecaster: Forecaster | None = None
         self._config: Config = None
-        self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
-        if self._async and not thread_safe:
-            raise ConfigurationError(
-                "thread_safe must be True for an async function, which needs an asyncio.Lock"
-            )
+        self._async = _is_async(model)
+        self._call_model = call_model if thread_safe else _serial_caller(model)
         if isinstance(model, type):
             raise ConfigurationError(
                 f"model must be a fitted estimator (got the class {model.__name__}):"
@@ -290,11 +285,11 @@ class Predictor:
         Raises:
             Overloaded: Too many calls of the model do not finish.
         """
-        function = partial(self._call_model, function)
+        call: Callable[[], T] = partial(self._call_model, function)
         is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None
         if self._workers is None or is_inline:
-            return isolate_errors(function)
-        return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
+            return isolate_errors(call)
+        return (yield self._workers.wait(partial(isolate_errors, call), rows=rows))  # type: ignore[no-any-return]
 
     def _score(self, table: Any) -> Prediction:
         return self._call_model(self._call_function, table)
@@ -376,8 +371,15 @@ _locks: WeakValueDictionary[int, ModelLock] = WeakValueDictionary()
 its lock in memory, so the id belongs to that model."""
 
 
-def _lock_of(model: object) -> ModelLock:
-    return _locks.setdefault(id(model), ModelLock())
+def _serial_caller(model: Any) -> Callable[..., Any]:
+    """Return a function like `call_model` that makes only one call of *model* at a time."""
+    if _is_async(model):
+        raise ConfigurationError("thread_safe must be True for an async function (got False)")
+    return _locks.setdefault(id(model), ModelLock()).call_model
+
+
+def _is_async(model: Any) -> bool:
+    return inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
 
 def _check_function_options(form: InputForm | None, plans: bool | Literal["onnx"]) -> None:

@@ -124,7 +124,6 @@ class ModelCache(Generic[T]):
         self._pinned: set[str] = set()
         self._renamed: dict[str, str] = {}
         self._failures: TTLCache[str, _Failure] = TTLCache(_MAX_FAILURES, _FAILURE_TTL, timer=clock)
-        self._bytes = 0
         self._values = values or LocalValues()
         self._threads = FairThreadPool(_MAX_LOADS, load_timeout).share()
         self._reset()
@@ -201,7 +200,7 @@ class ModelCache(Generic[T]):
         """
         with self._lock:
             for name in names:
-                self._remove(name)
+                self._models.pop(name, None)
                 self._loading.pop(name, None)
 
     def rename(self, name: str, model: str | None) -> None:
@@ -286,28 +285,28 @@ class ModelCache(Generic[T]):
         load.future.set_result(outcome)
 
     def _insert(self, name: str, cached: _CachedModel[T]) -> None:
-        self._remove(name)
+        self._models.pop(name, None)
         pinned = {self._renamed.get(pin, pin) for pin in self._pinned}
         evictable = [other for other in self._models if other not in pinned]
         self._models[name] = cached
-        self._bytes += cached.size
         limit = math.inf if self._maxbytes is None else self._maxbytes
         for other in evictable:
-            if len(self._models) <= self._maxsize and self._bytes <= limit:
+            if len(self._models) <= self._maxsize and self._currbytes() <= limit:
                 break
-            self._remove(other)
+            del self._models[other]
             self._counts[_EVICTIONS] += 1
 
-    def _remove(self, name: str) -> None:
-        cached = self._models.pop(name, None)
-        if cached is not None:
-            self._bytes -= cached.size
+    def _currbytes(self) -> int:
+        # Not counted along: an interruption between a change and its count would leave the count wrong.
+        return sum(cached.size for cached in self._models.values())
 
     def cache_info(self) -> CacheInfo:
         """Return the statistics of the cache."""
         with self._lock:
             hits, misses = (int(self._counts[index]) - self._cleared[index] for index in (_HITS, _MISSES))
-            return CacheInfo(hits, misses, self._maxsize, len(self._models), self._maxbytes, self._bytes)
+            return CacheInfo(
+                hits, misses, self._maxsize, len(self._models), self._maxbytes, self._currbytes()
+            )
 
     @property
     def loads(self) -> int:
@@ -327,7 +326,7 @@ class ModelCache(Generic[T]):
     def publish(self) -> None:
         """Store the number and the size of the cached models, for other processes to read."""
         cells = self._values.allocate(SIZE, (), 2, gauge=True)
-        cells[0], cells[1] = len(self._models), self._bytes
+        cells[0], cells[1] = len(self._models), self._currbytes()
 
     def cache_clear(self) -> None:
         """Remove all models (even pinned ones) and recent failures, and reset the statistics.
@@ -337,7 +336,6 @@ class ModelCache(Generic[T]):
         with self._lock:
             self._models.clear()
             self._failures.clear()
-            self._bytes = 0
             # Metrics are counters, which never decrease.
             self._cleared = int(self._counts[_HITS]), int(self._counts[_MISSES])
 
