@@ -86,7 +86,7 @@ def test_waiting_thread_scores_a_batch_before_it_is_submitted_to_workers(deadlin
         [Deployment("base", base, schema=SCHEMA, offload=True)], keys="open", threads=4, deadline=deadline
     )
     base.before = before
-    metrics = gate.deployments.loader.model_metrics["base"]
+    metrics = gate.deployments.loader.model_metrics["base", "1", "serving"]
 
     @gate.handler("plus", schema=SCHEMA)
     def plus(table):
@@ -215,7 +215,7 @@ def test_handlers_with_their_own_event_loop_do_not_starve_an_estimator():
 
     # Set only now: a model is tried when it is loaded.
     model.before = before
-    metrics = gate.deployments.loader.model_metrics["base"]
+    metrics = gate.deployments.loader.model_metrics["base", "1", "serving"]
 
     @gate.handler("plus", schema=SCHEMA)
     def plus(table):

@@ -118,7 +118,7 @@ def next_value(predictor, table):
 
 @pytest.mark.parametrize("value", [None, "no"])
 def test_thread_safe_must_be_a_boolean(value):
-    with pytest.raises(ConfigurationError, match="thread_safe must be True or False .got "):
+    with pytest.raises(ConfigurationError, match=r"thread_safe must be True or False \(got "):
         Deployment("m", OneAtATime(), schema=SCHEMA, thread_safe=value)
 
 

@@ -36,8 +36,7 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
-from ..monitoring import PredictionHook
-from ..monitoring.prediction_hook import PredictionCallback, resolve_hooks
+from ..monitoring.prediction_hook import PredictionCallback, close_hooks, metric_sources, resolve_hooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -50,7 +49,7 @@ from .options import (
     auth_failure_layers,
     check_custom_layers,
     check_deployments,
-    check_metrics,
+    create_metric_values,
     find_deadline,
     find_key_header,
     resolve_dialects,
@@ -115,11 +114,13 @@ class Gate:
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
         on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
             prediction sent, such as a `PredictionLog`. They must not block.
+        metrics_dir: Directory in which the processes of one machine add up their metrics, such as
+            ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
         layers: The HTTP layers around all deployments.
-        metrics: The metrics of this process; None if none are collected.
+        metrics: The metrics, a `MetricsEndpoint`; None if none are collected.
         asgi, wsgi: Apps to mount.
 
     Raises:
@@ -152,8 +153,9 @@ class Gate:
         threads: int | None = None,
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
+        metrics_dir: str | Path | None = None,
     ) -> None:
-        check_metrics(metrics)
+        values = create_metric_values(metrics, metrics_dir)
         if layers is None:
             failures = auth_failure_layers(auth_failure_limit, trusted_proxies) if keys != "open" else []
             layers = standard_layers(keys, limits, failures, deadline, trusted_proxies, key_header)
@@ -182,6 +184,7 @@ class Gate:
             cache_bytes=cache_bytes,
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
+            values=values,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
@@ -196,10 +199,14 @@ class Gate:
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: MetricsEndpoint | None = None
         if metrics:
-            requests = Metrics(self._catalog)
+            requests = Metrics(self._catalog, values)
             outermost.append(requests)
-            models, cache = self.deployments.loader.model_metrics, self.deployments.cache
-            self.metrics = MetricsEndpoint(requests, models, cache, workers.hang_timeout)
+            models, hooks = self.deployments.loader.model_metrics, self._hooks
+            self.metrics = MetricsEndpoint(
+                values, requests, models, self.deployments.cache, workers.hang_timeout, metric_sources(hooks)
+            )
+            if metrics_dir is not None:
+                outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
@@ -314,9 +321,7 @@ class Gate:
         """
         if self._poll is not None:
             self._poll.close()
-        for hook in self._hooks:
-            if isinstance(hook, PredictionHook):
-                hook.close()
+        close_hooks(self._hooks)
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.

@@ -126,21 +126,16 @@ class Predictor:
         self.training: TrainingData | None = None
         self.public_examples: Sequence[Mapping[str, Any]] = ()
         self._workers = None if workers is None else workers.share()
-        self._metrics = metrics or ModelMetrics()
-        if not thread_safe:
-            inline = False
-        self._call_model = call_model if thread_safe else _lock_of(model).call_model
+        self.metrics = metrics or ModelMetrics()
+        inline = inline if thread_safe else False
         if self._workers is not None:
-            self._metrics.queues.add(self._workers)
+            self.metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
         self._function: Callable[[Any], Any]
         self.forecaster: Forecaster | None = None
         self._config: Config = None
-        self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
-        if self._async and not thread_safe:
-            raise ConfigurationError(
-                "thread_safe must be True for an async function, which needs an asyncio.Lock"
-            )
+        self._async = _is_async(model)
+        self._call_model = call_model if thread_safe else _serial_caller(model)
         if isinstance(model, type):
             raise ConfigurationError(
                 f"model must be a fitted estimator (got the class {model.__name__}):"
@@ -184,7 +179,7 @@ class Predictor:
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
             key = self._function.dtype_key
-            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, metrics=self._metrics)
+            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, metrics=self.metrics)
 
     @cached_property
     def targets(self) -> list[Target]:
@@ -290,11 +285,11 @@ class Predictor:
         Raises:
             Overloaded: Too many calls of the model do not finish.
         """
-        function = partial(self._call_model, function)
+        call: Callable[[], T] = partial(self._call_model, function)
         is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None
         if self._workers is None or is_inline:
-            return isolate_errors(function)
-        return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
+            return isolate_errors(call)
+        return (yield self._workers.wait(partial(isolate_errors, call), rows=rows))  # type: ignore[no-any-return]
 
     def _score(self, table: Any) -> Prediction:
         return self._call_model(self._call_function, table)
@@ -340,19 +335,19 @@ class Predictor:
 
     def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
-        metrics, latency = self._metrics, self._latency
+        metrics, latency = self.metrics, self._latency
         hangs = metrics.running and metrics.count_stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
         rows = len(table.numbers)
-        prediction, elapsed = self._metrics.measure("unbatched", rows, self._score, table)
+        prediction, elapsed = self.metrics.measure("unbatched", rows, self._score, table)
         if self._latency is not None:
             self._latency.record(elapsed, rows)
         return prediction
 
     async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:
-        metrics, started_at, failed = self._metrics, perf_counter(), True
+        metrics, started_at, failed = self.metrics, perf_counter(), True
         try:
             try:
                 metrics.running.add(started_at)
@@ -377,8 +372,15 @@ _locks: WeakValueDictionary[int, ModelLock] = WeakValueDictionary()
 its lock in memory, so the id belongs to that model."""
 
 
-def _lock_of(model: object) -> ModelLock:
-    return _locks.setdefault(id(model), ModelLock())
+def _serial_caller(model: Any) -> Callable[..., Any]:
+    """Return a function like `call_model` that makes only one call of *model* at a time."""
+    if _is_async(model):
+        raise ConfigurationError("thread_safe must be True for an async function (got False)")
+    return _locks.setdefault(id(model), ModelLock()).call_model
+
+
+def _is_async(model: Any) -> bool:
+    return inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
 
 def _check_function_options(form: InputForm | None, plans: bool | Literal["onnx"]) -> None:

@@ -11,7 +11,15 @@ from ..inference import Prediction
 from ..prometheus import MetricFamily
 from ..schema import Table
 
-__all__ = ["PredictionCallback", "PredictionHook", "PredictionRecord", "call_hooks", "resolve_hooks"]
+__all__ = [
+    "PredictionCallback",
+    "PredictionHook",
+    "PredictionRecord",
+    "call_hooks",
+    "close_hooks",
+    "metric_sources",
+    "resolve_hooks",
+]
 
 logger = logging.getLogger("modelgate")
 
@@ -78,6 +86,18 @@ def resolve_hooks(hooks: object) -> list[PredictionCallback]:
                 f"on_prediction must be a function of a PredictionRecord, or a list of them (got {hook!r})"
             )
     return listed
+
+
+def metric_sources(hooks: Iterable[PredictionCallback]) -> list[Callable[[], Iterable[MetricFamily]]]:
+    """Return the methods that return the metrics of *hooks*."""
+    return [hook.families for hook in hooks if isinstance(hook, PredictionHook)]
+
+
+def close_hooks(hooks: Iterable[PredictionCallback]) -> None:
+    """Close the hooks that can be closed."""
+    for hook in hooks:
+        if isinstance(hook, PredictionHook):
+            hook.close()
 
 
 def call_hooks(hooks: Iterable[PredictionCallback], record: PredictionRecord) -> None:
