@@ -187,9 +187,11 @@ class RequestDispatcher:
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
         """Return the deployment that the path or body names, or the only one that the caller can use."""
         principal, name = context.principal, context.deployment or name_in_body
-        if name_in_body is not None and name_in_body != name:
-            raise InvalidInput(f"The path names deployment {name!r}, and the body another one: send one name")
         if name is not None:
+            if name_in_body is not None and name_in_body != name:
+                raise InvalidInput(
+                    f"The path names deployment {name!r}, and the body another one: send one name"
+                )
             context.require_access(name)
             return name
         permitted = principal.deployments if principal is not None else None
