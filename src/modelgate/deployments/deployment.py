@@ -36,6 +36,7 @@ _ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _CHOICES = {
     "state": ("active", "paused"),
     "plans": (True, False, "onnx"),
+    "thread_safe": (True, False),
     "input": (None, *get_args(InputForm)),
     "nonfinite": ("error", "null"),
 }
@@ -78,6 +79,8 @@ class Deployment:
             thread, and any other model runs there while its calls take more than two milliseconds. True
             offloads every call. False runs the model on the event loop under ASGI, one request at a time, and
             in the server's thread under WSGI. Use False only for a function that takes microseconds.
+        thread_safe: Whether several threads may call the model at once. If False, calls of the model wait
+            for each other, also if several deployments share it. Must be True for an async function.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
         plans: Whether to replace an estimator by its exact plan, if it has one. A plan is faster code
@@ -138,6 +141,7 @@ class Deployment:
     layers: Sequence[HTTPLayer] = ()
     scoring_layers: Sequence[ScoringLayer] | None = None
     offload: bool | None = None
+    thread_safe: bool = True
     batch: bool = True
     plans: bool | Literal["onnx"] = True
     nonfinite: Literal["error", "null"] = "error"
