@@ -7,7 +7,7 @@ import { formatValue, percent, signed } from "./text.mjs";
 // By unit: the name of the sum, and what a contribution is.
 const SPACES = {
   probability: { sum: "Probability", about: "Each input raises or lowers the probability." },
-  margin: { sum: "Score", about: "Scores are log-odds: above zero raises the probability, below zero lowers it." },
+  margin: { sum: "Score", about: "Each input raises or lowers the score from which the probability is computed." },
   value: { sum: "Prediction", about: "Each input raises or lowers the predicted number." },
   link: { sum: "Logarithm", about: "Each input raises or lowers the logarithm of the predicted number." },
 };
@@ -53,5 +53,5 @@ export function explanationView(explanation, columnCount) {
     make("p", { class: "small" }, explanationSentence(explanation)),
     make("ul", { class: "contributions", "aria-label": `Contributions to ${label}` },
       sum("Base value", base), ...listed.map(row), sum(`${SPACES[space].sum} of ${label}`, total)),
-    muted(`${SPACES[space].about} The base value is the mean for the training rows. Method: ${method}.`));
+    muted(`${SPACES[space].about} The base value is the mean for the background rows, usually a sample of the training rows. Method: ${method}.`));
 }
