@@ -6,7 +6,7 @@ const RESERVE = 0.1;
 export class Live {
   // `run` sends the requests for the current row. It resolves to the seconds to wait before the next try, or null.
   constructor(run, onWait = () => {}) {
-    Object.assign(this, { run, onWait, isRunning: false, isStale: false, waitingUntil: 0, timer: null });
+    Object.assign(this, { run, onWait, isRunning: false, isStale: false, timer: null });
   }
 
   // Update soon. Calls in quick succession are one.
@@ -24,18 +24,24 @@ export class Live {
     this.isStale = true;
     if (this.isRunning) return;
     this.isRunning = true;
-    while (this.isStale) {
-      this.isStale = false;
-      const seconds = await this.run();
-      if (seconds) {
-        this.isStale = true;
-        for (let left = seconds; left > 0 && this.isStale; left -= 1) {
-          this.onWait(left);
-          await new Promise((resolve) => setTimeout(resolve, 1000));
-        }
+    try {
+      while (this.isStale) {
+        this.isStale = false;
+        const seconds = await this.run();
+        if (seconds) await this.pause(seconds);
       }
+    } finally {
+      this.isRunning = false;
     }
-    this.isRunning = false;
+  }
+
+  // Wait before the row is sent again, unless the update is cancelled.
+  async pause(seconds) {
+    this.isStale = true;
+    for (let left = seconds; left > 0 && this.isStale; left -= 1) {
+      this.onWait(left);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
   }
 }
 
