@@ -39,15 +39,13 @@ def create_poll_callbacks(
 def create_polling_layer(
     poll: Callable[[], None], interval: float | None, registry: object
 ) -> "PollingLayer | None":
-    """Return a layer that calls *poll*; None if neither *interval* nor *registry* is set.
-
-    If there is a registry, the first requests wait until it is read, so that a paused deployment does not
-    answer them.
-    """
+    """Return the layer that calls the method *poll* periodically; None if there is nothing to poll."""
     if interval is None and registry is None:
         return None
+    # The first requests wait until the registry is read, so that a paused deployment does not answer them.
     timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
-    return PollingLayer(poll, _DEFAULT_INTERVAL if interval is None else interval, timeout)
+    interval = _DEFAULT_INTERVAL if interval is None else interval
+    return PollingLayer(poll, interval, first_poll_timeout=timeout)
 
 
 class PollingLayer:
