@@ -1,6 +1,6 @@
 """Metrics of a gate for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from os import getpid
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ class MetricsEndpoint:
         requests: Metrics of the requests.
         deployments: Deployments, with the metrics of their models and their cache.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
-        others: Functions that return further metrics.
+        others: Function that returns further metrics.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class MetricsEndpoint:
         requests: Metrics,
         deployments: Deployments,
         hang_timeout: float | None,
-        others: Sequence[Callable[[], Iterable[MetricFamily]]] = (),
+        others: Callable[[], Iterable[MetricFamily]],
     ) -> None:
         self._values = values
         self._requests = requests
@@ -116,11 +116,7 @@ class MetricsEndpoint:
         yield from self._requests.families(totals)
         yield from self._model_metrics(totals)
         yield from _cache_metrics(totals)
-        others: dict[str, MetricFamily] = {}
-        for family in (family for other in self._others for family in other()):
-            before = others.get(family.name, family)
-            others[family.name] = family._replace(values={**before.values, **family.values})
-        yield from others.values()
+        yield from self._others()
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
         def current(name: str) -> dict[Labels, list[float]]:

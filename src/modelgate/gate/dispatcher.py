@@ -26,7 +26,7 @@ from ..inference import Prediction
 from ..keys import Principal
 from ..layers import Deadline, KeyAuth
 from ..monitoring import PredictionRecord
-from ..monitoring.prediction_hook import PredictionCallback, call_hooks
+from ..monitoring.prediction_hook import PredictionHooks
 from ..openapi.body_example import example_body
 from ..scoring import Query
 from ..scoring.many_rows import MANY_ROWS, is_large
@@ -207,9 +207,9 @@ class RequestDispatcher:
 
 
 def score_and_encode(
-    score: Handler[Query, Prediction], request: Request, hooks: Sequence[PredictionCallback] = ()
+    score: Handler[Query, Prediction], request: Request, hook: PredictionHooks | None = None
 ) -> Flow[Response]:
-    """Score the query of *request*, encode the prediction, and report it to *hooks*."""
+    """Score the query of *request*, encode the prediction, and report it to *hook*."""
     query = request.context.query
     assert query is not None
     query.on_rows, query.timing = request.context.on_rows, request.timing
@@ -222,8 +222,8 @@ def score_and_encode(
         response = yield from run(encode, request, query, prediction)
     else:
         response = encode(request, query, prediction)
-    if hooks and prediction.curve is None:
-        call_hooks(hooks, _record(request, query, prediction))
+    if hook is not None and prediction.curve is None:
+        hook(_record(request, query, prediction))
     return response
 
 
