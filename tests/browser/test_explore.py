@@ -198,9 +198,11 @@ def test_typing_changes_only_its_own_field(page):
             """async () => {
                 const field = document.getElementById("field-150");
                 const changed = new Set();
-                const note = (all) => all.forEach(({target}) => changed.add(target.id || target.className || target.nodeName));
+                const nameOf = ({id, className, nodeName}) => id || className || nodeName;
+                const note = (all) => all.forEach(({target}) => changed.add(nameOf(target)));
                 const observer = new MutationObserver(note);
-                observer.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+                const everything = {subtree: true, childList: true, attributes: true, characterData: true};
+                observer.observe(document.body, everything);
                 field.value = "1.25";
                 field.dispatchEvent(new Event("input", {bubbles: true}));
                 note(observer.takeRecords());
