@@ -19,15 +19,16 @@ demo: $(VENV)/installed-demo
 # Folders whose tests start servers or fit hundreds of models. Tracing each line would take half of their time
 # again, and the other tests alone cover the code.
 UNTRACED := $(addprefix tests/,servers faults hosts browser typing models properties)
-# In this order: by default, the files with the most tests run first, and long ones run alone in the end.
+# Files run in the order of the folders: by default, those with the most tests run first, and long ones alone at
+# the end.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(PARALLEL) $(UNTRACED)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PARALLEL) $(addprefix --ignore=,$(UNTRACED))
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest $(PARALLEL) $(UNTRACED)
 
 # Tests without servers and browser, and a part of the long matrices: under a minute on two cores.
 quick: $(VENV)/installed-test
