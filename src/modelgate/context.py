@@ -72,6 +72,9 @@ class Catalog(Protocol):
     def ready(self, name: str | None = None) -> "Flow[bool]":
         """Return True if the deployment *name* can score. None stands for all active deployments."""
 
+    def has_started(self) -> "Flow[bool]":
+        """Return True if all active deployments could score at some time. Start loads, but do not wait for them."""
+
 
 class FailureCount(Protocol):
     """Counter of failed authentications by address, see `AuthFailureLimit`."""

@@ -19,8 +19,8 @@ def test_index_is_json_unless_html_is_preferred(mounted):
     response = mounted.request("GET", "/")
 
     assert (200, "application/json") == (response.status, response.header("content-type"))
-    assert {"status", "deployments", "openapi", "live", "ready"} == set(response.json())
-    for path in (response.json()["live"], response.json()["ready"]):
+    assert {"status", "deployments", "openapi", "live", "ready", "startup"} == set(response.json())
+    for path in (response.json()[probe] for probe in ("live", "ready", "startup")):
         assert mounted.request("GET", f"/{path}").status in (200, 503)
 
 

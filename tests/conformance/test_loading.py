@@ -19,7 +19,7 @@ from modelgate import (
     ModelPackage,
 )
 from support.mounts import Mounted
-from support.waiting import SOON
+from support.waiting import SOON, wait_until
 
 FRAME = pandas.DataFrame({"x": [1.0, 2.0, 3.0]})
 BY_DIALECT = pytest.mark.parametrize(("path", "body", "message"), ASKED.values(), ids=ASKED)
@@ -76,6 +76,20 @@ def test_loading_model_is_503_with_retry_after(loading, path, body, message):
     assert (503, "1") == (answer.status, answer.header("retry-after"))
     assert (503, {"hangs": "active"}) == (ready.status, states)
     assert 200 == loaded.status
+
+
+def test_startup_is_503_until_all_models_have_been_loaded_once(loading):
+    """It does not wait for a load, and later failures do not change it."""
+    mounted, go = loading
+    before = mounted.request("GET", "/health/startup")
+    go.set()
+    wait_until(lambda: 200 == mounted.request("GET", "/health/startup").status)
+    mounted.gate.deployments.cache.cache_clear()
+    go.clear()
+    after = mounted.request("GET", "/health/startup")
+
+    assert (503, {"started": False}) == (before.status, before.json())
+    assert (200, {"started": True}) == (after.status, after.json())
 
 
 def test_loading_package_is_already_described(loading):

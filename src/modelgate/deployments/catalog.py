@@ -149,6 +149,14 @@ class LiveDeployment:
             raise Forbidden("This deployment does not show its schema")
         return (yield from run(summarize_training, predictor))
 
+    def is_ready(self, timeout: float | None = None) -> Flow[bool]:
+        """Return whether the deployment can score. Load its model if needed; see `LoadModel.ready`."""
+        try:
+            yield from self.model.ready(timeout)
+        except (NotFound, DeploymentUnavailable):
+            return False
+        return True
+
     def version(self) -> Flow[str]:
         """Return the version of the deployment's own model (see `Catalog.version`)."""
         version = self.deployment.version
@@ -164,6 +172,8 @@ class LiveDeployment:
 
 class DeploymentCatalog(dict[str, LiveDeployment]):
     """The deployments of a gate by name; implements `Catalog`. Unknown names raise `NotFound`."""
+
+    _has_started = False
 
     def __missing__(self, name: str) -> LiveDeployment:
         raise NotFound("The model of this deployment could not be found")
@@ -224,12 +234,22 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
         """Implement `Catalog.version`."""
         return self.get_active(name).version()
 
+    def has_started(self) -> Flow[bool]:
+        """Implement `Catalog.has_started`."""
+        if not self._has_started:
+            ready = []
+            for live in self._active():
+                # Start every load. A probe has a short timeout of its own, and calls again.
+                ready.append((yield from live.is_ready(timeout=0)))
+            self._has_started = all(ready)
+        return self._has_started
+
     def ready(self, name: str | None = None) -> Flow[bool]:
         """Implement `Catalog.ready`."""
-        active = [live for live in list(self.values()) if live.state == "active"]
-        for live in active if name is None else [self.get_active(name)]:
-            try:
-                yield from live.model.ready()
-            except (NotFound, DeploymentUnavailable):
+        for live in self._active() if name is None else [self.get_active(name)]:
+            if not (yield from live.is_ready()):
                 return False
         return True
+
+    def _active(self) -> list[LiveDeployment]:
+        return [live for live in list(self.values()) if live.state == "active"]

@@ -1,10 +1,10 @@
-"""Liveness and readiness endpoints, shared by all dialects that have them."""
+"""Liveness, readiness and startup endpoints, shared by all dialects that have them."""
 
 from ..context import RequestContext
 from ..flow import Flow
 from ..http import Request, Response
 
-__all__ = ["live", "ready"]
+__all__ = ["live", "ready", "startup"]
 
 
 def live(request: Request) -> Flow[Response]:  # noqa: ARG001
@@ -24,3 +24,14 @@ def ready(request: Request) -> Flow[Response]:
     is_ready = yield from context.catalog.ready(context.deployment)
     name = {} if context.deployment is None else {"name": context.deployment}
     return Response.json({**name, "ready": is_ready}, 200 if is_ready else 503)
+
+
+def startup(request: Request) -> Flow[Response]:
+    """Report whether all active deployments have been ready at once since the process started.
+
+    Models that are not loaded yet are loaded, and the response does not wait for them.
+    """
+    context: RequestContext = request.context
+    assert context.catalog is not None
+    has_started = yield from context.catalog.has_started()
+    return Response.json({"started": has_started}, 200 if has_started else 503)

@@ -22,6 +22,7 @@ _INDEX = {
     "openapi": "openapi.json",
     "live": "health/live",
     "ready": "health/ready",
+    "startup": "health/startup",
 }
 _HEADERS = [
     ("content-type", "text/html; charset=utf-8"),

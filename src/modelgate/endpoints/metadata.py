@@ -9,7 +9,7 @@ import msgspec
 
 from ..context import RequestContext
 from ..dialects import Dialect, RequestTemplate, can_forecast
-from ..dialects.health import live, ready
+from ..dialects.health import live, ready, startup
 from ..flow import Flow
 from ..http import Request, Response
 from ..http.routing import Route
@@ -29,6 +29,7 @@ def metadata_routes(dialects: Collection[Dialect], openapi: OpenAPI) -> tuple[Ro
         Route("GET", "/deployments/{deployment}", partial(_get_deployment, dialects=dialects)),
         Route("GET", "/health/live", live, is_public=True),
         Route("GET", "/health/ready", ready, is_public=True),
+        Route("GET", "/health/startup", startup, is_public=True),
     )
 
 

@@ -147,14 +147,16 @@ class LoadModel:
             return None
         return generate_rows(predictor.forecaster)
 
-    def ready(self) -> Flow[None]:
+    def ready(self, timeout: float | None = None) -> Flow[None]:
         """Load the model if it has never been loaded, or if the last load failed.
+
+        For *timeout*, see `ModelCache.get`.
 
         Raises:
             NotFound, DeploymentUnavailable: The model cannot be loaded.
         """
         if self.failed or not self._loaded:
-            yield from self.predictor()
+            yield from self.predictor(timeout)
 
     def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
         """Return the predictor. Load the model if it is not in memory.
