@@ -1,5 +1,6 @@
 """``modelgate keys``, and what all commands share."""
 
+import hashlib
 import json
 import os
 import re
@@ -73,6 +74,54 @@ def test_create_takes_over_a_key_and_does_not_print_it(run, url, monkeypatch):
     assert json.loads(done.stdout)["id"] == principal.id
     assert "older-service" not in done.output + run("list").output
     assert "\t-\tchurn\t" in run("list").stdout
+
+
+def test_import_takes_over_keys_and_digests(run, url):
+    """From a spreadsheet, with a byte order mark."""
+    digest = hashlib.sha256(b"another-key-of-theirs").hexdigest()
+    file = (
+        "\ufeffkey,owner,scopes,limits,expires\n"
+        "the-key-of-an-older-service,us,churn price:predict,5/minute,\n"
+        f"sha256:{digest},them,*,,2999-01-31\n"
+    )
+    done = run("import", "-", input=file.encode())
+    store = SqlKeyStore(url)
+    first, second = (
+        drive(store.find(key)) for key in ("the-key-of-an-older-service", "another-key-of-theirs")
+    )
+    store.close()
+
+    assert [first.id, second.id] == done.stdout.split()
+    assert (("churn", "price:predict"), "5/minute", "us") == (first.scopes, first.limits, first.owner)
+    assert (None, "them") == (second.deployments, second.owner)
+    assert "older-service" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("short,us,churn", "key 2: key must have 16 to 256 characters"),
+        ("the-first-key-of-two,us,churn", "key 2: key must be listed once"),
+        ("the-second-key-of-two,us,churn:fly", "key 2: scopes: each scope"),
+        ("the-second-key-of-two,us,", "key 2 must have a key, an owner and scopes"),
+        ("the-second-key-of-two,us", "key 2 must have 3 cells"),
+        ('"the-second-key-of-two,us,churn', "file must be CSV in UTF-8"),
+    ],
+)
+def test_import_adds_all_keys_or_none(run, lines, message):
+    done = run("import", "-", input=f"key,owner,scopes\nthe-first-key-of-two,us,churn\n{lines}\n", code=2)
+
+    assert message in done.stderr
+    assert "of-two" not in done.output
+    assert [] == json.loads(run("list", "--json").stdout)
+
+
+def test_import_needs_the_names_of_the_columns(run):
+    """A file without them is not quoted, because its first line is a key."""
+    done = run("import", "-", input="the-first-key-of-two,us,churn\n", code=2)
+
+    assert "the first line of the file must be the names of the columns" in done.stderr
+    assert "of-two" not in done.output
 
 
 def test_list_prints_lines_or_json(run, created):

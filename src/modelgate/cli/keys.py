@@ -1,13 +1,16 @@
-"""``modelgate keys``: create, list, show, rotate, revoke and expire API keys."""
+"""``modelgate keys``: create, import, list, show, rotate, revoke and expire API keys."""
 
+import csv
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from ..errors import ConfigurationError
 from .durations import format_age, parse_duration, parse_future_time, parse_time
 from .help import examples
 from .inspect import read_environment_variable
+from .key_file import read_keys
 from .output_tables import escape, print_json, print_table
 
 if TYPE_CHECKING:
@@ -104,6 +107,27 @@ def create(
         _show_new(new, as_json)
     else:
         _show(new.record, as_json)
+
+
+@keys.command("import", epilog=examples("keys import keys.csv --db sqlite:///keys.db"))
+@click.argument("file", type=click.File(encoding="utf-8-sig", lazy=False))
+@_json_option
+@_db
+def import_(store: "KeyAdmin", file: TextIO, as_json: bool) -> None:
+    """Add keys that callers already have: all of them, or none if one cannot be added.
+
+    FILE is CSV with the columns key, owner and scopes, and optionally limits, not_before and expires. A key may
+    be sha256: and its digest. Separate scopes by spaces, and write times like 2027-01-31. Use - for standard
+    input.
+    """
+    try:
+        records = store.import_keys(read_keys(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"file must be CSV in UTF-8 (got another file: {error})") from None
+    if as_json:
+        print_json([_as_json(record) for record in records])
+    else:
+        click.echo("\n".join(record.id for record in records))
 
 
 @keys.command("list", epilog=examples("keys list --owner sales --db sqlite:///keys.db"))

@@ -237,11 +237,11 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
     def has_started(self) -> Flow[bool]:
         """Implement `Catalog.has_started`."""
         if not self._has_started:
-            ready = []
+            are_ready = True
             for live in self._active():
                 # Start every load. A probe has a short timeout of its own, and calls again.
-                ready.append((yield from live.is_ready(timeout=0)))
-            self._has_started = all(ready)
+                are_ready = (yield from live.is_ready(timeout=0)) and are_ready
+            self._has_started = are_ready
         return self._has_started
 
     def ready(self, name: str | None = None) -> Flow[bool]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
+from ..endpoints.limits import GateLimits
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, error_context
 from ..explanations import Explain
@@ -20,7 +21,6 @@ from ..keys import KeyStore
 from ..layers import (
     AccessLog,
     Cors,
-    HttpsOnly,
     KeyAuth,
     Metrics,
     RateLimit,
@@ -42,13 +42,12 @@ from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
 from .documents import create_document
 from .options import (
-    check_custom_layers,
     check_deployments,
+    create_layers,
     create_metric_values,
     find_deadline,
     find_key_header,
     resolve_dialects,
-    standard_layers,
 )
 from .poller import PollingLayer, create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router
@@ -114,6 +113,7 @@ class Gate:
     Attributes:
         deployments: The deployments by name, a `Deployments`.
         layers: The HTTP layers around all deployments.
+        limits: The rate limits, with a method `reset` that gives a caller its limits back.
         metrics: The metrics, a `MetricsEndpoint`; None if none are collected.
         asgi, wsgi: Apps to mount.
 
@@ -151,11 +151,8 @@ class Gate:
         tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
-        if layers is None:
-            layers = standard_layers(keys, limits, auth_failure_limit, deadline, trusted_proxies, key_header)
-        else:
-            layers = check_custom_layers(layers, keys, limits, key_header)
-        layers = [HttpsOnly(), *layers] if https_only else layers
+        standard = keys, limits, auth_failure_limit, deadline, trusted_proxies, key_header
+        layers = create_layers(layers, *standard, https_only=https_only)
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         key_header = find_key_header(layers)
         self._dialects = resolve_dialects(dialects, key_header)
@@ -181,6 +178,8 @@ class Gate:
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
+        self.limits = GateLimits(self.layers, self.deployments)
+        self._router.add(self.limits.route(), PLAIN_JSON)
         self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)

@@ -11,24 +11,56 @@ from ..errors import ConfigurationError, error_context
 from ..flow import validate_layers
 from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
-from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, KeyAuth, RateLimit
+from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, HttpsOnly, KeyAuth, RateLimit
 from ..layers.rate_limit import DEFAULT_RATE
 from ..monitoring.shared_values import SharedValues
 from ..prometheus import LocalValues, MetricValues
 
 __all__ = [
-    "check_custom_layers",
     "check_deployments",
+    "create_layers",
     "create_metric_values",
     "find_deadline",
     "find_key_header",
     "resolve_dialects",
     "resolve_registry",
-    "standard_layers",
 ]
 
 
-def standard_layers(
+def create_layers(
+    layers: Sequence[HTTPLayer] | None,
+    keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
+    limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
+    auth_failure_limit: str | None,
+    deadline: float | None,
+    proxies: Sequence[str] | None,
+    key_header: str | None,
+    *,
+    https_only: bool,
+) -> Sequence[HTTPLayer]:
+    """Return the HTTP layers of a gate: *layers*, or the standard ones if that is None.
+
+    Args:
+        layers: See `Gate`.
+        keys: See `Gate`.
+        limits: See `Gate`.
+        auth_failure_limit: See `Gate`.
+        deadline: See `Gate`.
+        proxies: Option ``trusted_proxies`` of `Gate`.
+        key_header: See `Gate`.
+        https_only: See `Gate`.
+
+    Raises:
+        ConfigurationError: There are no keys, or an option cannot be used.
+    """
+    if layers is None:
+        layers = _standard_layers(keys, limits, auth_failure_limit, deadline, proxies, key_header)
+    else:
+        layers = _check_custom_layers(layers, keys, limits, key_header)
+    return [HttpsOnly(), *layers] if https_only else layers
+
+
+def _standard_layers(
     keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
     auth_failure_limit: str | None,
@@ -36,19 +68,6 @@ def standard_layers(
     proxies: Sequence[str] | None,
     key_header: str | None,
 ) -> list[HTTPLayer]:
-    """Return the HTTP layers of a gate without custom layers.
-
-    Args:
-        keys: See `Gate`.
-        limits: See `Gate`.
-        auth_failure_limit: See `Gate`.
-        deadline: See `Gate`.
-        proxies: Option ``trusted_proxies`` of `Gate`.
-        key_header: See `Gate`.
-
-    Raises:
-        ConfigurationError: There are no keys, or an option cannot be used.
-    """
     if keys is None:
         raise ConfigurationError(
             f"keys must be {ACCEPTED_KEYS} (got None): a gate without keys would serve anyone"
@@ -121,7 +140,7 @@ def resolve_registry(registry: Registry | str) -> Registry:
     return registry
 
 
-def check_custom_layers(
+def _check_custom_layers(
     layers: Sequence[HTTPLayer], keys: object, limits: object, key_header: object
 ) -> Sequence[HTTPLayer]:
     """Return *layers* after checking that they fit the other options.

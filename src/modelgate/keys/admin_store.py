@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ..backends.sql import Database, UTCDateTime, sa
 from ..codecs.key_checksum import has_valid_checksum
-from ..errors import ConfigurationError, KeyInactive, NotFound
+from ..errors import ConfigurationError, KeyInactive, NotFound, error_context
 from ..limiting.windows import parse_windows
 from .digest import constant_time_equal, load_pepper
 from .generate import PREFIX, display_prefix, generate
@@ -90,6 +91,44 @@ class KeyAdmin:
             ConfigurationError: An option is invalid, or the store has the key already.
             StoreError: The database is unavailable.
         """
+        record = self._create_record(owner, scopes, limits, not_before, expires)
+        if key is not None:
+            self._check_own_key(key)
+        with self._db.transaction() as connection:
+            return self._insert(connection, record, key)
+
+    def import_keys(self, keys: Iterable[tuple[str, Mapping[str, Any]]]) -> Sequence[KeyRecord]:
+        """Add keys that callers already have: all of them, or none if one cannot be added.
+
+        Args:
+            keys: For each key the key or its digest, and the other arguments of `create`:
+                ``("the-key-of-an-older-service", {"owner": "sales", "scopes": "churn"})``.
+
+        Returns:
+            The records of the keys, in the same order.
+
+        Raises:
+            ConfigurationError: A key cannot be added. The message has its number, from 1.
+            StoreError: The database is unavailable.
+        """
+        records: list[tuple[KeyRecord, str]] = []
+        numbers: dict[bytes, int] = {}
+        for number, (key, options) in enumerate(keys, start=1):
+            with error_context(f"key {number}"):
+                if numbers.setdefault(self._check_own_key(key), number) != number:
+                    raise ConfigurationError("key must be listed once (got it twice)")
+                records.append((self._create_record(**options), key))
+        with self._db.transaction() as connection:
+            return [self._insert(connection, record, key).record for record, key in records]
+
+    def _create_record(
+        self,
+        owner: str,
+        scopes: str | Iterable[str],
+        limits: str | None = None,
+        not_before: datetime | None = None,
+        expires: datetime | None = None,
+    ) -> KeyRecord:
         if not isinstance(owner, str) or not owner.strip() or not owner.isprintable():
             raise ConfigurationError(f"owner must be the owner's name in printable text (got {owner!r})")
         if limits is not None:
@@ -99,7 +138,7 @@ class KeyAdmin:
         if starts_at is not None and ends_at is not None and starts_at >= ends_at:
             raise ConfigurationError(f"not_before must be before expires={ends_at} (got {starts_at})")
         name = f"k_{secrets.token_hex(8)}"
-        record = KeyRecord(
+        return KeyRecord(
             id=name,
             prefix="",
             owner=owner,
@@ -110,10 +149,6 @@ class KeyAdmin:
             not_before=starts_at,
             expires=ends_at,
         )
-        if key is not None:
-            self._check_own_key(key)
-        with self._db.transaction() as connection:
-            return self._insert(connection, record, key)
 
     def list(self, owner: str | None = None) -> Sequence[KeyRecord]:
         """Return the keys of *owner*, or all keys, oldest first.
@@ -265,14 +300,17 @@ class KeyAdmin:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def _check_own_key(self, key: str) -> None:
-        stored = self.fetch(digest_own_key(key, "key", self._pepper))
+    def _check_own_key(self, key: str) -> bytes:
+        """Return the digest of a key that callers already have. Raises `ConfigurationError` if it cannot be added."""
+        digest = digest_own_key(key, "key", self._pepper)
+        stored = self.fetch(digest)
         if stored is not None:
             raise ConfigurationError(f"key must be new to the store (got the key of {stored.id})")
         if not key.isprintable() or key.strip() != key:
             raise ConfigurationError(
                 "key must be printable, without white space around it (got other characters)"
             )
+        return digest
 
     def _insert(self, connection: sa.Connection, record: KeyRecord, own_key: str | None = None) -> NewKey:
         key = generate(self._prefix) if own_key is None else own_key

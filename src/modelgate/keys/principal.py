@@ -7,10 +7,13 @@ from typing import Any
 
 from ..errors import ConfigurationError, InsufficientScope
 
-__all__ = ["ACTIONS", "Principal", "is_scope", "parse_scopes"]
+__all__ = ["ACTIONS", "OPERATE", "Principal", "is_scope", "parse_scopes"]
 
 ACTIONS = ("predict", "explain", "read")
 """Actions on a deployment. ``read`` permits reading its description, but no predictions."""
+
+OPERATE = "operate"
+"""Action of operators, which only a scope that names it permits: ``"*"`` does not."""
 
 _NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -54,6 +57,8 @@ class Principal:
 
     def can_access(self, deployment: str, action: str = "predict") -> bool:
         """Return True if the key permits *action* on *deployment*."""
+        if action == OPERATE:
+            return not {f"{deployment}:{OPERATE}", f"*:{OPERATE}"}.isdisjoint(self.scopes or ())
         if action == "predict" or self.scopes is None:
             return self.deployments is None or deployment in self.deployments
         return not {deployment, "*", f"{deployment}:{action}", f"*:{action}"}.isdisjoint(self.scopes)
@@ -77,7 +82,8 @@ def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[
     - ``"churn:predict"`` permits one action on one deployment,
     - ``"churn"`` permits all actions on one deployment,
     - ``"*:read"`` permits one action on all deployments,
-    - ``"*"`` permits all actions on all deployments.
+    - ``"*"`` permits all actions on all deployments,
+    - ``"*:operate"`` permits operating all deployments, which no other scope does.
 
     Args:
         scopes: One scope or several.
@@ -92,7 +98,7 @@ def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[
     if invalid or not values:
         raise ConfigurationError(
             f"{option}: each scope of a key must be DEPLOYMENT or DEPLOYMENT:ACTION, where DEPLOYMENT is a"
-            f' name or "*" for all, and ACTION is one of {", ".join(ACTIONS)} (got {invalid or "none"}):'
+            f' name or "*" for all, and ACTION is one of {", ".join((*ACTIONS, OPERATE))} (got {invalid or "none"}):'
             ' for example "churn" or "churn:predict"'
         )
     return tuple(dict.fromkeys(values))
@@ -103,4 +109,4 @@ def is_scope(scope: object) -> bool:
     if not isinstance(scope, str):
         return False
     name, colon, action = scope.partition(":")
-    return bool(_NAME.fullmatch(name)) and (not colon or action in ACTIONS)
+    return bool(_NAME.fullmatch(name)) and (not colon or action in (*ACTIONS, OPERATE))

@@ -11,7 +11,7 @@ from ..http.client_address import rate_limit_address
 from ..keys import Principal
 from ._options import require_sync
 
-__all__ = ["Identity", "LimitKey", "caller_key"]
+__all__ = ["Identity", "LimitKey", "caller_key", "stored_identities"]
 
 LimitKey: TypeAlias = str | Callable[[Request], str | None]
 Identity: TypeAlias = Callable[[Request], str]
@@ -63,6 +63,11 @@ def _limit_length(get_name: Callable[[Request], Any]) -> Identity:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def stored_identities(name: str) -> set[str]:
+    """Return the identities under which limits may count *name*, the id of a key, an address or another name."""
+    return {_digest(name) if len(name) > MAX_NAME_LENGTH else name, str(rate_limit_address(name))}
 
 
 def _key(request: Request) -> str:

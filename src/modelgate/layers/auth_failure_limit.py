@@ -77,6 +77,10 @@ class AuthFailureLimit:
             return self._rate.capacity
         return min(decision.available)
 
+    def reset(self, identity: str) -> int:
+        """Discard the failures of an address. Return the number of counts that were discarded, 0 or 1."""
+        return self._counts.reset(str(rate_limit_address(identity)))
+
     def count(self, request: Request) -> None:
         """Count a failure. `KeyAuth` calls this as soon as a key has failed.
 

@@ -17,7 +17,7 @@ from ..keys import Principal
 from ..limiting import MemoryLimiter, Rate, RateLimitDecision, check_rate, create_limiter
 from ..spelling import suggest_options
 from ..validation import require_positive_int
-from ._caller_identity import LimitKey, caller_key
+from ._caller_identity import LimitKey, caller_key, stored_identities
 from ._options import require_sync
 from ._rate_limit_headers import add_rate_limit_headers, rate_limit_headers
 
@@ -151,6 +151,22 @@ class RateLimit:
     def outage_count(self) -> int:
         """Number of outages of the storage."""
         return self._limiter.outage_count
+
+    def reset(self, identity: str) -> int:
+        """Give a caller the whole limit again. Blocks.
+
+        Args:
+            identity: Id of a key, owner, address, or what else *by* names; `KeyRecord.counted_as` for a key that
+                replaced another.
+
+        Returns:
+            The number of counts that were discarded, one for each rate: 0 if the caller was not counted.
+
+        Raises:
+            ConfigurationError: The storage is neither ``memory://`` nor Redis.
+            StoreError: Redis does not answer.
+        """
+        return sum(map(self._limiter.reset, stored_identities(identity)))
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         if self._exempt is not None and self._exempt(request):

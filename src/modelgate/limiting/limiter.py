@@ -43,6 +43,14 @@ class Limiter(Protocol):
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None] | None:
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
+    def reset(self, identity: str) -> int:
+        """Discard the charges of *identity*, and return how many counts there were. Blocks.
+
+        Raises:
+            ConfigurationError: The storage cannot do this.
+            StoreError: The storage does not answer.
+        """
+
 
 def create_limiter(
     rate: Rate,

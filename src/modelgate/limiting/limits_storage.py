@@ -22,6 +22,7 @@ from limits.storage import storage_from_string
 from limits.strategies import STRATEGIES
 
 from ..backends.circuit_breaker import CircuitBreaker
+from ..errors import ConfigurationError
 from ..flow import Flow, Wait
 from ..flow.fork_safety import reset_after_fork
 from .decision import RateLimitDecision
@@ -207,6 +208,12 @@ class LimitsCounter:
         if allowed and cost:
             allowed = yield from self._charge(rate, key, cost, available)
         return _LimitsDecision(rate, allowed, available, (*resets,), now, cost)
+
+    def reset(self, identity: str) -> int:  # noqa: ARG002
+        """See `Limiter.reset`. The names in these storages are digests, from which no caller can be found."""
+        raise ConfigurationError(
+            f"storage must be memory:// or redis:// to reset a limit (got {self._storage.settings.scheme}://)"
+        )
 
     def _read(self, window: FixedWindow, item: Any, key: str) -> Flow[tuple[int, float]]:
         """Return the room of *window* and its reset time."""

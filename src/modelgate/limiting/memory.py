@@ -91,6 +91,19 @@ class MemoryLimiter:
                 state[index] = window.refund(state[index - 1], state[index], cost, when)
             generation[key] = (*state,)
 
+    def reset(self, identity: str) -> int:
+        """Discard the charges of *identity* in all rates. Return the number of buckets discarded."""
+        with self._lock:
+            buckets = [
+                (generation, key)
+                for generation in (self._young, self._old)
+                for key in generation
+                if (key if isinstance(key, str) else key[1]) == identity
+            ]
+            for generation, key in buckets:
+                del generation[key]
+        return len(buckets)
+
     def _key(self, rate: Rate, identity: str) -> _BucketKey:
         return identity if rate.text == self._text else (rate.text, identity)
 

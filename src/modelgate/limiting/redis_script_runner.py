@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from ..backends.circuit_breaker import CircuitBreaker
 from ..backends.redis_client import address, client, require_redis
 from ..backends.redis_uri import connection_options
+from ..errors import StoreError
 from ..flow import Flow, Wait
 from .lua_scripts import Script
 
@@ -20,6 +21,9 @@ __all__ = ["RedisScriptRunner", "close_with_loop", "redis_store"]
 
 _SERVER_STATE = re.compile(r"(?:^|-)(?:READONLY|LOADING|OOM)\b")
 """Error codes for a server that cannot run the scripts now. Redis 6 puts them into the error message."""
+
+_GLOB, _ESCAPED = re.compile(r"[][*?^\\]"), r"\\\g<0>"
+"""Characters with a meaning in patterns of Redis, and their replacement."""
 
 
 class RedisScriptRunner:
@@ -62,6 +66,31 @@ class RedisScriptRunner:
         """
         wait = Wait(sync=partial(self._run, script, key, args), aio=partial(self._arun, script, key, args))
         return (yield from self.breaker.call(wait, _is_outage))
+
+    def reset_counts(self, identity: str, name: str | None = None) -> int:
+        """Delete the counts of *identity*, and return how many there were. Blocks.
+
+        Args:
+            identity: Identity of a caller.
+            name: Name of the limit, with three colons; None for all limits.
+
+        Raises:
+            StoreError: The server does not answer.
+        """
+        limit = "*" if name is None else _GLOB.sub(_ESCAPED, name)
+        pattern = f"modelgate:{limit}:*:{_GLOB.sub(_ESCAPED, identity)}"
+        try:
+            # The rate has no colon, but the identity may have some.
+            counts = [
+                key
+                for key in self._client.scan_iter(pattern, count=1000)
+                if key.decode().split(":", 6)[6:] == [identity]
+            ]
+            return int(self._client.delete(*counts)) if counts else 0
+        except Exception as error:
+            if _is_outage(error):
+                raise StoreError from error
+            raise
 
     def _run(self, script: Script, key: str, args: tuple[Any, ...]) -> Any:
         try:

@@ -40,6 +40,9 @@ class SharedCounter(Protocol):
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
+    def reset(self, identity: str) -> int:
+        """Discard the charges of *identity*, see `Limiter.reset`."""
+
 
 class SharedLimiter:
     """Limiter whose counts are on a server, with a fallback to counts of this process.
@@ -116,6 +119,11 @@ class SharedLimiter:
         if self._breaker.allow():
             yield from self._refund_shared(rate, identity, cost, when)
 
+    def reset(self, identity: str) -> int:
+        """Discard the charges of *identity*, see `Limiter.reset`."""
+        self._local.reset(identity)
+        return self._counter.reset(identity)
+
     def _refund_shared(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
         with contextlib.suppress(StorageUnavailable):
             yield from self._counter.refund(rate, identity, cost, when)
@@ -159,6 +167,10 @@ class RedisCounter:
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
         windows = [value for window in rate.windows for value in (window.step, window.steps)]
         yield from self._store.run(REFUND, self._key(rate, identity), cost, repr(when), *windows)
+
+    def reset(self, identity: str) -> int:
+        """Discard the charges of *identity*, see `Limiter.reset`."""
+        return self._store.reset_counts(identity, self._name)
 
     def _key(self, rate: Rate, identity: str) -> str:
         return f"modelgate:{self._name}:{rate.text}:{identity}"

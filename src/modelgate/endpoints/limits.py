@@ -1,0 +1,61 @@
+"""Reset of the rate limits of a gate."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ..deployments import Deployment, HTTPLayer
+from ..flow import Flow, run
+from ..http import Request, Response
+from ..http.body import read_json
+from ..http.routing import Route
+from ..layers import AuthFailureLimit, RateLimit
+from .operators import require_operator
+
+__all__ = ["GateLimits"]
+
+
+class _Reset(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+
+
+_DECODER = msgspec.json.Decoder(_Reset)
+
+
+class GateLimits:
+    """The rate limits of a gate and its deployments.
+
+    Args:
+        layers: HTTP layers of the gate.
+        deployments: Deployments of the gate.
+    """
+
+    def __init__(self, layers: Sequence[HTTPLayer], deployments: Mapping[str, Deployment]) -> None:
+        self._layers = layers
+        self._deployments = deployments
+
+    def reset(self, key: str) -> int:
+        """Give a caller all its limits back, in this process and in Redis. Blocks.
+
+        Args:
+            key: Id of a key, or the owner, address or other name under which a limit counts callers, see
+                `RateLimit.reset`.
+
+        Returns:
+            The number of counts that were discarded: 0 if no limit has counted the caller.
+
+        Raises:
+            ConfigurationError: The storage of a limit is neither ``memory://`` nor Redis.
+            StoreError: Redis does not answer.
+        """
+        layers = [*self._layers, *(layer for it in self._deployments.values() for layer in it.layers)]
+        return sum(layer.reset(key) for layer in layers if isinstance(layer, RateLimit | AuthFailureLimit))
+
+    def route(self) -> Route:
+        """Return the route ``POST /limits/reset``."""
+        return Route("POST", "/limits/reset", self._respond)
+
+    def _respond(self, request: Request) -> Flow[Response]:
+        require_operator(request)
+        key = (yield from read_json(request, _DECODER)).key
+        return Response.json({"key": key, "reset": (yield from run(self.reset, key))})
