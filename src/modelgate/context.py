@@ -72,6 +72,9 @@ class Catalog(Protocol):
     def ready(self, name: str | None = None) -> "Flow[bool]":
         """Return True if the deployment *name* can score. None stands for all active deployments."""
 
+    def record_error(self, name: str, error: BaseException, request_id: str | None) -> None:
+        """Record the error of a request to the deployment *name*, for operators."""
+
     def has_started(self) -> "Flow[bool]":
         """Return True if all active deployments could score at some time. Start loads, but do not wait for them."""
 

@@ -14,6 +14,7 @@ from ..http import Request, Response
 from ..inference import Prediction
 from ..inference.training_summary import summarize_training
 from ..scoring import Description, LoadModel, Query
+from ..scoring.error_record import ErrorRecord
 from ..scoring.layers.shadow import ShadowLayer
 from .deployment import Deployment
 from .model_handle import ModelHandle
@@ -50,11 +51,13 @@ class InFlight:
     """The requests of a deployment that are not answered yet.
 
     Attributes:
+        last_error: Error of the last request that failed because of the model or a layer.
         begin: Function that adds a request.
         end: Function that removes a request. Safe to call twice.
     """
 
     def __init__(self) -> None:
+        self.last_error: ErrorRecord | None = None
         self._reset()
         reset_after_fork(self._reset)
 
@@ -62,6 +65,9 @@ class InFlight:
         """Start with no requests. Requests from before a fork are answered by the parent process."""
         self._requests: set[object] = set()
         self.begin, self.end = self._requests.add, self._requests.discard
+
+    def __len__(self) -> int:
+        return len(self._requests)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until no request is in flight. Return False if this takes longer than *timeout* seconds."""
@@ -103,6 +109,16 @@ class LiveDeployment:
                 _RETRY_DRAINED, "This deployment takes no new requests at the moment"
             )
         return DeploymentInactive()
+
+    @property
+    def current_state(self) -> str:
+        """The state, or ``"failed"`` if the deployment is active and its model could not be loaded."""
+        return "failed" if self.state == "active" and self.model.failed else self.state
+
+    @property
+    def last_error(self) -> ErrorRecord | None:
+        """Error of the last request that failed because of the model or a layer."""
+        return self.in_flight.last_error
 
     @property
     def model(self) -> LoadModel:
@@ -233,6 +249,11 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
     def version(self, name: str) -> Flow[str]:
         """Implement `Catalog.version`."""
         return self.get_active(name).version()
+
+    def record_error(self, name: str, error: BaseException, request_id: str | None) -> None:
+        """Implement `Catalog.record_error`."""
+        if name in self:
+            self[name].in_flight.last_error = ErrorRecord.of_request(error, request_id)
 
     def has_started(self) -> Flow[bool]:
         """Implement `Catalog.has_started`."""

@@ -269,10 +269,7 @@ class Deployments(Mapping[str, Deployment]):
 
         A deployment has failed if it is active and its model could not be loaded or failed its test.
         """
-        return {
-            name: "failed" if live.state == "active" and live.model.failed else live.state
-            for name, live in list(self.catalog.items())
-        }
+        return {name: live.current_state for name, live in list(self.catalog.items())}
 
     def shadow_report(self, name: str) -> ShadowReport:
         """Return how often the shadow and the deployment's own model agreed since the shadow was set.

@@ -42,6 +42,11 @@ class ModelHandle:
         self._detached_predictor: Predictor | None = None
         self._is_detached = False
 
+    @property
+    def loaded(self) -> Predictor | None:
+        """The model if it is in memory, else None. Reading this does not count as a use of the model."""
+        return self._detached_predictor or self._cache.get_cached(self.name)
+
     def peek(self) -> Predictor | None:
         """Return the model if it is in memory, or None."""
         if self._detached_predictor is not None:

@@ -1,5 +1,6 @@
 """Index of a gate: a page at its mount point, the list of deployments, and one OpenAPI document for all."""
 
+from collections.abc import Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -7,11 +8,15 @@ from string import Template
 from typing import Any
 
 from ..context import RequestContext
+from ..deployments import HTTPLayer
+from ..deployments.catalog import DeploymentCatalog
 from ..flow import Flow
 from ..http import Request, Response
 from ..http.negotiation import best_media_type
 from ..http.routing import Route
+from ..keys.principal import OPERATE
 from ..openapi import OpenAPI
+from .state import describe_deployment, describe_process
 
 __all__ = ["index_routes"]
 
@@ -35,7 +40,12 @@ _PAGE = Template((Path(__file__).parent / "index.html").read_text("utf-8"))
 
 
 def index_routes(
-    openapi: OpenAPI, *, keyed: bool, console: bool, key_header: str | None = None
+    openapi: OpenAPI,
+    *,
+    keyed: bool,
+    console: bool,
+    layers: Sequence[HTTPLayer],
+    key_header: str | None = None,
 ) -> tuple[Route, ...]:
     """Return the routes of the index.
 
@@ -43,13 +53,14 @@ def index_routes(
         openapi: Generator of the OpenAPI documents.
         keyed: Whether requests need an API key. If so, the page lists no deployment.
         console: Whether each deployment has a console to link to.
+        layers: HTTP layers of the gate.
         key_header: Header field with the key; ``"authorization"`` if None.
     """
     field = "X-API-Key: …" if key_header == "x-api-key" else "Authorization: Bearer …"
     get_index = partial(_get_index, keyed=keyed, console=console, hint=_HOW_TO_LIST.format(field=field))
     return (
         Route("GET", "", get_index, is_public=True),
-        Route("GET", "/deployments", partial(_get_deployments, console=console)),
+        Route("GET", "/deployments", partial(_get_deployments, console=console, layers=layers)),
         Route("GET", "/openapi.json", partial(_get_openapi, openapi=openapi)),
     )
 
@@ -82,15 +93,27 @@ def _link(name: str, *, console: bool) -> str:
     return f"<b>{escape(name)}</b> {' · '.join(anchors)}"
 
 
-def _get_deployments(request: Request, *, console: bool) -> Flow[Response]:
-    """Return the deployments that the key can use, each with links to its pages, relative to the mount point."""
+def _get_deployments(request: Request, *, console: bool, layers: Sequence[HTTPLayer]) -> Flow[Response]:
+    """Return the deployments that the key can use, each with links to its pages, relative to the mount point.
+
+    Deployments that the key can operate have their state, and a key for all of them gets that of the process.
+    """
     yield from ()
+    context: RequestContext = request.context
     pages = {"description": "", "openapi": "/openapi.json"} | ({"console": "/console"} if console else {})
-    deployments: list[dict[str, Any]] = [
-        {"name": name, **{page: f"deployments/{name}{ending}" for page, ending in pages.items()}}
-        for name in request.context.readable_deployments()
-    ]
-    return Response.json({"deployments": deployments})
+    deployments: dict[str, dict[str, Any]] = {
+        name: {"name": name, **{page: f"deployments/{name}{ending}" for page, ending in pages.items()}}
+        for name in context.readable_deployments()
+    }
+    principal = context.principal
+    if principal is None or principal.scopes is None:
+        return Response.json({"deployments": list(deployments.values())})
+    catalog: DeploymentCatalog = context.catalog  # type: ignore[assignment]  # that of the gate
+    for name, live in sorted(catalog.items()):
+        if principal.can_access(name, OPERATE):
+            deployments.setdefault(name, {"name": name}).update(describe_deployment(live))
+    process = {"process": describe_process(layers)} if principal.can_access("*", OPERATE) else {}
+    return Response.json({"deployments": [deployments[name] for name in sorted(deployments)], **process})
 
 
 def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:

@@ -251,5 +251,8 @@ def _error_response(request: Request, error: AnswerableError) -> Response:
 def _report_exception(request: Request, error: BaseException, message: str, *args: object) -> None:
     """Report *error* to the error tracking of the app, which listens to logs or to its framework."""
     logger.error(message, *args, exc_info=error, extra={"request_id": request.id})
+    context: RequestContext = request.context
+    if context.catalog is not None and context.deployment is not None:
+        context.catalog.record_error(context.deployment, error, request.id)
     if request.on_exception is not None:
         request.on_exception(error)

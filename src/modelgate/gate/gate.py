@@ -159,9 +159,7 @@ class Gate:
         self._default_dialect = next(iter(self._dialects.values()))
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        self._router = create_router(
-            self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
-        )
+        self._router = create_router(self._dialects.values(), self._openapi, layers, console=console)
         self._hooks = PredictionHooks(on_prediction, values)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,

@@ -1,32 +1,39 @@
 """Routes of a gate."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from .. import console as console_page
+from ..deployments import HTTPLayer
 from ..dialects import Dialect
 from ..endpoints.index import index_routes
 from ..endpoints.metadata import metadata_routes
 from ..errors import ConfigurationError
 from ..http import PLAIN_JSON
 from ..http.routing import Route, Router
+from ..layers import KeyAuth
 from ..openapi import OpenAPI
+from .options import find_key_header
 
 __all__ = ["add_endpoint", "create_router"]
 
 
 def create_router(
-    dialects: Collection[Dialect], openapi: OpenAPI, *, keyed: bool, console: bool, key_header: str | None
+    dialects: Collection[Dialect],
+    openapi: OpenAPI,
+    layers: Sequence[HTTPLayer],
+    *,
+    console: bool,
 ) -> Router:
     """Return a router with the routes of the dialects, the metadata routes, and the pages.
 
     Args:
         dialects: Dialects of the gate.
         openapi: Generator of the OpenAPI documents.
-        keyed: Whether requests need an API key.
+        layers: HTTP layers of the gate.
         console: Whether each deployment has a console.
-        key_header: Header field with the key; ``"authorization"`` if None.
     """
-    pages = index_routes(openapi, keyed=keyed, console=console, key_header=key_header)
+    keyed, key_header = any(isinstance(layer, KeyAuth) for layer in layers), find_key_header(layers)
+    pages = index_routes(openapi, keyed=keyed, console=console, layers=layers, key_header=key_header)
     if console:
         pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
     router = Router()

@@ -169,6 +169,12 @@ class ModelCache(Generic[T]):
             self._counts[_HITS] += 1
             return cached.model
 
+    def get_cached(self, name: str) -> T | None:
+        """Return the model *name* if it is cached, else None. Unlike `peek`, this does not count as a use."""
+        with self._lock:
+            cached = self._models.get(name)
+        return None if cached is None else cached.model
+
     def reload(self, name: str) -> Flow[T]:
         """Load the model *name* again. Until the load succeeds, the cached model is served.
 

@@ -12,6 +12,7 @@ from ...forecasting.example import generate_rows
 from ...inference import Prediction, Target
 from ...inference.predictor import Predictor
 from ...schema import Schema
+from ..error_record import ErrorRecord
 from ..query import Query
 from .validate import read_rows
 
@@ -57,6 +58,7 @@ class LoadModel:
 
     Attributes:
         failed: Whether the last finished load failed.
+        load_error: Error of the last load that failed; None if none has failed since the model was loaded.
     """
 
     scores = True
@@ -76,6 +78,7 @@ class LoadModel:
         self._metadata_expires_at = 0.0
         self._last_schema: Schema | None = None
         self.failed = False
+        self.load_error: ErrorRecord | None = None
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         predictor = query.predictor or self._use_loaded(query)
@@ -208,11 +211,12 @@ class LoadModel:
                 found = yield from found
             predictor, query.cache_hit = found
         except (NotFound, DeploymentUnavailable) as error:
-            self.failed = self.failed or not isinstance(error, DeploymentLoading)
+            if not isinstance(error, DeploymentLoading):
+                self.failed, self.load_error = True, ErrorRecord.of_load(error.__cause__ or error)
             raise
         if query.timing is not None:
             query.timing.mark("cache")
-        query.predictor, self._loaded, self.failed = predictor, True, False
+        query.predictor, self._loaded, self.failed, self.load_error = predictor, True, False, None
         # Discard stored metadata, which may be older than the loaded model.
         self._last_schema, self._metadata_expires_at = predictor.schema, 0.0
         return predictor
