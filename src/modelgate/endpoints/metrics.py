@@ -6,6 +6,7 @@ from typing import Any
 
 from ..flow import Flow
 from ..http import Request, Response
+from ..http.large_bodies import LargeBodies
 from ..http.routing import Route
 from ..inference.model_metrics import ModelMetrics
 from ..keys import Principal
@@ -23,6 +24,7 @@ class MetricsEndpoint:
         requests: Metrics of the requests.
         models: Metrics of the models, by deployment.
         cache: Model cache.
+        large_bodies: Large bodies, see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
     """
 
@@ -31,11 +33,13 @@ class MetricsEndpoint:
         requests: Metrics,
         models: Mapping[str, ModelMetrics],
         cache: ModelCache[Any],
+        large_bodies: Sequence[LargeBodies],
         hang_timeout: float | None,
     ) -> None:
         self._requests = requests
         self._models = models
         self._cache = cache
+        self._large_bodies = large_bodies
         self._hang_timeout = hang_timeout
 
     def route(self, *, open_to_all: bool) -> Route:
@@ -58,6 +62,7 @@ class MetricsEndpoint:
                 *self._requests.families(),
                 *self._model_metrics(),
                 *self._cache_metrics(),
+                *self._body_metrics(),
             ]
         )
 
@@ -115,6 +120,38 @@ class MetricsEndpoint:
         for name, (value, text) in gauges.items():
             yield MetricFamily(f"modelgate_model_cache_{name}", "gauge", text, (), {(): value})
 
+    def _body_metrics(self) -> Iterator[MetricFamily]:
+        bodies = self._large_bodies
+        for name, kind, text, value in _BODY_METRICS:
+            yield MetricFamily(name, kind, text, (), {(): sum(map(value, bodies))})
+
+
+_BODY_METRICS: Sequence[tuple[str, Kind, str, Callable[[LargeBodies], int]]] = (
+    (
+        "modelgate_large_bodies_bytes",
+        "gauge",
+        "Size of the large bodies in progress, decompressed.",
+        lambda bodies: bodies.bytes_in_progress,
+    ),
+    (
+        "modelgate_large_bodies_waiting",
+        "gauge",
+        "Large bodies that wait until others are finished.",
+        lambda bodies: bodies.waiting,
+    ),
+    (
+        "modelgate_large_bodies_waits_total",
+        "counter",
+        "Large bodies that had to wait, including rejected ones.",
+        lambda bodies: bodies.waits,
+    ),
+    (
+        "modelgate_large_bodies_rejected_total",
+        "counter",
+        "Large bodies that were rejected because too many were waiting.",
+        lambda bodies: bodies.rejected,
+    ),
+)
 
 _MODEL_METRICS: Sequence[tuple[str, Kind, str, Callable[[ModelMetrics], float | Histogram]]] = (
     ("modelgate_batch_rows", "histogram", "Rows per model call.", lambda metrics: metrics.rows),

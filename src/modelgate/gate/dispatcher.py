@@ -18,7 +18,7 @@ from ..errors import (
     RequestError,
     ServingError,
 )
-from ..flow import Flow, Handler, run
+from ..flow import Flow, Handler, run_long
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
 from ..inference import Prediction
@@ -212,7 +212,7 @@ def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flo
     if len(prediction.outputs[0].values) > _MANY_ROWS or (
         prediction.passthrough_columns and is_large(query.rows)
     ):
-        return (yield from run(encode, request, query, prediction))
+        return (yield from run_long(encode, request, query, prediction))
     return encode(request, query, prediction)
 
 

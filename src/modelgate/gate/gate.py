@@ -26,6 +26,7 @@ from ..inference import Prediction
 from ..keys import KeyStore
 from ..layers import (
     AccessLog,
+    BodyLimit,
     Cors,
     HttpsOnly,
     KeyAuth,
@@ -89,13 +90,14 @@ class Gate:
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
         deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a model
             call exceeds the deadline, new requests to its deployment get 503.
+        body_limit: Largest body in bytes, or a `BodyLimit`; by default the limit of each dialect.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
             ``"*:read"``), ``"open"`` to serve it to anyone, False to collect no metrics.
         dialects: Wire formats, by name or as a `Dialect`; all of them by default. The first one also
             answers requests to unknown paths.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
-            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*, or *keys*
-            other than ``"open"``. *deadline* and *auth_failure_limit* then have no effect.
+            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*,
+            *body_limit*, or *keys* other than ``"open"``. *deadline* and *auth_failure_limit* have no effect.
         scoring_layers: Scoring layers around each prediction, instead of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
@@ -107,8 +109,8 @@ class Gate:
             the load; then the request gets 503. `warm` and `score` wait until the model is loaded.
         poll_interval: Seconds between checks for changed model files, which are then swapped in; None
             to never check.
-        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
-            its database. The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
+        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or its URL.
+            The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
             the threads. A call that has taken more than a second no longer counts towards the maximum for
@@ -137,6 +139,7 @@ class Gate:
         cors: Sequence[str] | Literal["*"] | None = None,
         https_only: bool = False,
         deadline: float | None = 30.0,
+        body_limit: int | BodyLimit | None = None,
         metrics: bool | Literal["open"] = True,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
@@ -154,9 +157,10 @@ class Gate:
         check_metrics(metrics)
         if layers is None:
             failures = auth_failure_layers(auth_failure_limit, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies, key_header)
+            options = deadline, trusted_proxies, key_header, body_limit
+            layers = standard_layers(keys, limits, failures, *options)
         else:
-            layers = check_custom_layers(layers, keys, limits, key_header)
+            layers = check_custom_layers(layers, keys, limits, key_header, body_limit)
         layers = [HttpsOnly(), *layers] if https_only else layers
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         key_header = find_key_header(layers)
@@ -190,7 +194,8 @@ class Gate:
             requests = Metrics(self._catalog)
             outermost.append(requests)
             models, cache = self.deployments.loader.model_metrics, self.deployments.cache
-            self.metrics = MetricsEndpoint(requests, models, cache, workers.hang_timeout)
+            bodies = [layer.large_bodies for layer in layers if isinstance(layer, BodyLimit)]
+            self.metrics = MetricsEndpoint(requests, models, cache, bodies, workers.hang_timeout)
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
+from ..cancellation import CallAbandoned
 from ..flow import isolate_error
 from ..flow.fork_safety import reset_after_fork
 from ..prometheus import Histogram
@@ -115,6 +116,9 @@ class ModelMetrics:
                 self.running.add(started_at)
                 result = call(*args, **kwargs)
                 failed = False
+            except CallAbandoned:
+                failed = False
+                raise
             finally:
                 elapsed = self.end(started_at, reason, rows, failed=failed)
         except BaseException as error:

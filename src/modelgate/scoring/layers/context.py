@@ -3,7 +3,7 @@
 from functools import partial
 
 from ...errors import InvalidInput
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Prediction
 from ...inference.context import describe_rows
 from ..query import Query
@@ -25,7 +25,7 @@ def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Pre
     if training is None or not training.statistics or not predictor.schema.options.show_schema:
         raise InvalidInput("This deployment has no statistics of its training data: leave out context")
     describe = partial(describe_rows, table, training.statistics, training.rows)
-    context = (yield from run(describe)) if is_large(query.rows) else describe()
+    context = (yield from run_long(describe)) if is_large(query.rows) else describe()
     prediction = yield from call_next(query)
     prediction.context = context
     return prediction
