@@ -68,22 +68,26 @@ class ValidationReport:
 
     def add(self, column: Column, rule: str, row: int, value: object) -> None:
         """Record that *value* in *row* breaks *rule*."""
+        self._error(column, rule, value).add(self.rows + row)
+
+    def _error(self, column: Column, rule: str, value: object) -> ColumnError:
+        """Return the error of *column* for *rule*. If there is none yet, add one, with *value*."""
         errors = self.errors.setdefault(column.name, [])
         error = next((error for error in errors if error.rule == rule), None)
         if error is None:
             error = ColumnError(rule, value)
             errors.append(error)
-        error.add(self.rows + row)
+        return error
 
     def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
         """Record that *column* is missing. If only some rows lack the column, also record these rows."""
-        if column.name not in self.missing:
-            self.missing.append(column.name)
+        self.missing.append(column.name)
         # Rejecting many rows without any of many columns must be cheap.
-        if len(self.missing) <= SHOWN_ERRORS:
-            for index, row in enumerate(rows):
-                if column.name not in row:
-                    self.add(column, _MISSING, index, None)
+        if column.name in self.errors or len(self.errors) < SHOWN_ERRORS:
+            indices = [index for index, row in enumerate(rows, self.rows) if column.name not in row]
+            error = self._error(column, _MISSING, None)
+            error.count += len(indices)
+            error.rows += indices[: SHOWN_ROWS - len(error.rows)]
 
     def suggest(self, sent: Iterable[str]) -> None:
         """Add suggestions for names in *sent* that resemble a missing column, such as ``beds`` for ``bed``.
@@ -115,7 +119,8 @@ class ValidationReport:
         by_name = {column.name: column for column in columns}
         self._drop_missing_everywhere(rows)
         # Parts of an input may report the columns in another order.
-        self.missing.sort(key=list(by_name).index)
+        missing = set(self.missing)
+        self.missing = [name for name in by_name if name in missing]
         descriptions = {
             name: "; ".join(
                 _describe(error, column, rows, echo=options.echo_values) for error in self.errors[name]
