@@ -7,20 +7,18 @@ the server during the attack, less its memory before. Linux only, because that f
     python bench/attacks.py uvicorn csv # those whose names contain csv
 """
 
-import asyncio
 import bz2
 import gzip
 import http.client
 import os
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path

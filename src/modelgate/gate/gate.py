@@ -37,6 +37,7 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
+from ..monitoring.prediction_hook import PredictionCallback, close_hooks, metric_sources, resolve_hooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -48,22 +49,19 @@ from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
     auth_failure_layers,
     check_custom_layers,
-    check_metrics,
+    check_deployments,
+    create_metric_values,
     find_deadline,
     find_key_header,
     resolve_dialects,
-    resolve_registry,
     standard_layers,
 )
-from .poller import PollingLayer
+from .poller import PollingLayer, create_poll_callbacks, poll_times
 from .router import create_router
 
 __all__ = ["Gate"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DEFAULT_POLL_INTERVAL = 10.0
-_FIRST_POLL_TIMEOUT = 2.0
 
 
 @suggest_options
@@ -106,21 +104,25 @@ class Gate:
         cache_size: Maximum number of loaded models to keep in memory.
         cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds a request waits for a model that is being loaded, counted from the start of
-            the load; then the request gets 503. `warm` and `score` wait until the model is loaded.
+            the load, before it gets 503. `warm` and `score` wait until the model is loaded.
         poll_interval: Seconds between checks for changed model files, which are then swapped in; None
             to never check.
         deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or its URL.
             The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
-        threads: Maximum number of predictions that run at once under ASGI; by default the number of
-            cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
-            the threads. A call that has taken more than a second no longer counts towards the maximum for
-            other deployments, so that slow calls of one deployment do not block the others.
+        threads: Maximum number of predictions that run at once under ASGI; by default cores + 4, at most 32.
+            Deployments take turns. If there are several, each has at most half of the threads. A call that has
+            taken more than a second no longer counts towards the maximum for other deployments, so that slow
+            calls of one deployment do not block the others.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
+        on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
+            prediction sent, such as a `PredictionLog`. They must not block.
+        metrics_dir: Directory in which the processes of one machine add up their metrics, such as
+            ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
         layers: The HTTP layers around all deployments.
-        metrics: The metrics of this process; None if none are collected.
+        metrics: The metrics, a `MetricsEndpoint`; None if none are collected.
         asgi, wsgi: Apps to mount.
 
     Raises:
@@ -153,8 +155,10 @@ class Gate:
         deployment_registry: Registry | str | None = None,
         threads: int | None = None,
         console: bool = True,
+        on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
+        metrics_dir: str | Path | None = None,
     ) -> None:
-        check_metrics(metrics)
+        values = create_metric_values(metrics, metrics_dir)
         if layers is None:
             failures = auth_failure_layers(auth_failure_limit, trusted_proxies) if keys != "open" else []
             options = deadline, trusted_proxies, key_header, body_limit
@@ -173,8 +177,9 @@ class Gate:
         if console:
             pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
         self._router = create_router(self._dialects.values(), self._openapi, pages)
+        self._hooks = resolve_hooks(on_prediction)
         self.deployments = Deployments(
-            score_and_encode,
+            partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
             workers,
             store=store,
@@ -183,19 +188,29 @@ class Gate:
             cache_bytes=cache_bytes,
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
+            values=values,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
-        self._poll = self._create_poll(poll_interval, deployment_registry)
+        self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
+        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
+        self._poll = (
+            PollingLayer(self._poll_once, *poll_times(poll_interval, deployment_registry))
+            if self._poll_callbacks
+            else None
+        )
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: MetricsEndpoint | None = None
         if metrics:
-            requests = Metrics(self._catalog)
+            requests = Metrics(self._catalog, values)
             outermost.append(requests)
-            models, cache = self.deployments.loader.model_metrics, self.deployments.cache
+            models, hooks = self.deployments.loader.model_metrics, self._hooks
             bodies = [layer.large_bodies for layer in layers if isinstance(layer, BodyLimit)]
-            self.metrics = MetricsEndpoint(requests, models, cache, bodies, workers.hang_timeout)
+            sources = models, self.deployments.cache, bodies, workers.hang_timeout, metric_sources(hooks)
+            self.metrics = MetricsEndpoint(values, requests, *sources)
+            if metrics_dir is not None:
+                outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
@@ -205,11 +220,7 @@ class Gate:
         self._handler = stack(outermost, dispatcher.dispatch)
         self.asgi = asgi.app(self._handler)
         self.wsgi = wsgi.app(self._handler)
-        if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
-            raise ConfigurationError(
-                f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
-            )
-        for deployment in deployments:
+        for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
     def __repr__(self) -> str:
@@ -234,21 +245,6 @@ class Gate:
             return function
 
         return serve
-
-    def _create_poll(self, interval: float | None, registry: Registry | str | None) -> PollingLayer | None:
-        self._poll_callbacks: list[Callable[[], None]] = []
-        if registry is not None:
-            self._poll_callbacks.append(self.deployments.follow(resolve_registry(registry)))
-        if interval is not None:
-            self._poll_callbacks.append(self.deployments.watch_stores())
-        if not self._poll_callbacks:
-            return None
-        # The first requests wait until the registry is read, so that a paused deployment does not answer
-        # them.
-        timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
-        interval = _DEFAULT_POLL_INTERVAL if interval is None else interval
-        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
-        return PollingLayer(self._poll_once, interval, first_poll_timeout=timeout)
 
     def _poll_once(self) -> None:
         for poll in self._poll_callbacks:
@@ -323,9 +319,13 @@ class Gate:
         return msgspec.json.decode(document, type=dict[str, Any])
 
     def close(self) -> None:
-        """Stop polling for changed models and the registry. The gate continues to serve."""
+        """Stop polling for changed models and the registry, and close the hooks of *on_prediction*.
+
+        The gate continues to serve.
+        """
         if self._poll is not None:
             self._poll.close()
+        close_hooks(self._hooks)
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.
