@@ -13,18 +13,22 @@ import http.client
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 KEY = "a-key-for-the-benchmark"
+ATTACKERS = 5
+"""Requests per second of one attacking thread."""
 AUTH = {"Authorization": f"Bearer {KEY}"}
 CSV_PATH = "/predApi/v1.0/deployments/iris/predictions"
 HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
@@ -84,8 +88,8 @@ def attacks() -> Iterator[Attack]:
     for size in (1, 6):
         ones = b'{"instances":[' + b"1," * (size * 512 * 1024 - 16) + b"1]}"
         path = "/v1/models/x:predict" if size == 1 else "/mlflow/x/invocations"
-        for count in (1, 4):
-            yield Attack(f"array of numbers, {size} MiB", path, ones, JSON, count)
+        for copies in (1, 4):
+            yield Attack(f"array of numbers, {size} MiB", path, ones, JSON, copies)
 
 
 def send(
@@ -132,8 +136,10 @@ def server(kind: str) -> Iterator[tuple[int, int]]:
         port = free.getsockname()[1]
     options = {
         "uvicorn": ["-m", "uvicorn", "--log-level", "warning", "--port", str(port), "attacks:asgi"],
-        "gunicorn": ["-m", "gunicorn", "--threads", "16", "-b", f"127.0.0.1:{port}", "--log-level", "warning"]
-        + ["--timeout", "120", "attacks:wsgi"],
+        "gunicorn": [
+            *("-m", "gunicorn", "--threads", "16", "--timeout", "120", "--log-level", "warning"),
+            *("-b", f"127.0.0.1:{port}", "attacks:wsgi"),
+        ],
     }
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -186,6 +192,66 @@ def measure(kind: str, attack: Attack) -> None:
     )
 
 
+def measure_latency(kind: str) -> None:
+    """Print how long good requests take while 60 bombs arrive per second, and while none do."""
+    bombs = [attack for attack in attacks() if attack.headers.get("Content-Encoding")]
+    with server(kind) as (port, _):
+        ended = threading.Event()
+
+        def strike(start: float) -> None:
+            for number in count():
+                if ended.wait(max(0, start + number / ATTACKERS - time.perf_counter())):
+                    return
+                bomb = bombs[number % len(bombs)]
+                send(port, bomb.path, bomb.body, bomb.headers)
+
+        quiet = good_latencies(port)
+        start = time.perf_counter()
+        threads = [threading.Thread(target=strike, args=(start + n / 60,)) for n in range(60 // ATTACKERS)]
+        for thread in threads:
+            thread.start()
+        attacked = good_latencies(port)
+        ended.set()
+        for thread in threads:
+            thread.join()
+    for name, times in (("quiet", quiet), ("60 bombs/s", attacked)):
+        p50, p99 = (statistics.quantiles(times, n=100)[index] for index in (49, 98))
+        print(f"{kind:9}good requests, {name:12}p50 {p50:7.1f} ms   p99 {p99:7.1f} ms", flush=True)
+
+
+def good_latencies(port: int) -> list[float]:
+    """Return the milliseconds of good requests, of which 50 are sent per second over one connection."""
+    connection, times, start = http.client.HTTPConnection("127.0.0.1", port), [], time.perf_counter()
+    for number in range(500):
+        time.sleep(max(0, start + number / 50 - time.perf_counter()))
+        before = time.perf_counter()
+        connection.request("POST", CSV_PATH, GOOD, {**AUTH, **JSON})
+        assert connection.getresponse().read()
+        times.append((time.perf_counter() - before) * 1e3)
+    connection.close()
+    return times
+
+
+def measure_stream(kind: str, path: str) -> None:
+    """Print a line for a body of 300 MB without a length."""
+    with server(kind) as (port, process), socket.create_connection(("127.0.0.1", port)) as connection:
+        watch = Watch(process)
+        watch.start()
+        fields = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+        connection.sendall(
+            f"{fields}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        sent = 0
+        with suppress(OSError):
+            while sent < 300_000_000:
+                connection.sendall(b"100000\r\n%b\r\n" % (b" " * 0x100000))
+                sent += 0x100000
+        watch.ended.set()
+        watch.join()
+    growth = watch.highest - watch.before
+    print(f"{kind:9}stream to {path}: {sent / 1e6:.0f} MB taken, {growth:.0f} MB more", flush=True)
+
+
 def main(kinds: Sequence[str], names: Sequence[str]) -> None:
     """Print the table."""
     print(
@@ -195,6 +261,10 @@ def main(kinds: Sequence[str], names: Sequence[str]) -> None:
         for attack in attacks():
             if not names or any(name in attack.name for name in names):
                 measure(kind, attack)
+        if not names:
+            measure_stream(kind, "/v1/models/x:predict")
+            measure_stream(kind, CSV_PATH)
+            measure_latency(kind)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from modelgate import (
     DeadlineExceeded,
     Deployment,
     Gate,
+    InvalidInput,
     Overloaded,
     Schema,
     drive,
@@ -358,3 +359,12 @@ def test_syntax_error_of_a_large_body_has_its_position():
     for damaged in (raw[:position] + b"\xff" + raw[position:], raw[:position] + b"?" + raw[position:]):
         with pytest.raises(Exception, match=rf"\(byte {position}\)"):
             SCHEMA.read(damaged)
+
+
+@pytest.mark.parametrize("form", [b"%b", b"[%b]"])
+def test_row_with_too_many_values_is_rejected(monkeypatch, form):
+    """As Python objects, they would take 30 times their size."""
+    monkeypatch.setattr("modelgate.schema.json_decoder.MAX_ROW_VALUES", LARGE)
+    row = b'{"x": 1, "y": 1, "z": [%b1]}' % (b"1," * LARGE)
+    with pytest.raises(InvalidInput, match="A row has more than 65536 values"):
+        SCHEMA.read(form % row)

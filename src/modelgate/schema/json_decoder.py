@@ -27,7 +27,7 @@ from ..codecs.json import (
     shift_position,
 )
 from ..codecs.json_items import count_items, split_items
-from ..errors import MalformedBody
+from ..errors import InvalidInput, MalformedBody
 from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
 from .names import match_names
@@ -42,6 +42,9 @@ _FLOAT = np.dtype(np.float64)
 
 _PART = 512 * 1024
 """Size in bytes of the parts in which large arrays are decoded."""
+
+MAX_ROW_VALUES = 2_000_000
+"""Largest number of commas in a row that is not valid at first sight, for example because of extra members."""
 
 
 class Decoder:
@@ -72,7 +75,7 @@ class Decoder:
         """Decode and validate *raw*, a JSON object (one row) or an array of objects.
 
         Raises:
-            InvalidInput: The body has more than *max_rows* rows.
+            InvalidInput: The body has more than *max_rows* rows, or a row has too many values.
             MalformedBody: The body is not valid JSON, or not an object or array of objects.
             MissingColumns, InvalidValues: The rows do not match the schema.
         """
@@ -142,6 +145,8 @@ class Decoder:
         Returns:
             The table, or None if there are errors; and an error if a number is too large for a float.
         """
+        if len(raw) > MAX_ROW_VALUES and count_byte(raw, b",") > MAX_ROW_VALUES:
+            raise InvalidInput(f"A row has more than {MAX_ROW_VALUES} values: send only the model's columns")
         value, overflow = decode_allowing_overflow(raw)
         reject_encoded_text("The JSON body", value)
         check_row_count(value, max_rows)
