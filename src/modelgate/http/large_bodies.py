@@ -98,14 +98,15 @@ class LargeBodies:
 
     def _start_waiting(self) -> None:
         """Start the bodies that fit into the budget, in the order of arrival."""
-        in_progress = _total(self._in_progress)
         for share in list(self._waiting):
-            in_progress += share.size
-            if in_progress > self._budget:
-                return
+            # Already in progress if an interruption has ended an earlier call.
+            if share not in self._in_progress and _total(self._in_progress) + share.size > self._budget:
+                break
             self._in_progress[share] = None
             del self._waiting[share]
-            share.set_result(None)
+        for share in self._in_progress:
+            if not share.done():
+                share.set_result(None)
 
 
 class _Share(Future[None]):
