@@ -22,6 +22,8 @@ from ..flow import Flow, Handler, run
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
 from ..inference import Prediction
+from ..inference.checks import check_text
+from ..inference.nonfinite import prediction_error
 from ..layers import Deadline, KeyAuth
 from ..openapi.body_example import example_body
 from ..scoring import Query
@@ -209,11 +211,19 @@ def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flo
     prediction = yield from score(query)
     dialect: Dialect = request.wire  # type: ignore[assignment]
     encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
-    if len(prediction.outputs[0].values) > _MANY_ROWS or (
-        prediction.passthrough_columns and is_large(query.rows)
-    ):
-        return (yield from run(encode, request, query, prediction))
-    return encode(request, query, prediction)
+    try:
+        if len(prediction.outputs[0].values) > _MANY_ROWS or (
+            prediction.passthrough_columns and is_large(query.rows)
+        ):
+            return (yield from run(encode, request, query, prediction))
+        return encode(request, query, prediction)
+    except UnicodeEncodeError:
+        # Checked only after a failure: lone surrogates are rare, and looking for them takes time.
+        try:
+            check_text(prediction)
+        except ValueError as error:
+            raise prediction_error(error) from error
+        raise
 
 
 def _error_response(request: Request, error: AnswerableError) -> Response:
