@@ -80,9 +80,11 @@ class FailureCount(Protocol):
         """
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class RequestContext:
     """State of one request, filled in by layers, the dialect and the gate.
+
+    Its `repr` has no attributes, because parts of the body may contain an API key.
 
     Attributes:
         principal: Owner and permissions of the API key, set by `KeyAuth`.

@@ -19,6 +19,7 @@ from ..errors import (
     ServingError,
 )
 from ..flow import Flow, Handler, run
+from ..flow.tracebacks import clear_locals
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
 from ..inference import Prediction
@@ -142,6 +143,11 @@ class RequestDispatcher:
         except RequestError as error:
             if error.needs_example:
                 self._add_example(error, dialect, context)
+            raise
+        except Exception as error:
+            if not isinstance(error, AnswerableError):
+                # They contain the body, and the body may contain the API key.
+                clear_locals(error)
             raise
         query.deployment = context.deployment = self._deployment_name(context, query.deployment)
         query.version = version

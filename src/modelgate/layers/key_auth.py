@@ -22,6 +22,7 @@ from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
 from ..http.credentials import KEY_HEADERS, is_json_web_token, key_from_header
 from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
+from ..keys.digest import MIN_KEY_LENGTH
 from ..keys.principal import is_scope
 from ..spelling import suggest_options
 from ..validation import require_positive_int, require_positive_seconds
@@ -196,6 +197,9 @@ class KeyAuth:
         except Exception as error:
             # Log the traceback as text. An error collector may store its local variables, such as the key.
             details = "".join(traceback.format_exception(error))
+            if len(key) >= MIN_KEY_LENGTH:
+                # The store may have put the key into its message, as a KeyError does.
+                details = details.replace(key, "***")
             logger.error("request %s: key store: look-up failed: %s", request.id, details)
             raise ServingError from None
         if principal is None:

@@ -4,7 +4,6 @@ import logging
 import math
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from ..errors import DeploymentLoading, DeploymentUnavailable, NotFound, Overloa
 from ..flow import Flow, wait_for
 from ..flow.fair_pool import FairThreadPool
 from ..flow.fork_safety import reset_after_fork
+from ..flow.tracebacks import clear_locals
 from ..validation import require_positive_int, require_positive_seconds
 
 __all__ = ["CacheInfo", "ModelCache"]
@@ -268,7 +268,7 @@ class ModelCache(Generic[T]):
             size = self._sizeof(outcome)
         except BaseException as error:
             logger.error("model %s: load failed", name, exc_info=error)
-            outcome = _Failure(_clear_locals(error))
+            outcome = _Failure(clear_locals(error))
         with self._lock:
             self.loads += 1
             if isinstance(outcome, _Failure):
@@ -314,17 +314,3 @@ class ModelCache(Generic[T]):
             self._models.clear()
             self._failures.clear()
             self._hits = self._misses = self._bytes = 0
-
-
-def _clear_locals(error: BaseException) -> BaseException:
-    """Clear the local variables in the tracebacks of *error*, and return *error*.
-
-    Otherwise a cached error would hold variables in memory, such as the content of a file.
-    """
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        traceback.clear_frames(cause.__traceback__)
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return error
