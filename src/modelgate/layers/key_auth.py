@@ -195,12 +195,7 @@ class KeyAuth:
         except AnswerableError:
             raise
         except Exception as error:
-            # Log the traceback as text. An error collector may store its local variables, such as the key.
-            details = "".join(traceback.format_exception(error))
-            if len(key) >= MIN_KEY_LENGTH:
-                # The store may have put the key into its message, as a KeyError does.
-                details = details.replace(key, "***")
-            logger.error("request %s: key store: look-up failed: %s", request.id, details)
+            logger.error("request %s: key store: look-up failed: %s", request.id, _describe(error, key))
             raise ServingError from None
         if principal is None:
             self._accepted.discard(key_hash)
@@ -252,3 +247,13 @@ class KeyAuth:
         hop = forwarded_hop(request.headers) if self._skip_forwarded else None
         address = rate_limit_address(request.client) or ""
         return address if hop is None else f"{address} {hop}"
+
+
+def _describe(error: Exception, key: str) -> str:
+    """Return the traceback of *error* as text without *key*.
+
+    An error collector may store the local variables of a traceback, such as the key. The message may contain the
+    key, too, as that of a `KeyError` does.
+    """
+    text = "".join(traceback.format_exception(error))
+    return text.replace(key, "***") if len(key) >= MIN_KEY_LENGTH else text
