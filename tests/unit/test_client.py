@@ -1004,6 +1004,25 @@ def test_key_is_only_in_its_header():
     assert KEY not in str(requests[0].url) + repr(requests[0].headers) + requests[0].content.decode()
 
 
+@pytest.mark.parametrize(
+    ("url", "key", "warned"),
+    [
+        ("http://app.example/ml/churn", KEY, True),
+        ("http://192.0.2.1:8000/ml/churn", KEY, True),
+        ("https://app.example/ml/churn", KEY, False),
+        ("http://app.example/ml/churn", None, False),
+        ("http://localhost:8000/ml/churn", KEY, False),
+        ("http://[::1]:8000/ml/churn", KEY, False),
+    ],
+)
+@pytest.mark.parametrize("client_type", [Client, AsyncClient])
+def test_key_over_plain_http_is_logged(caplog, client_type, url, key, warned):
+    client_type(url, key=key)
+
+    assert warned == ("the API key is sent to" in caplog.text)
+    assert KEY not in caplog.text
+
+
 def test_key_can_be_sent_beside_a_token_of_a_platform():
     http = build_scripted_client(DONE)[0]._session.http
     http.headers["authorization"] = "Bearer a-token-of-the-platform"

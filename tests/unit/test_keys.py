@@ -348,3 +348,11 @@ def test_checksum_detects_typing_errors(data):
         swapped,
     ):
         assert (broken == key) == has_valid_checksum(broken)
+
+
+def test_id_of_a_configured_key_is_no_part_of_its_digest():
+    """It is the same for the key and its digest, in every process and release."""
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    ids = {drive(MemoryKeyStore({key: "m"}).find(KEY)).id for key in (KEY, f"sha256:{digest}")}
+
+    assert {"56e5e131d9f0"} == ids

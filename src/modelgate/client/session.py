@@ -1,6 +1,7 @@
 """Session with one deployment: batching, retries and decoding, for the blocking and the asyncio client."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -24,13 +25,24 @@ from ..errors import (
     RequestError,
 )
 from ..flow import Flow, Wait, run
+from ..http.client_address import is_loopback
 from ..http.credentials import KEY_HEADERS
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
 from .predictions import Predictions, decode_predictions, join_predictions
 from .retry import Retry
 from .rows import Rows, to_rows
 
-__all__ = ["HTTPResponse", "Progress", "Session", "is_too_large", "predict_url", "sleep"]
+__all__ = [
+    "HTTPResponse",
+    "Progress",
+    "Session",
+    "is_too_large",
+    "predict_url",
+    "sleep",
+    "warn_of_plain_http",
+]
+
+logger = logging.getLogger("modelgate")
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -300,6 +312,16 @@ def predict_url(url: str) -> str:
         raise ConfigurationError(f"{rule}: add the deployment's name to the path (got {url!r})")
     parent = parent if parent.endswith("/deployments") else f"{parent}/deployments"
     return f"{parts.scheme}://{parts.netloc}{parent}/{name}/predict"
+
+
+def warn_of_plain_http(url: str) -> None:
+    """Log a warning if a key that is sent to *url* can be read on the network."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname is not None and not is_loopback(parts.hostname):
+        logger.warning(
+            "client: the API key is sent to %s without encryption: use https://, unless the network is private",
+            parts.hostname,
+        )
 
 
 def _check_key(key: str) -> str:

@@ -24,14 +24,14 @@ from ..models.manifest import Manifest, PackageMetadata
 from ..models.package import open_package
 from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.store import fingerprint_file
-from ..models.versions import LATEST, is_version
+from ..models.versions import LATEST, is_older, is_version
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
 from .deployment import Deployment
 from .model_handle import ModelHandle
 from .scoring_options import enable_scoring_options
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "prevent_downgrade"]
 
 logger = logging.getLogger("modelgate")
 
@@ -118,6 +118,8 @@ class Loader:
         with sklearn_config(self._sklearn_config):
             model = self._read_model(deployment)
         predictor = self.predictor(deployment, model, handle.metrics)
+        if handle.version is not None:
+            prevent_downgrade(deployment, predictor.version, handle.version)
         _warn_of_version_mismatch(deployment, predictor.version)
         handle.fingerprint, handle.version, handle.schema = fingerprint, predictor.version, predictor.schema
         return predictor
@@ -236,6 +238,24 @@ class Loader:
             predictor.training = TrainingData(predictor.schema, package.background, package.statistics)
         enable_scoring_options(predictor, deployment, package)
         return predictor
+
+
+def prevent_downgrade(deployment: Deployment, version: str, served_version: str) -> None:
+    """Raise `ConfigurationError` if an older version would replace a model without a fixed version.
+
+    When the newest version is deleted from the store, the deployment must not go back to an older one.
+
+    Args:
+        deployment: Deployment of the model.
+        version: Version that was loaded.
+        served_version: Version that serves or has served.
+    """
+    named_version = (deployment.stored_name or "").partition("@")[2]
+    if named_version in ("", LATEST) and is_older(version, served_version):
+        raise ConfigurationError(
+            f"model {deployment.model!r} is now version {version}, older than the served version"
+            f" {served_version}: to serve the older version, call swap, or set model to that version"
+        )
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:

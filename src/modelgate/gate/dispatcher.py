@@ -126,9 +126,7 @@ class RequestDispatcher:
                 yield from self._check_version(context, version)
             if route is not None and route.handler is not None:
                 response = yield from route.handler(request)
-                if not route.is_public and response.header("cache-control") is None:
-                    # Shared HTTP caches do not know that a response depends on the x-api-key header.
-                    response.headers.append(("cache-control", "private, no-store"))
+                _forbid_caching(request, response)
                 return response
             return (yield from self._score(request, context, version))
         except AnswerableError as error:
@@ -240,4 +238,18 @@ def _error_response(request: Request, error: AnswerableError) -> Response:
             request.context.deployment,
             exc_info=error.__cause__,
         )
-    return encode_error(request, error)
+    response = encode_error(request, error)
+    if request.method != "POST":
+        # Some caches store a 404, which may name the deployments of a key.
+        _forbid_caching(request, response)
+    return response
+
+
+def _forbid_caching(request: Request, response: Response) -> None:
+    """Forbid caching, unless the route is public. The response decides if it has the field already.
+
+    Shared HTTP caches do not know that a response depends on the x-api-key header.
+    """
+    route = request.context.route
+    if (route is None or not route.is_public) and response.header("cache-control") is None:
+        response.headers.append(("cache-control", "private, no-store"))
