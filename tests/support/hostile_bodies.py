@@ -59,7 +59,8 @@ TEXTS = (
 OTHERS = (
     "true", "false", "null", "True", "None", "undefined", "{}", "[]", "[[]]", "[1]", "[1,2]", "[1,]", "[,1]",
     '{"a":1}', '{"x0":1}', '{"":1}', '{"a":1,"a":2}', '{"a"}', "{1:2}", '{"a":1,}', "[1}", "{]", "/* x */1",
-    '{"shape":[1],"data":[1]}', '{"b64":"AAAA"}', '{"b64":"%%%"}', '{"$ref":"#"}', '{"__class__":"os.system"}',
+    '{"shape":[1],"data":[1]}', f'{{"shape":[{",".join("1" * 70)}],"data":[1]}}', '{"shape":[2,2],"data":[1,2,3,4]}',
+    '{"shape":[-1],"data":[1]}', '{"shape":[9e9,9e9],"data":[]}', '{"shape":[2147483648,4294967296],"data":[1]}', '{"b64":"AAAA"}', '{"b64":"%%%"}', '{"$ref":"#"}', '{"__class__":"os.system"}',
     *("[" * depth + "]" * depth for depth in (10, 100, 1000, 5000)),
     *('{"a":' * depth + "1" + "}" * depth for depth in (50, 2000)),
     "[" * 100_000, f"[{','.join('1' * 3000)}]",
@@ -283,11 +284,11 @@ NDJSON = (
     b"", b"\n", b'{"x0":1}', b'{"x0":1}\n{"x0":', b'{"x0":1}{"x0":2}', b"1\n2", b"[1]\n", b'\xff\n{"x0":1}',
 )  # fmt: skip
 NPY_HEADERS = (
-    *(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (1, 1), }}" for descr in ("<f8", "|O", "<U4", "x")),
-    *(f"{{'descr': '<f8', 'fortran_order': True, 'shape': {shape}, }}" for shape in ("(10**9, 6)", "(-1, 6)", "1")),
+    *(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (1, 1), }}" for descr in ("<f8", "<f16", "<c16", ">i8", "|O", "<U4")),
+    *(f"{{'descr': '<f8', 'fortran_order': True, 'shape': {shape}, }}" for shape in ("(10**9, 6)", "(-1, 6)", "1", "(1,) * 70")),
     "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 6), }",
     "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
-    "{'descr': '<M8[s]', 'shape': ()}", "__import__('os')", "{", "", "[" * 5000,
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (" + "1, " * 70 + "), }", "{'descr': '<M8[s]', 'shape': ()}", "__import__('os')", "{", "", "[" * 5000,
 )  # fmt: skip
 
 
@@ -297,7 +298,7 @@ def other_files():
         yield Body(content, {"content-type": f"multipart/form-data; boundary={boundary}"})
     for content in NDJSON:
         yield Body(content, {"content-type": "application/x-ndjson"})
-    for version, header, data in product((1, 2, 9), NPY_HEADERS, (b"", struct.pack("<d", 1))):
+    for version, header, data in product((1, 2, 9), NPY_HEADERS, (b"", struct.pack("<d", 1), bytes(16))):
         size = struct.pack("<H" if version == 1 else "<I", len(header))
         content = b"\x93NUMPY" + bytes([version, 0]) + size + header.encode() + data
         yield Body(content, {"content-type": "application/x-npy"})
