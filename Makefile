@@ -26,8 +26,8 @@ quick: export OMP_NUM_THREADS := 1
 quick: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow'
 
-# About 2,000 hostile bodies with every key in every wire format, each followed by a good request: 20 minutes of CPU
-# time. The other targets send a sample.
+# About 2,000 hostile bodies with every key in every wire format, each followed by a good request: ten minutes. The
+# other targets send a sample.
 hostile: export MODELGATE_HOSTILE := all
 hostile: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto tests/conformance/test_hostile_bodies.py

@@ -18,7 +18,7 @@ from support.keys import KEY
 from support.openapi import OpenAPIDocument
 from support.wire_formats import NUMBERS_IN, REQUESTS, request_of
 
-SAMPLED = 1 if os.environ.get("MODELGATE_HOSTILE") == "all" else 97
+SAMPLED = 1 if os.environ.get("MODELGATE_HOSTILE") == "all" else 199
 """One in so many requests is sent. A prime number, so that each key meets each kind of body."""
 
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"

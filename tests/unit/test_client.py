@@ -12,6 +12,7 @@ import sys
 import threading
 from decimal import Decimal
 from fractions import Fraction
+from traceback import TracebackException
 
 import httpx
 import numpy as np
@@ -51,6 +52,7 @@ from modelgate.client.errors import parse_invalid_rows
 from modelgate.client.retry import Retry, retry_after
 from modelgate.client.rows import records, to_rows
 from modelgate.client.session import Session, predict_url
+from modelgate.errors import ModelgateError
 from modelgate.humility import OutlyingInput, OverridePrediction, ThrowError
 from modelgate.testing import FakeClock
 from support.waiting import SOON
@@ -1002,6 +1004,28 @@ def test_key_is_only_in_its_header():
     assert "Client('http://app/ml/churn')" == repr(client)
     assert f"Bearer {KEY}" == requests[0].headers["authorization"]
     assert KEY not in str(requests[0].url) + repr(requests[0].headers) + requests[0].content.decode()
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(401), httpx.Response(200, text="x"), httpx.ConnectError("x")]
+)
+def test_key_is_not_in_the_local_variables_of_an_error(waits, answer):
+    """Error tracking stores them."""
+
+    def respond(request):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    client = Client(URL, key=KEY, http=httpx.Client(transport=httpx.MockTransport(respond)))
+    with pytest.raises(ModelgateError) as raised:
+        client.predict(ROWS[0])
+    trace = TracebackException.from_exception(raised.value, capture_locals=True)
+
+    assert KEY not in "".join(
+        line for frame in list(trace.stack)[1:] for line in map(str, frame.locals.items())
+    )
+    assert trace.__suppress_context__ or trace.__context__ is None
 
 
 @pytest.mark.parametrize(

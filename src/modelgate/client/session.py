@@ -189,7 +189,6 @@ class Session:
         """
         url = f"{self._endpoint}?{query}" if query else self._endpoint
         headers = {
-            **self._key_headers,
             "content-type": media_type,
             "accept": f"{accept}, {_PROBLEM}",
             # Tells proxies that they may send the request again, and which requests are repetitions.
@@ -236,7 +235,10 @@ class Session:
         # together.
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
-        request = self.http.build_request("POST", url, content=body, headers=headers, timeout=limits)
+        # No local variable has the key: an error collector may store the local variables of a traceback.
+        request = self.http.build_request(
+            "POST", url, content=body, headers={**self._key_headers, **headers}, timeout=limits
+        )
         host = urlsplit(url).netloc
         try:
             return (  # type: ignore[no-any-return]
