@@ -4,25 +4,32 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# pip would compile all modules. Python compiles those that are imported, a small part.
+INSTALL := $(BIN)/python -m pip install --no-compile
 
 # Tests start hundreds of processes, and each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick hostile lowest lint bench docs
+.PHONY: demo test quick hostile lowest lint bench docs install
 
 # Serve an example app; prints the URL of its console and a curl command. PORT=… sets the port (default 8000).
 demo: $(VENV)/installed-demo
 	$(BIN)/python examples/starlette_app/app.py
 
+# Folders whose tests start servers or fit hundreds of models. Tracing each line would take half of their time
+# again, and the other tests alone cover the code.
+UNTRACED := $(addprefix tests/,servers faults hosts browser typing models properties)
+# In this order: by default, the files with the most tests run first, and long ones run alone in the end.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/installed-test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist loadfile
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(addprefix --ignore=,$(UNTRACED))
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+	$(BIN)/python -m pytest $(PARALLEL) $(UNTRACED)
 
 # Tests without servers and browser, and a part of the long matrices: under a minute on two cores.
-# The threads of scikit-learn and LightGBM would compete with the other worker's.
-quick: export OMP_NUM_THREADS := 1
 quick: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow'
 
@@ -67,14 +74,19 @@ $(VENV)/made:
 	touch $@
 
 $(VENV)/installed: pyproject.toml $(VENV)/made
-	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[all]'
+	$(INSTALL) --quiet $(PIP_OPTIONS) --editable '.[all]'
 	touch $@
 
-# Only what the demo needs. pip shows its progress, and leaves it to Python to compile the modules that it imports.
+# For all checks at once, which takes less time than group by group.
+install: $(VENV)/made
+	$(INSTALL) --quiet $(PIP_OPTIONS) --editable '.[all]' --group docs --group lint --group test
+	touch $(VENV)/installed $(addprefix $(VENV)/installed-,docs lint test)
+
+# Only what the demo needs. pip shows its progress.
 $(VENV)/installed-demo: pyproject.toml $(VENV)/made
-	$(BIN)/python -m pip install --no-compile --editable '.[images,pandas,serve,skops,sklearn]'
+	$(INSTALL) --editable '.[images,pandas,serve,skops,sklearn]'
 	touch $@
 
 $(VENV)/installed-%: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --group $*
+	$(INSTALL) --quiet $(PIP_OPTIONS) --group $*
 	touch $@

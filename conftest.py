@@ -12,6 +12,10 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+# By default, idle threads of OpenMP spin. On a busy machine that takes several times as long as the fit itself.
+# Set before the first import of scikit-learn, and for all processes that the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # No deadline: the machine may be busy. CI uses the same examples in each run, so that an unrelated change
 # cannot fail there; other runs explore new ones.
 hypothesis.settings.register_profile(

@@ -45,8 +45,19 @@ def gate() -> Gate:
     models = train()
     return Gate(
         [
-            Deployment("wine", models / "wine.skops", target="cultivar", unknown_levels="reject"),
-            Deployment("diabetes", models / "diabetes.skops", target="progression"),
+            Deployment(
+                "wine",
+                models / "wine.mgpkg",
+                unknown_levels="reject",
+                explanations="auto",
+                public_examples=5,
+            ),
+            Deployment(
+                "diabetes",
+                models / "diabetes.mgpkg",
+                explanations="permutation",
+                public_examples=5,
+            ),
             Deployment("bottles", models / "bottles.mgpkg"),
             Deployment("digits", models / "digits.skops", target="digit", schema=Schema.of(photo=PHOTO)),
         ],

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
+    from .monitoring import PredictionHook, PredictionRecord
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -135,6 +136,8 @@ __all__ = [
     "Overloaded",
     "Prediction",
     "PredictionError",
+    "PredictionHook",
+    "PredictionRecord",
     "Predictor",
     "Query",
     "RateLimit",
@@ -189,6 +192,7 @@ _PACKAGES = (
     "scoring",
     "context",
     "deployments",
+    "monitoring",
     "layers",
     "gate",
 )

@@ -1,8 +1,9 @@
 """State of one request beyond HTTP: its principal, deployment and rows."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from .errors import InsufficientScope, NotFound
 from .http import Request
@@ -43,6 +44,15 @@ class Catalog(Protocol):
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
         """
 
+    def summarize_training(self, name: str) -> "Flow[dict[str, Any]]":
+        """Return the aggregates of the training data, and the example rows, that callers may see.
+
+        Loads the model of the deployment.
+
+        Raises:
+            Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: See `describe`.
+        """
+
     def score(self, name: str, query: "Query") -> "Flow[Prediction]":
         """Score *query* with a deployment, without its HTTP layers.
 
@@ -80,11 +90,8 @@ class FailureCount(Protocol):
         """
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class RequestContext:
+class RequestContext(msgspec.Struct, eq=False):
     """State of one request, filled in by layers, the dialect and the gate.
-
-    Its `repr` has no attributes, because parts of the body may contain an API key.
 
     Attributes:
         principal: Owner and permissions of the API key, set by `KeyAuth`.
@@ -99,8 +106,6 @@ class RequestContext:
         envelope: Part of the body that the dialect has already parsed.
         on_rows: Functions called before scoring, with the number of valid rows. If a function raises an
             error, the request is rejected.
-        body_slot: Address of the caller while `KeyAuth` reads the body to find the key; otherwise None.
-            `KeyAuth` limits the number of such requests per address.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
     """
@@ -115,9 +120,12 @@ class RequestContext:
     query: "Query | None" = None
     envelope: Any = None
     on_rows: "tuple[RowCheck, ...]" = ()
-    body_slot: str | None = None
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
+
+    def __repr__(self) -> str:
+        # Without attributes: a part of the body may contain an API key, and error tracking stores this text.
+        return f"<{type(self).__name__}>"
 
     def require_access(self, name: str) -> None:
         """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.

@@ -1,6 +1,8 @@
 """The example apps under the servers their users run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
@@ -17,10 +19,22 @@ COMMANDS = {
 }
 
 
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Return a function that starts a server once, for all files of this folder."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(name: str) -> Server:
+            cwd = ROOT / "examples/flask_app" if name == "waitress" else ROOT
+            return stack.enter_context(
+                run_server(name, COMMANDS[name], tmp_path_factory.mktemp(name), cwd=cwd)
+            )
+
+        yield start
+
+
 @pytest.fixture(scope="session", params=COMMANDS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, start: Callable[[str], Server]) -> Server:
     """Serve an example app."""
-    name = request.param
-    cwd = ROOT / "examples/flask_app" if name == "waitress" else ROOT
-    with run_server(name, COMMANDS[name], tmp_path_factory.mktemp(name), cwd=cwd) as running:
-        yield running
+    return start(request.param)

@@ -2,12 +2,11 @@
 
 import os
 import subprocess
-import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
+from support.environments import make_environment
 from support.servers import ROOT
 from support.waiting import SOON
 
@@ -17,21 +16,9 @@ LIBRARIES = ["skforecast==0.26.0", "statsforecast==2.1.1"]
 @pytest.fixture(scope="module")
 def python(request):
     """Python of an environment with the libraries, and with the dependencies of modelgate."""
-    folder = Path(request.config.cache.mkdir("-".join(LIBRARIES).replace("==", "-")))
-    python, complete = folder / "bin" / "python", folder / "complete"
-    if not complete.exists():
-        core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        done = subprocess.run(
-            [python, "-m", "pip", "install", "-q", "pytest", *LIBRARIES, *core],
-            capture_output=True,
-            text=True,
-            timeout=SOON,
-        )
-        if done.returncode:
-            pytest.skip(f"pip cannot install {', '.join(LIBRARIES)}:\n{done.stderr}")
-        complete.touch()
-    return python
+    core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    requirements = ["pytest", *LIBRARIES, *core]
+    return make_environment(request.config.cache, "forecasting", requirements) / "python"
 
 
 def test_gates_return_the_predictions_of_the_libraries(python):

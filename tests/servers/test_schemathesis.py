@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.environments import make_environment
 from support.servers import KEY, run_server
 from support.waiting import SOON
 
@@ -29,19 +29,7 @@ parameters = {{ key = "{KEY}" }}
 @pytest.fixture(scope="module")
 def program(request: Any) -> Path:
     """Schemathesis in an environment of its own: it needs a later version of rich than modelgate."""
-    folder = Path(request.config.cache.mkdir(VERSION.replace("==", "-")))
-    program = folder / "bin" / "st"
-    if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        done = subprocess.run(
-            [folder / "bin/python", "-m", "pip", "install", "-q", VERSION],
-            capture_output=True,
-            text=True,
-            timeout=SOON,
-        )
-        if done.returncode:
-            pytest.skip(f"pip cannot install {VERSION}:\n{done.stderr}")
-    return program
+    return make_environment(request.config.cache, "schemathesis", [VERSION]) / "st"
 
 
 @pytest.mark.parametrize("deployment", ["churn", "price", "both"])

@@ -10,9 +10,10 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 LEVELS = [
-    ["errors", "prometheus"],
+    ["errors"],
     ["spelling", "validation"],
     ["codecs", "flow"],
+    ["prometheus"],
     ["http", "schema", "backends"],
     ["limiting", "forecasting"],
     ["keys", "models"],
@@ -22,7 +23,7 @@ LEVELS = [
     ["scoring"],
     ["context"],
     ["deployments"],
-    ["layers", "dialects", "mount"],
+    ["layers", "dialects", "mount", "monitoring"],
     ["openapi", "console"],
     ["endpoints"],
     ["gate"],
@@ -79,6 +80,7 @@ HEAVY = {
     "statsforecast",
     "shap",
     "mlflow",
+    "opentelemetry",
 }
 
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -208,12 +208,10 @@ def check_unread_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: 
     Raises:
         MalformedBody: The object has duplicate names, or an unused value nests too deeply.
     """
-    colons, count = len(members), bytes.count if len(raw) < _NUMPY_SIZE else count_byte
-    for name, value in members.items():
-        colons += count(bytes(value), b":")
+    for name in members:
         if name not in known:
-            reject_deep_nesting(decode_json(value, ANY))
-    reject_duplicate_names(raw, colons)
+            reject_deep_nesting(decode_json(members[name], ANY))
+    reject_duplicate_names(raw, len(members) + count_byte(b"".join(members.values()), b":"))
 
 
 def reject_deep_nesting(value: object, depth: int = MAX_DEPTH) -> None:

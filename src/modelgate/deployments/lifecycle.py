@@ -56,7 +56,7 @@ class DeploymentController:
         with self._changing:
             self._previous.pop(name, None)
             self._cache.rename(name, None)
-            self._loader.model_metrics.pop(name, None)
+            self._loader.remove_metrics(name)
             live = self._catalog.pop(name, None)
             for handle in live.model_handles if live is not None else ():
                 handle.detach()

@@ -360,17 +360,38 @@ async def _await_future(future: Future[T], timeout: float | None) -> T:
         return future.result(0)
     loop = asyncio.get_running_loop()
     is_done = loop.create_future()
-
-    def wake() -> None:
-        if not is_done.done():
-            is_done.set_result(None)
-
-    def wake_loop(_: Future[T]) -> None:
-        # If the caller no longer waits, its loop may be closed.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(wake)
-
-    future.add_done_callback(wake_loop)
-    async with asyncio.timeout(timeout):
-        await is_done
+    waiting = _waiting_tasks(future, loop)
+    waiting.add(is_done)
+    try:
+        async with asyncio.timeout(timeout):
+            await is_done
+    finally:
+        waiting.discard(is_done)
     return future.result()
+
+
+_waiting: WeakKeyDictionary[Future[Any], dict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]]] = (
+    WeakKeyDictionary()
+)
+"""Tasks that wait for a future, by event loop. A future has one callback for each loop. Callbacks cannot be
+removed, so with one for each task, a future that never finishes would hold memory for each task."""
+
+
+def _waiting_tasks(future: Future[Any], loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:
+    by_loop = _waiting.setdefault(future, {})
+    waiting = by_loop.get(loop)
+    if waiting is None:
+        waiting = by_loop[loop] = set()
+        future.add_done_callback(partial(_wake_tasks, loop, waiting))
+    return waiting
+
+
+def _wake_tasks(loop: asyncio.AbstractEventLoop, waiting: set[asyncio.Future[None]], _: Future[Any]) -> None:
+    def wake() -> None:
+        for is_done in waiting:
+            if not is_done.done():
+                is_done.set_result(None)
+
+    # The loop may be closed if its tasks no longer wait.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(wake)

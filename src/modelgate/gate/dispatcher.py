@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Sequence
+from time import perf_counter, time
 
 import msgspec
 
@@ -25,7 +26,10 @@ from ..http.routing import Router
 from ..inference import Prediction
 from ..inference.checks import check_text
 from ..inference.nonfinite import prediction_error
+from ..keys import Principal
 from ..layers import Deadline, KeyAuth
+from ..monitoring import PredictionRecord
+from ..monitoring.prediction_hook import PredictionCallback, call_hooks
 from ..openapi.body_example import example_body
 from ..scoring import Query
 from ..scoring.layers.validate import is_large
@@ -207,8 +211,10 @@ class RequestDispatcher:
         )
 
 
-def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
-    """Score the query of *request* and encode the prediction."""
+def score_and_encode(
+    score: Handler[Query, Prediction], request: Request, hooks: Sequence[PredictionCallback] = ()
+) -> Flow[Response]:
+    """Score the query of *request*, encode the prediction, and report it to *hooks*."""
     query = request.context.query
     assert query is not None
     query.on_rows, query.timing = request.context.on_rows, request.timing
@@ -219,8 +225,9 @@ def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flo
         if len(prediction.outputs[0].values) > _MANY_ROWS or (
             prediction.passthrough_columns and is_large(query.rows)
         ):
-            return (yield from run(encode, request, query, prediction))
-        return encode(request, query, prediction)
+            response = yield from run(encode, request, query, prediction)
+        else:
+            response = encode(request, query, prediction)
     except UnicodeEncodeError:
         # Checked only after a failure: lone surrogates are rare, and looking for them takes time.
         try:
@@ -228,6 +235,23 @@ def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flo
         except ValueError as error:
             raise prediction_error(error) from error
         raise
+    if hooks and prediction.curve is None:
+        call_hooks(hooks, _record(request, query, prediction))
+    return response
+
+
+def _record(request: Request, query: Query, prediction: Prediction) -> PredictionRecord:
+    principal: Principal | None = request.context.principal
+    return PredictionRecord(
+        request.id,  # type: ignore[arg-type]  # `RequestId` has set it
+        query.deployment,  # type: ignore[arg-type]  # the dispatcher has set it
+        query.predictor.version,  # type: ignore[union-attr]  # it has scored
+        None if principal is None else principal.id,
+        time(),
+        perf_counter() - request.started,
+        query.table,  # type: ignore[arg-type]  # it is valid
+        prediction,
+    )
 
 
 def _error_response(request: Request, error: AnswerableError) -> Response:

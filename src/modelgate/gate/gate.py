@@ -36,6 +36,7 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
+from ..monitoring.prediction_hook import PredictionCallback, close_hooks, metric_sources, resolve_hooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -47,22 +48,19 @@ from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
     auth_failure_layers,
     check_custom_layers,
-    check_metrics,
+    check_deployments,
+    create_metric_values,
     find_deadline,
     find_key_header,
     resolve_dialects,
-    resolve_registry,
     standard_layers,
 )
-from .poller import PollingLayer
+from .poller import PollingLayer, create_poll_callbacks, poll_times
 from .router import create_router
 
 __all__ = ["Gate"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DEFAULT_POLL_INTERVAL = 10.0
-_FIRST_POLL_TIMEOUT = 2.0
 
 
 @suggest_options
@@ -114,11 +112,15 @@ class Gate:
             the threads. A call that has taken more than a second no longer counts towards the maximum for
             other deployments, so that slow calls of one deployment do not block the others.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
+        on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
+            prediction sent, such as a `PredictionLog`. They must not block.
+        metrics_dir: Directory in which the processes of one machine add up their metrics, such as
+            ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
         layers: The HTTP layers around all deployments.
-        metrics: The metrics of this process; None if none are collected.
+        metrics: The metrics, a `MetricsEndpoint`; None if none are collected.
         asgi, wsgi: Apps to mount.
 
     Raises:
@@ -150,8 +152,10 @@ class Gate:
         deployment_registry: Registry | str | None = None,
         threads: int | None = None,
         console: bool = True,
+        on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
+        metrics_dir: str | Path | None = None,
     ) -> None:
-        check_metrics(metrics)
+        values = create_metric_values(metrics, metrics_dir)
         if layers is None:
             failures = auth_failure_layers(auth_failure_limit, trusted_proxies) if keys != "open" else []
             layers = standard_layers(keys, limits, failures, deadline, trusted_proxies, key_header)
@@ -169,8 +173,9 @@ class Gate:
         if console:
             pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
         self._router = create_router(self._dialects.values(), self._openapi, pages)
+        self._hooks = resolve_hooks(on_prediction)
         self.deployments = Deployments(
-            score_and_encode,
+            partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
             workers,
             store=store,
@@ -179,18 +184,29 @@ class Gate:
             cache_bytes=cache_bytes,
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
+            values=values,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
-        self._poll = self._create_poll(poll_interval, deployment_registry)
+        self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
+        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
+        self._poll = (
+            PollingLayer(self._poll_once, *poll_times(poll_interval, deployment_registry))
+            if self._poll_callbacks
+            else None
+        )
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: MetricsEndpoint | None = None
         if metrics:
-            requests = Metrics(self._catalog)
+            requests = Metrics(self._catalog, values)
             outermost.append(requests)
-            models, cache = self.deployments.loader.model_metrics, self.deployments.cache
-            self.metrics = MetricsEndpoint(requests, models, cache, workers.hang_timeout)
+            models, hooks = self.deployments.loader.model_metrics, self._hooks
+            self.metrics = MetricsEndpoint(
+                values, requests, models, self.deployments.cache, workers.hang_timeout, metric_sources(hooks)
+            )
+            if metrics_dir is not None:
+                outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
@@ -200,11 +216,7 @@ class Gate:
         self._handler = stack(outermost, dispatcher.dispatch)
         self.asgi = asgi.app(self._handler)
         self.wsgi = wsgi.app(self._handler)
-        if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
-            raise ConfigurationError(
-                f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
-            )
-        for deployment in deployments:
+        for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
     def __repr__(self) -> str:
@@ -229,21 +241,6 @@ class Gate:
             return function
 
         return serve
-
-    def _create_poll(self, interval: float | None, registry: Registry | str | None) -> PollingLayer | None:
-        self._poll_callbacks: list[Callable[[], None]] = []
-        if registry is not None:
-            self._poll_callbacks.append(self.deployments.follow(resolve_registry(registry)))
-        if interval is not None:
-            self._poll_callbacks.append(self.deployments.watch_stores())
-        if not self._poll_callbacks:
-            return None
-        # The first requests wait until the registry is read, so that a paused deployment does not answer
-        # them.
-        timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
-        interval = _DEFAULT_POLL_INTERVAL if interval is None else interval
-        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
-        return PollingLayer(self._poll_once, interval, first_poll_timeout=timeout)
 
     def _poll_once(self) -> None:
         for poll in self._poll_callbacks:
@@ -318,9 +315,13 @@ class Gate:
         return msgspec.json.decode(document, type=dict[str, Any])
 
     def close(self) -> None:
-        """Stop polling for changed models and the registry. The gate continues to serve."""
+        """Stop polling for changed models and the registry, and close the hooks of *on_prediction*.
+
+        The gate continues to serve.
+        """
         if self._poll is not None:
             self._poll.close()
+        close_hooks(self._hooks)
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.

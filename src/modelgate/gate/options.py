@@ -1,8 +1,9 @@
 """Turn the options of a gate into layers, dialects and a registry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from ..deployments.deployment import HTTPLayer
+from ..deployments.deployment import Deployment, HTTPLayer
 from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
 from ..dialects.key_header import with_key_header
@@ -12,11 +13,14 @@ from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
 from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, KeyAuth, RateLimit
 from ..layers.rate_limit import DEFAULT_RATE
+from ..monitoring.shared_values import SharedValues
+from ..prometheus import LocalValues, MetricValues
 
 __all__ = [
     "auth_failure_layers",
     "check_custom_layers",
-    "check_metrics",
+    "check_deployments",
+    "create_metric_values",
     "find_deadline",
     "find_key_header",
     "resolve_dialects",
@@ -77,10 +81,24 @@ def auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
 
 
-def check_metrics(metrics: object) -> None:
-    """Raise `ConfigurationError` unless *metrics* is a valid option of `Gate`."""
+def check_deployments(deployments: Iterable[Deployment]) -> Iterable[Deployment]:
+    """Return *deployments*. Raises `ConfigurationError` unless it is a list or another iterable."""
+    if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
+        raise ConfigurationError(
+            f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
+        )
+    return deployments
+
+
+def create_metric_values(metrics: object, directory: str | Path | None) -> MetricValues:
+    """Return the storage of metrics for the options *metrics* and *metrics_dir* of `Gate`.
+
+    Raises:
+        ConfigurationError: An option is invalid.
+    """
     if metrics is not True and metrics is not False and metrics != "open":
         raise ConfigurationError(f'metrics must be True, False, or "open" for anyone (got {metrics!r})')
+    return LocalValues() if directory is None or not metrics else SharedValues(directory)
 
 
 def resolve_registry(registry: Registry | str) -> Registry:

@@ -48,7 +48,11 @@ def read_json_body(request: Request, *also: str) -> Flow[bytes]:
     """
     content_type = request.headers.get("content-type")
     if not content_type or content_type == "application/json" or content_type in also:
-        return (yield from read_body(request))
+        return read_body(request)
+    return _read_body_of_type(request, content_type)
+
+
+def _read_body_of_type(request: Request, content_type: str) -> Flow[bytes]:
     is_text = _is_text(content_type)
     raw = yield from read_body(request)
     if is_text and raw.lstrip()[:1] not in (b"{", b"["):
@@ -140,7 +144,10 @@ def read_json_members(request: Request, *also: str) -> Flow[dict[str, msgspec.Ra
     Raises:
         UnsupportedMediaType, BodyTooLarge, MalformedBody: See `read_json`.
     """
-    members = yield from read_json(request, _MEMBERS, *also)
+    raw = yield from read_json_body(request, *also)
+    members = (
+        decode_json(raw, _MEMBERS) if len(raw) <= LARGE else (yield from decode_json_off_loop(raw, _MEMBERS))
+    )
     if _NULL in members.values():
         return {name: value for name, value in members.items() if value != _NULL}
     return members

@@ -4,7 +4,7 @@ Independent of web frameworks: `modelgate.mount` creates the requests.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -190,17 +190,20 @@ class Request:
             MalformedBody: The server could not read it, or the caller disconnected.
         """
         if self.body_read is None:
-            wait = Wait(sync=self._read, aio=self._aread)
-            if self.read_limit is not None:
-                timeout, on_wait = self.read_limit
-                wait = wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
-            self.body_read = yield wait
+            self.body_read = yield self.limit_read(Wait(sync=self._read, aio=self._aread))
         return self.body_read
+
+    def limit_read(self, wait: Wait) -> Wait:
+        """Return *wait*, which reads the body, with the `read_limit` of the request if there is one."""
+        if self.read_limit is None:
+            return wait
+        timeout, on_wait = self.read_limit
+        return wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
 
     def _read(self) -> bytes:
         raise NotImplementedError  # overridden by the request classes of `modelgate.mount`
 
-    def _aread(self) -> Awaitable[bytes]:
+    def _aread(self) -> Coroutine[Any, Any, bytes]:
         raise NotImplementedError
 
     def close(self) -> None:

@@ -34,6 +34,10 @@ class SharedCounter(Protocol):
     def breaker(self) -> CircuitBreaker:
         """Circuit breaker of the server."""
 
+    @property
+    def can_refund(self) -> bool:
+        """Whether charges can be refunded."""
+
     def hit(self, rate: Rate, identity: str, cost: int) -> Flow[RateLimitDecision]:
         """Charge *cost* to *identity* if every window of *rate* has room for it."""
 
@@ -79,6 +83,11 @@ class SharedLimiter:
     def outage_count(self) -> int:
         """Number of outages of the server."""
         return self._breaker.outage_count
+
+    @property
+    def can_refund(self) -> bool:
+        """Whether the storage can refund charges."""
+        return self._counter.can_refund
 
     def hit(self, rate: Rate, identity: str, cost: int = 1) -> RateLimitDecision | Flow[RateLimitDecision]:
         """Charge *cost* to *identity* if every window of *rate* has room for it.
@@ -133,6 +142,8 @@ class RedisCounter:
         name: Name of the limit on the server.
         clock: Returns the time in seconds since the epoch. None for the clock of the Redis server.
     """
+
+    can_refund = True
 
     def __init__(self, store: RedisScriptRunner, name: str, clock: Callable[[], float] | None = None) -> None:
         self.breaker = store.breaker

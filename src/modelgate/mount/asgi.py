@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -61,6 +61,19 @@ class ASGIRequest(Request):
         self.scope = scope
         self.receive = receive
 
+    def read(self) -> Flow[bytes]:
+        """Return the whole body as it was sent, see `Request.read`. A body that is already here needs no wait."""
+        if self.body_read is None:
+            steps = self._aread()
+            try:
+                signal = steps.send(None)
+            except StopIteration as stop:
+                self.body_read = stop.value
+            else:
+                resumed = _Resumed(steps, signal)
+                self.body_read = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
+        return self.body_read  # type: ignore[no-any-return]
+
     async def _aread(self) -> bytes:
         limit, received, chunks = self.max_body, 0, list[bytes]()
         while True:
@@ -76,6 +89,26 @@ class ASGIRequest(Request):
             if not message.get("more_body"):
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
+
+
+class _Resumed:
+    """Awaitable for the rest of a coroutine that has been started by hand and has yielded *signal*."""
+
+    def __init__(self, steps: Coroutine[Any, Any, Any], signal: Any) -> None:
+        self._steps = steps
+        self._signal = signal
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        signal = self._signal
+        try:
+            while True:
+                try:
+                    step, value = self._steps.send, (yield signal)
+                except BaseException as error:
+                    step, value = self._steps.throw, error
+                signal = step(value)
+        except StopIteration as stop:
+            return stop.value
 
 
 def _decode_headers(fields: Collection[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -18,33 +18,30 @@ class Humility:
 
     Args:
         rules: The rules.
-        metrics: Metrics in which triggered rules are counted.
     """
 
     scores = True
 
-    def __init__(self, rules: HumilityRules, metrics: ModelMetrics) -> None:
+    def __init__(self, rules: HumilityRules) -> None:
         self._rules = rules
-        self._metrics = metrics
-        for rule in rules:
-            metrics.count_triggered(rule.name, 0)
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        assert query.table is not None
+        assert query.table is not None and query.predictor is not None
+        metrics = query.predictor.metrics
         by_input = self._rules.find_input_rows(query.table)
-        self._count(by_input)
+        self._count(by_input, metrics)
         self._rules.reject(by_input)
         prediction = yield from call_next(query)
         try:
             by_output = self._rules.find_output_rows(prediction)
-            self._count(by_output)
+            self._count(by_output, metrics)
             self._rules.reject(by_output)
             self._rules.apply(prediction, {**by_input, **by_output})
         except (TypeError, ValueError) as error:
             raise prediction_error(error) from error
         return prediction
 
-    def _count(self, triggered: RowsByRule) -> None:
+    def _count(self, triggered: RowsByRule, metrics: ModelMetrics) -> None:
         for rule in self._rules if triggered else ():
             if rule.rule_id in triggered:
-                self._metrics.count_triggered(rule.name, len(triggered[rule.rule_id]))
+                metrics.count_triggered(rule.name, len(triggered[rule.rule_id]))

@@ -1,0 +1,25 @@
+"""Virtual environments for programs that do not work with the libraries of the tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.waiting import SOON
+
+
+def make_environment(cache: pytest.Cache, name: str, requirements: list[str]) -> Path:
+    """Return the folder of programs of an environment with *requirements*, which later runs use again."""
+    folder = Path(cache.mkdir(name))
+    programs, complete = folder / "bin", folder / "complete"
+    if complete.exists() and complete.read_text() == str(requirements):
+        return programs
+    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+    # pip would compile all modules. Python compiles those that are imported, a small part.
+    install = [programs / "python", "-m", "pip", "install", "--quiet", "--no-compile", *requirements]
+    done = subprocess.run(install, capture_output=True, text=True, timeout=4 * SOON)
+    if done.returncode:
+        pytest.skip(f"pip cannot install {', '.join(requirements)}:\n{done.stderr}")
+    complete.write_text(str(requirements))
+    return programs
