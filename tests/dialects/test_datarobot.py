@@ -11,6 +11,7 @@ import bz2
 import gzip
 import json
 import math
+import re
 import threading
 import tracemalloc
 
@@ -246,6 +247,32 @@ def test_request_formats(interface, content_type, body):
 
     assert (200, compact_json(FILE_RESPONSE)) == (answer.status, answer.body)
     assert "application/json" == answer.header("content-type")
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'[{"age": 1,}]', r"trailing comma in object \(byte 11\)"),
+        (b'{"age": 1', "truncated"),
+        (b" [ {'age': 1}]", r"\(byte 4\)"),
+        (b'[{"age": NaN}]', r"which has no NaN \(byte 9\)"),
+        (b'{"age": 1} x', r"trailing characters \(byte 12\)"),
+    ],
+)
+def test_json_with_errors_in_plain_text_is_not_read_as_csv(interface, body, place):
+    client = build_client(FILE_MODEL, interface)
+    answer = client.post(PREDICT, body=body, headers={"content-type": "text/plain"})
+
+    assert 400 == answer.status
+    assert re.match("The body looks like JSON, but is not valid JSON.*" + place, answer.json()["message"])
+
+
+def test_csv_header_in_brackets_is_read_as_csv(interface):
+    client = build_client(FILE_MODEL, interface)
+    answer = client.post(PREDICT, body=b"[id],[age]\n1,2\n", headers={"content-type": "text/plain"})
+
+    assert 422 == answer.status
+    assert "missing input data" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("bz2", bz2.compress)])

@@ -51,7 +51,7 @@ from modelgate.client import (
 from modelgate.client.errors import parse_invalid_rows
 from modelgate.client.retry import Retry, retry_after
 from modelgate.client.rows import records, to_rows
-from modelgate.client.session import Session, predict_url
+from modelgate.client.session import Session, deployment_url
 from modelgate.errors import ModelgateError
 from modelgate.humility import OutlyingInput, OverridePrediction, ThrowError
 from modelgate.testing import FakeClock
@@ -956,13 +956,13 @@ def test_connection_refused_names_the_address(waits):
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("http://host/churn", "http://host/deployments/churn/predict"),
-        ("https://host:8443/ml/churn/", "https://host:8443/ml/deployments/churn/predict"),
-        ("http://[::1]:80/ml/deployments/churn", "http://[::1]:80/ml/deployments/churn/predict"),
+        ("http://host/churn", "http://host/deployments/churn"),
+        ("https://host:8443/ml/churn/", "https://host:8443/ml/deployments/churn"),
+        ("http://[::1]:80/ml/deployments/churn", "http://[::1]:80/ml/deployments/churn"),
     ],
 )
-def test_predict_url(url, expected):
-    assert expected == predict_url(url)
+def test_deployment_url(url, expected):
+    assert expected == deployment_url(url)
 
 
 @pytest.mark.parametrize(

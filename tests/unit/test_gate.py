@@ -58,6 +58,10 @@ def predict_ages(**options):
         (lambda: Gate(keys="open", dialects=["esperanto"]), "dialects.*mlclever"),
         (lambda: Gate(keys="open", dialects=[]), "dialects"),
         (lambda: Gate(keys="open", limits="often"), "rate"),
+        (
+            lambda: Gate(keys="open", key_header="x-api-key"),
+            "key_header must be None for a gate without keys",
+        ),
         (lambda: Gate(keys="open", cache_size=0), "maxsize"),
         (
             lambda: Gate(keys="open", load_timeout=0),

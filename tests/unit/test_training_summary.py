@@ -88,6 +88,12 @@ def test_public_examples_are_checked(package):
         Gate([Deployment("d", Drift(), public_examples=2)], keys="open")
 
 
+def test_summary_needs_a_key(package):
+    gate = Gate([Deployment("d", package)], keys={"mg_a-key-of-this-test": "d"})
+
+    assert 401 == Client(gate.wsgi).get("/deployments/d/training").status
+
+
 def test_summary_of_a_hidden_schema_is_forbidden(package):
     assert 403 == get_training(package, schema=SCHEMA.with_options(show_schema=False)).status
 

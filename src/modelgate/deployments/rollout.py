@@ -16,7 +16,8 @@ from ..models import ModelPackage
 from ..models.package_files import PACKAGE
 from ..schema import CSV, Schema, SplitRows
 from ..schema.passthrough import first_value
-from ..scoring.layers.validate import SchemaOf, is_large
+from ..scoring.layers.validate import SchemaOf
+from ..scoring.many_rows import is_large
 from ..scoring.query import Query
 
 __all__ = ["Rollout", "Shadow", "TrafficSplitter", "check_candidate", "hash_to_unit", "pick_model"]

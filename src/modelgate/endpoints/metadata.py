@@ -48,7 +48,10 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
             "name": description.name,
             "version": description.version,
             "model_id": description.model_id,
-            "input": [_input_field(column) for column in description.schema],
+            "input": [
+                _input_field(column, accepts_others=description.schema.options.unknown_levels != "reject")
+                for column in description.schema
+            ],
             "output": [_output_field(target) for target in description.targets],
             **_time_series(description),
             **({"function": True} if description.function else {}),
@@ -80,13 +83,15 @@ def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
     )
 
 
-def _input_field(column: Column) -> dict[str, Any]:
+def _input_field(column: Column, *, accepts_others: bool) -> dict[str, Any]:
+    """Return the rules of a column. *accepts_others*: whether the schema accepts unknown levels."""
     options = {
         **column.constraints(),
         "default": column.default,
         "description": column.description or None,
         "example": column.example,
         "shape": list(column.array_shape) or None,
+        "accepts_other_levels": (accepts_others and column.levels is not None) or None,
     }
     return {
         "name": column.name,

@@ -32,13 +32,12 @@ from ..monitoring import PredictionRecord
 from ..monitoring.prediction_hook import PredictionCallback, call_hooks
 from ..openapi.body_example import example_body
 from ..scoring import Query
-from ..scoring.layers.validate import is_large
+from ..scoring.many_rows import MANY_ROWS, is_large
 
 __all__ = ["RequestDispatcher", "score_and_encode"]
 
 logger = logging.getLogger("modelgate")
 
-_MANY_ROWS = 500
 """Largest number of rows that are encoded without a worker thread. Responses that echo columns of large
 requests always use a thread."""
 
@@ -194,9 +193,11 @@ class RequestDispatcher:
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
         """Return the deployment that the path or body names, or the only one that the caller can use."""
         principal, name = context.principal, context.deployment or name_in_body
-        if name_in_body is not None and name_in_body != name:
-            raise InvalidInput(f"The path names deployment {name!r}, and the body another one: send one name")
         if name is not None:
+            if name_in_body is not None and name_in_body != name:
+                raise InvalidInput(
+                    f"The path names deployment {name!r}, and the body another one: send one name"
+                )
             context.require_access(name)
             return name
         permitted = principal.deployments if principal is not None else None
@@ -222,7 +223,7 @@ def score_and_encode(
     dialect: Dialect = request.wire  # type: ignore[assignment]
     encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
     try:
-        if len(prediction.outputs[0].values) > _MANY_ROWS or (
+        if len(prediction.outputs[0].values) > MANY_ROWS or (
             prediction.passthrough_columns and is_large(query.rows)
         ):
             response = yield from run(encode, request, query, prediction)

@@ -1,27 +1,20 @@
 """The gate: deployments, the layers around them, and the dialects in which they are called."""
 
-import contextlib
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import msgspec
-
-from .. import console as console_page
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
-from ..endpoints.index import index_routes
 from ..endpoints.metrics import MetricsEndpoint
-from ..errors import ConfigurationError, DeploymentUnavailable, error_context
+from ..errors import ConfigurationError, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
-from ..flow.model_thread import in_model_thread
 from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
-from ..http.routing import Route
 from ..inference import Prediction
 from ..keys import KeyStore
 from ..layers import (
@@ -42,11 +35,12 @@ from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
 from ..scoring.layers.context import add_context
+from ..scoring.layers.curve import AddCurve
 from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
+from .documents import create_document
 from .options import (
-    auth_failure_layers,
     check_custom_layers,
     check_deployments,
     create_metric_values,
@@ -55,8 +49,8 @@ from .options import (
     resolve_dialects,
     standard_layers,
 )
-from .poller import PollingLayer, create_poll_callbacks, poll_times
-from .router import create_router
+from .poller import PollingLayer, create_poll_callbacks, create_polling_layer
+from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
 
@@ -109,8 +103,7 @@ class Gate:
             its database. The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
-            the threads. A call that has taken more than a second no longer counts towards the maximum for
-            other deployments, so that slow calls of one deployment do not block the others.
+            the threads. A call that has taken over a second does not count for the other deployments.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
         on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
             prediction sent, such as a `PredictionLog`. They must not block.
@@ -157,8 +150,7 @@ class Gate:
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
         if layers is None:
-            failures = auth_failure_layers(auth_failure_limit, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies, key_header)
+            layers = standard_layers(keys, limits, auth_failure_limit, deadline, trusted_proxies, key_header)
         else:
             layers = check_custom_layers(layers, keys, limits, key_header)
         layers = [HttpsOnly(), *layers] if https_only else layers
@@ -166,13 +158,11 @@ class Gate:
         key_header = find_key_header(layers)
         self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
-        keyed = any(isinstance(layer, KeyAuth) for layer in layers)
-        limited = any(isinstance(layer, RateLimit) for layer in layers)
+        keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        pages = index_routes(self._openapi, keyed=keyed, console=console, key_header=key_header)
-        if console:
-            pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
-        self._router = create_router(self._dialects.values(), self._openapi, pages)
+        self._router = create_router(
+            self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
+        )
         self._hooks = resolve_hooks(on_prediction)
         self.deployments = Deployments(
             partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
@@ -191,20 +181,15 @@ class Gate:
         self.layers = (*proxies, *layers)
         self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
-        self._poll = (
-            PollingLayer(self._poll_once, *poll_times(poll_interval, deployment_registry))
-            if self._poll_callbacks
-            else None
-        )
+        self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: MetricsEndpoint | None = None
         if metrics:
             requests = Metrics(self._catalog, values)
             outermost.append(requests)
-            models, hooks = self.deployments.loader.model_metrics, self._hooks
-            self.metrics = MetricsEndpoint(
-                values, requests, models, self.deployments.cache, workers.hang_timeout, metric_sources(hooks)
-            )
+            models, cache = self.deployments.loader.model_metrics, self.deployments.cache
+            sources = metric_sources(self._hooks)
+            self.metrics = MetricsEndpoint(values, requests, models, cache, workers.hang_timeout, sources)
             if metrics_dir is not None:
                 outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
@@ -214,8 +199,7 @@ class Gate:
                 outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         self._handler = stack(outermost, dispatcher.dispatch)
-        self.asgi = asgi.app(self._handler)
-        self.wsgi = wsgi.app(self._handler)
+        self.asgi, self.wsgi = asgi.app(self._handler), wsgi.app(self._handler)
         for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
@@ -247,14 +231,8 @@ class Gate:
             poll()
 
     def _add_endpoint(self, deployment: Deployment) -> None:
-        path = deployment.endpoint
-        if path is None:
-            return
-        if "simple" not in self._dialects:
-            raise ConfigurationError(f"endpoint {path!r} needs the dialect simple: add it to dialects")
-        params = {"deployment": deployment.name}
-        if not self._router.add(Route("POST", path), self._dialects["simple"], params):
-            raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")
+        if deployment.endpoint is not None:
+            add_endpoint(self._router, self._dialects.get("simple"), deployment.endpoint, deployment.name)
 
     def score(
         self,
@@ -286,12 +264,45 @@ class Gate:
             ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
+        layer = add_context if context else None
+        query = Query(rows, deployment=name, adjusted=True, forecast=forecast, layer=layer)
+        query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
+        return self._score(name, query, timeout)
+
+    def curve(
+        self,
+        name: str,
+        column: str,
+        row: Any = None,
+        *,
+        grid: Sequence[Any] | None = None,
+        points: int | None = None,
+        average: bool = False,
+        timeout: float | None = None,
+    ) -> Prediction:
+        """Return the predictions for *row* with a grid of values of *column*, and the grid in `Prediction.curve`.
+
+        Args:
+            name: Deployment name.
+            column: Name of the column that varies.
+            row: One row in any form that `score` accepts. With *average*, None for no predictions of a row.
+            grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
+                percentile of the training data.
+            points: Number of these numbers, by default 50.
+            average: Whether to add the mean predictions of the packaged rows.
+            timeout: See `score`.
+
+        Raises:
+            InvalidInput: The row, the column or the grid is not valid, or there is no average. See `score`.
+        """
+        layer = AddCurve(column, grid, points, average=average)
+        query = Query([] if row is None else row, deployment=name, layer=layer)
+        return self._score(name, query, timeout)
+
+    def _score(self, name: str, query: Query, timeout: float | None) -> Prediction:
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(rows, deployment=name, adjusted=True, forecast=forecast)
         query.load_timeout = math.inf if timeout is None else timeout
-        query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
-        query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 
     def openapi(self, name: str | None = None) -> dict[str, Any]:
@@ -304,15 +315,7 @@ class Gate:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
             Forbidden: The deployment does not show its schema.
         """
-        if name is None:
-            flow = self._openapi.merged_document(sorted(self._catalog), self._catalog)
-        else:
-            # The document has predictions as examples only if the model is in memory.
-            with contextlib.suppress(DeploymentUnavailable):
-                self.deployments.predictor(name)
-            flow = self._openapi.document(name, self._catalog)
-        document = in_model_thread(drive, flow)
-        return msgspec.json.decode(document, type=dict[str, Any])
+        return create_document(self._openapi, self.deployments, name)
 
     def close(self) -> None:
         """Stop polling for changed models and the registry, and close the hooks of *on_prediction*.
@@ -327,8 +330,7 @@ class Gate:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.
 
         The middleware and hooks of the app do not apply to requests to the gate, except in Starlette and
-        FastAPI. In FastAPI, the document at ``/openapi.json`` and the page ``/docs`` include the gate's
-        paths.
+        FastAPI. In FastAPI, ``/openapi.json`` and ``/docs`` include the gate's paths.
 
         Args:
             app: App of a framework.
@@ -384,9 +386,10 @@ class Gate:
         """
         if dialect is not None and dialect not in self._dialects:
             raise ConfigurationError(f"dialect must be one of {', '.join(self._dialects)} (got {dialect!r})")
-        wire = self._dialects[dialect] if dialect is not None else self._default_dialect
-        answer = partial(self._handle, deployment=deployment, dialect=wire)
-        return frameworks.handle(request, answer, response)
+        wire = self._default_dialect if dialect is None else self._dialects[dialect]
+        return frameworks.handle(
+            request, partial(self._handle, deployment=deployment, dialect=wire), response
+        )
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

@@ -17,7 +17,6 @@ from ..monitoring.shared_values import SharedValues
 from ..prometheus import LocalValues, MetricValues
 
 __all__ = [
-    "auth_failure_layers",
     "check_custom_layers",
     "check_deployments",
     "create_metric_values",
@@ -32,7 +31,7 @@ __all__ = [
 def standard_layers(
     keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
-    failures: Sequence[HTTPLayer],
+    auth_failure_limit: str | None,
     deadline: float | None,
     proxies: Sequence[str] | None,
     key_header: str | None,
@@ -42,7 +41,7 @@ def standard_layers(
     Args:
         keys: See `Gate`.
         limits: See `Gate`.
-        failures: Layers that limit failed authentication.
+        auth_failure_limit: See `Gate`.
         deadline: See `Gate`.
         proxies: Option ``trusted_proxies`` of `Gate`.
         key_header: See `Gate`.
@@ -54,10 +53,15 @@ def standard_layers(
         raise ConfigurationError(
             f"keys must be {ACCEPTED_KEYS} (got None): a gate without keys would serve anyone"
         )
+    if keys == "open" and key_header is not None:
+        raise ConfigurationError(
+            f'key_header must be None for a gate without keys (got {key_header!r}): remove it, or replace keys="open"'
+        )
     with error_context("deadline"):
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
-    guards += [Admission(), BodyLimit(), *failures]
+    guards += [Admission(), BodyLimit()]
     if keys != "open":
+        guards += _auth_failure_layers(auth_failure_limit, proxies)
         guards.append(KeyAuth(keys, skip_forwarded=proxies is None, key_header=key_header))
     with error_context("limits"):
         return [*guards, *_limit_layers(DEFAULT_RATE if limits is None else limits)]
@@ -74,8 +78,7 @@ def _limit_layers(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTT
     return validate_layers([limits] if callable(limits) else limits)
 
 
-def auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
-    """Return a list with the layer that limits failed authentication, or an empty list if *rate* is None."""
+def _auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
     with error_context("auth_failure_limit"):
         # Without trusted_proxies, the address of a forwarded request is not known.
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]

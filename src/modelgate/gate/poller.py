@@ -18,7 +18,7 @@ from ..http import Request, Response
 from ..validation import require_positive_seconds
 from .options import resolve_registry
 
-__all__ = ["PollingLayer", "create_poll_callbacks", "poll_times"]
+__all__ = ["PollingLayer", "create_poll_callbacks", "create_polling_layer"]
 
 logger = logging.getLogger("modelgate")
 
@@ -36,12 +36,16 @@ def create_poll_callbacks(
     return follow if interval is None else [*follow, deployments.watch_stores()]
 
 
-def poll_times(interval: float | None, registry: object) -> tuple[float, float]:
-    """Return the seconds between polls, and the seconds that the first requests wait for the first poll.
-
-    They wait until the registry is read, so that a paused deployment does not answer them.
-    """
-    return _DEFAULT_INTERVAL if interval is None else interval, 0 if registry is None else _FIRST_POLL_TIMEOUT
+def create_polling_layer(
+    poll: Callable[[], None], interval: float | None, registry: object
+) -> "PollingLayer | None":
+    """Return the layer that calls the method *poll* periodically; None if there is nothing to poll."""
+    if interval is None and registry is None:
+        return None
+    # The first requests wait until the registry is read, so that a paused deployment does not answer them.
+    timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
+    interval = _DEFAULT_INTERVAL if interval is None else interval
+    return PollingLayer(poll, interval, first_poll_timeout=timeout)
 
 
 class PollingLayer:

@@ -8,7 +8,7 @@ import msgspec
 
 from ..codecs.charsets import is_json, media_type
 from ..codecs.compression import decompress
-from ..codecs.json import LARGE, check_unread_members, decode_json
+from ..codecs.json import LARGE, RAW, check_unread_members, decode_json
 from ..errors import UnsupportedMediaType
 from ..flow import Flow, run
 from .request import Request
@@ -27,7 +27,6 @@ __all__ = [
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_RAW = msgspec.json.Decoder(msgspec.Raw)
 _NULL = msgspec.Raw(b"null")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -111,7 +110,7 @@ def read_json(request: Request, decoder: "msgspec.json.Decoder[T]", *also: str) 
 
 def read_json_raw(request: Request) -> Flow[bytes]:
     """Return the JSON body as raw bytes without surrounding white space. For errors see `read_json`."""
-    return bytes((yield from read_json(request, _RAW)))
+    return bytes((yield from read_json(request, RAW)))
 
 
 def parse_off_loop(

@@ -71,13 +71,12 @@ def check_values(prediction: Prediction, *, nullable: bool = False) -> None:
         UnrepresentableError: JSON cannot represent a value, such as NaN, an infinity or a date.
     """
     for output in prediction.outputs:
-        kind = output.values.dtype.kind
+        values, probabilities = output.values, output.probabilities
+        kind = values.dtype.kind
         is_valid = kind in "biuU" or (
-            _is_finite(output.values)
-            if kind == "f"
-            else kind == "O" and all(map(_is_json_value, output.values))
+            _is_finite(values) if kind == "f" else kind == "O" and all(map(_is_json_value, values))
         )
-        if not is_valid or not (output.probabilities is None or _is_finite(output.probabilities)):
+        if not is_valid or not (probabilities is None or _is_finite(probabilities)):
             _check_invalid(output, nullable=nullable)
 
 

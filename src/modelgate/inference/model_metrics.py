@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from time import perf_counter
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakSet
 
 from ..flow import isolate_error
@@ -12,7 +12,7 @@ from ..prometheus import Cells, Histogram, Labels, LocalValues, MetricValues
 
 __all__ = ["LIGHT", "LIGHT_ROWS", "LatencyEstimator", "ModelMetrics"]
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 SECONDS = (
@@ -106,9 +106,7 @@ class ModelMetrics:
         self._humility: dict[str, Cells] = {}
         self.running: set[float] = set()
 
-    def measure(
-        self, reason: str, rows: int, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[T, float]:
+    def measure(self, reason: str, rows: int, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> tuple[T, float]:
         """Call *call*, record the call, and return its result and its duration in seconds.
 
         Errors of *call* are converted by `isolate_error`.
@@ -117,14 +115,13 @@ class ModelMetrics:
             reason: Reason why the call is made, one of `REASONS`.
             rows: Number of rows to score.
             call: Function to call.
-            args: Positional arguments of *call*.
-            kwargs: Keyword arguments of *call*.
+            args: Arguments of *call*.
         """
         started_at, failed = perf_counter(), True
         try:
             try:
                 self.running.add(started_at)
-                result = call(*args, **kwargs)
+                result = call(*args)
                 failed = False
             finally:
                 elapsed = self.end(started_at, reason, rows, failed=failed)

@@ -316,7 +316,7 @@ class Predictor:
     def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
         """Convert the result of a function. The error for an invalid result names the function."""
         try:
-            return to_prediction(result, len(table), self.target, nullable=self.nullable)
+            return to_prediction(result, len(table.numbers), self.target, nullable=self.nullable)
         except ShapeError as error:
             name = getattr(self.model, "__name__", type(self.model).__name__)
             raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
@@ -340,9 +340,10 @@ class Predictor:
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
-        prediction, elapsed = self.metrics.measure("unbatched", len(table), self._score, table)
+        rows = len(table.numbers)
+        prediction, elapsed = self.metrics.measure("unbatched", rows, self._score, table)
         if self._latency is not None:
-            self._latency.record(elapsed, len(table))
+            self._latency.record(elapsed, rows)
         return prediction
 
     async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:

@@ -14,7 +14,7 @@ def summarize_training(predictor: Predictor) -> dict[str, Any]:
     """Return what callers may see of the training data of *predictor*.
 
     The result has aggregates, and the rows that the owner of the deployment shows. The values of a text column
-    without levels are left out, because they may be names or notes:
+    without levels, and other values than its levels, are left out, because they may be names or notes:
 
     - ``rows``: number of training rows, 0 if it is not known
     - ``columns``, ``targets``: aggregates by name. For numbers these are ``minimum``, ``median``, ``maximum``
@@ -45,9 +45,12 @@ def _summarize_column(column: Column, statistics: Mapping[str, Any] | None, rows
         return {} if observed is None else {"minimum": observed[0], "maximum": observed[1]}
     if column.kind == "boolean" and "mean" in statistics:
         return {"nulls": statistics["nulls"], "levels": count_booleans(statistics, rows)}
-    if column.levels is None and "levels" in statistics:
-        return {}
-    return _summarize(statistics)
+    summary = _summarize(statistics)
+    if "levels" in summary:
+        if column.levels is None:
+            return {}
+        summary["levels"] = [[level, count] for level, count in summary["levels"] if column.has_level(level)]
+    return summary
 
 
 def _summarize(statistics: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class BodyLimit:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         limit = self._limit or request.wire.max_body
-        if (request.content_length or 0) > limit or len(request.body_read or b"") > limit:
+        length, body = request.content_length, request.body_read
+        if (length is not None and length > limit) or (body is not None and len(body) > limit):
             raise BodyTooLarge(limit)
         # An outer limit may already have set a lower maximum.
         if request.max_body is None or limit < request.max_body:

@@ -158,9 +158,11 @@ class RateLimit:
         return self._apply(request, call_next)
 
     def _charge_request(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        cost = 1 if self._cost_of is None else self._cost_of(request)
-        if type(cost) is not int or cost < 0:
-            raise ValueError(f"cost must return an integer of 0 or more (got {cost!r})")
+        cost = 1
+        if self._cost_of is not None:
+            cost = self._cost_of(request)
+            if type(cost) is not int or cost < 0:
+                raise ValueError(f"cost must return an integer of 0 or more (got {cost!r})")
         rate, identity = self._rate_for(request), self._identity(request)
         decision = self._limiter.hit(rate, identity, cost)
         if not isinstance(decision, RateLimitDecision):

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
+from ..flow.deadline import resume
 from ..http import (
     BodySizeLimiter,
     Request,
@@ -99,16 +100,7 @@ class _Resumed:
         self._signal = signal
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        signal = self._signal
-        try:
-            while True:
-                try:
-                    step, value = self._steps.send, (yield signal)
-                except BaseException as error:
-                    step, value = self._steps.throw, error
-                signal = step(value)
-        except StopIteration as stop:
-            return stop.value
+        return resume(self._steps, self._signal)
 
 
 def _decode_headers(fields: Collection[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -107,7 +107,8 @@ class Decoder:
         if raw.count(b":") != colons:
             return None
         numbers = np.ndarray((1, self._numeric_count), _FLOAT, packed)
-        return Table(self._columns, numbers, [[cell] for cell in row[self._numeric_count :]])
+        texts = row[self._numeric_count :]
+        return Table(self._columns, numbers, [[cell] for cell in texts] if texts else [])
 
     def convert_records(self, records: list[dict[str, Any]]) -> Table:
         """Validate rows that have already been decoded from JSON.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextvars import Context, ContextVar
-from functools import partial
 from typing import NamedTuple
 
 from ...schema import Table
@@ -111,11 +110,11 @@ class ModelCalls:
                     table, context = batch[0].table, None if batch[0] is own else batch[0].context
                 else:
                     table, context = Table.concat([waiter.table for waiter in batch]), Context()
-                call = partial(self._score, table)
-                if context is not None:
+                if context is None:
+                    prediction, elapsed = self._metrics.measure(reason, rows, self._score, table)
+                else:
                     context.run(_in_call.set, True)
-                    call = partial(context.run, call)
-                prediction, elapsed = self._metrics.measure(reason, rows, call)
+                    prediction, elapsed = self._metrics.measure(reason, rows, context.run, self._score, table)
                 predictions = [prediction] if alone else prediction.split([waiter.rows for waiter in batch])
             finally:
                 _in_call.set(outer)

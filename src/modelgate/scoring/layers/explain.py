@@ -18,8 +18,8 @@ from ...inference import Output, Prediction, Predictor
 from ...inference.explained import explained_numbers
 from ...schema import Table, read_sent_rows
 from ...schema.coerce import to_json_value
+from ..many_rows import is_large, run_if_many
 from ..query import Query
-from .validate import is_large
 
 __all__ = ["add_explanations"]
 
@@ -56,7 +56,7 @@ def _add_explanations(
         seconds = predictor.explainer.seconds_per_row * len(table)
         read_numbers = partial(explained_numbers, predictor, table, prediction)
         numbers = yield from predictor.call(read_numbers, seconds, len(table))
-        targets = _targets(prediction.outputs, numbers, explain)
+        targets = yield from run_if_many(len(table), _targets, prediction.outputs, numbers, explain)
         selected = targets[0].selected
         for target in targets[1:]:
             selected = selected | target.selected

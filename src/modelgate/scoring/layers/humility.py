@@ -6,6 +6,8 @@ from ...humility.rule_set import RowsByRule
 from ...inference import Prediction
 from ...inference.model_metrics import ModelMetrics
 from ...inference.nonfinite import prediction_error
+from ...schema import Table
+from ..many_rows import run_if_many
 from ..query import Query
 
 __all__ = ["Humility"]
@@ -27,19 +29,26 @@ class Humility:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         assert query.table is not None and query.predictor is not None
-        metrics = query.predictor.metrics
-        by_input = self._rules.find_input_rows(query.table)
-        self._count(by_input, metrics)
-        self._rules.reject(by_input)
+        rows, metrics = len(query.table), query.predictor.metrics
+        by_input = yield from run_if_many(rows, self._check_input, query.table, metrics)
         prediction = yield from call_next(query)
         try:
-            by_output = self._rules.find_output_rows(prediction)
-            self._count(by_output, metrics)
-            self._rules.reject(by_output)
-            self._rules.apply(prediction, {**by_input, **by_output})
+            yield from run_if_many(rows, self._apply, prediction, by_input, metrics)
         except (TypeError, ValueError) as error:
             raise prediction_error(error) from error
         return prediction
+
+    def _check_input(self, table: Table, metrics: ModelMetrics) -> RowsByRule:
+        triggered = self._rules.find_input_rows(table)
+        self._count(triggered, metrics)
+        self._rules.reject(triggered)
+        return triggered
+
+    def _apply(self, prediction: Prediction, by_input: RowsByRule, metrics: ModelMetrics) -> None:
+        triggered = self._rules.find_output_rows(prediction)
+        self._count(triggered, metrics)
+        self._rules.reject(triggered)
+        self._rules.apply(prediction, {**by_input, **triggered})
 
     def _count(self, triggered: RowsByRule, metrics: ModelMetrics) -> None:
         for rule in self._rules if triggered else ():

@@ -5,8 +5,8 @@ from functools import partial
 from ...flow import Flow, Handler, run
 from ...inference import Prediction
 from ...schema import read_passthrough_columns
+from ..many_rows import is_large
 from ..query import Query
-from .validate import is_large
 
 __all__ = ["add_passthrough_columns"]
 

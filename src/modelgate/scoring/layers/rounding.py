@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ...errors import ConfigurationError
 from ...flow import Flow, Handler
 from ...inference import Output, Prediction
+from ..many_rows import run_if_many
 from ..query import Query
 
 __all__ = ["Decimals", "Round", "round_half_even"]
@@ -47,10 +48,13 @@ class Round:
         prediction = yield from call_next(query)
         decimals = query.decimals if self._decimals == "service" else self._decimals
         if decimals is not None or self._by_output:
-            for output in prediction.outputs:
-                if output.classes is None:
-                    _round_output(output, self._by_output.get(output.name, decimals))
+            yield from run_if_many(len(prediction), self._round, prediction, decimals)
         return prediction
+
+    def _round(self, prediction: Prediction, decimals: int | None) -> None:
+        for output in prediction.outputs:
+            if output.classes is None:
+                _round_output(output, self._by_output.get(output.name, decimals))
 
 
 def _round_output(output: Output, decimals: int | None) -> None:

@@ -1,11 +1,19 @@
 // Preview a CSV file, score it with a progress bar, and offer the result for download.
 
+import { predictions, retryAfter } from "./answers.mjs";
+import { readCSV } from "./csv.mjs";
+import { $, button, make, muted, show } from "./dom.mjs";
+import { request, send, state } from "./gate.mjs";
+import { explain } from "./problems.mjs";
+import { Scoring, headerProblems } from "./scoring.mjs";
+import { count, plural, present, span } from "./text.mjs";
+
 const MAX_FILE_SIZE = 100 * 2 ** 20;
 const PREVIEW_ROWS = 5;
 const MAX_CELL_LENGTH = 200;
-const MAX_LINES = 100;
+const MAX_SHOWN_REJECTED = 100;
 
-async function loadFile(file) {
+export async function loadFile(file) {
   if (!file) return;
   try {
     if (file.size > MAX_FILE_SIZE) {
@@ -103,15 +111,15 @@ function speak(text) {
 
 function rejectedRows(rejected) {
   if (!rejected.length) return null;
-  const sorted = [...rejected].sort((a, b) => a.line - b.line).slice(0, MAX_LINES);
+  const sorted = [...rejected].sort((a, b) => a.line - b.line).slice(0, MAX_SHOWN_REJECTED);
   const item = ({ line, reason }) => make("li", {}, make("b", {}, `Line ${line}`), reason);
   return make("details", { open: "" },
     make("summary", {}, `${plural(rejected.length, "row")} rejected`),
     make("ul", { class: "lines" }, ...sorted.map(item)),
-    rejected.length > MAX_LINES ? muted("The downloaded result has all of them, in the column “refused”.") : null);
+    rejected.length > MAX_SHOWN_REJECTED ? muted("The downloaded result has all of them, in the column “refused”.") : null);
 }
 
-function download(name, text) {
+export function download(name, text) {
   const href = URL.createObjectURL(new Blob([text]));
   make("a", { href, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(href), 10_000);

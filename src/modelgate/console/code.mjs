@@ -1,7 +1,7 @@
 // Example code that sends a request. A placeholder stands for the key, which the code reads from the environment.
 
-const KEY = "\ue000";
-const VARIABLE = "MODELGATE_KEY";
+export const KEY = "\ue000";
+export const VARIABLE = "MODELGATE_KEY";
 
 // Format JSON on as few lines as are easy to read. `scalar` formats values that are neither objects nor arrays.
 function layout(value, scalar, indent = "", width = 76) {
@@ -16,7 +16,7 @@ function layout(value, scalar, indent = "", width = 76) {
   return `${open}\n${inner}${parts(inner, width).join(`,\n${inner}`)}\n${indent}${close}`;
 }
 
-const asJSON = (value, indent) => layout(value, (item) => JSON.stringify(item), indent);
+export const asJSON = (value, indent) => layout(value, (item) => JSON.stringify(item), indent);
 
 // Quote a word for a POSIX shell; the key becomes a variable.
 function shellWord(text) {
@@ -36,7 +36,7 @@ const scalars = (words) => (value) => (typeof value === "string" ? literal(value
 
 const holdsKey = (request) => JSON.stringify(request).includes(KEY);
 
-const CODE = {
+export const CODE = {
   curl({ url, headers, body }) {
     const fields = Object.entries(headers).map(([name, value]) => `-H ${shellWord(`${name}: ${value}`)}`);
     const sent = typeof body === "string" ? body : asJSON(body, "  ");

@@ -1,5 +1,7 @@
 // Read responses: turn that of each dialect into rows of {name, value, shares, confidence}, one for each output.
 
+import { present } from "./text.mjs";
+
 const READERS = {
   native(json, targets) {
     return (json.predictions || [json]).map((row) => targets.map((target) => {
@@ -94,7 +96,7 @@ function byTarget(json, targets, read) {
 
 // Return the rows of a response; null for a custom dialect, and for a function whose outputs are not those that its
 // deployment names.
-function predictions(dialect, json, targets, single) {
+export function predictions(dialect, json, targets, single) {
   try {
     const rows = READERS[dialect]?.(json, targets, single) ?? null;
     return rows?.flat().every(isPrediction) ? rows : null;
@@ -109,7 +111,7 @@ function isPrediction({ value, shares, confidence }) {
 }
 
 // Read the message of an error and the errors by column, in the format of any dialect.
-function readErrors(json, columns) {
+export function readErrors(json, columns) {
   const inner = json?.error !== null && typeof json?.error === "object" ? json.error : json || {};
   const message = [inner.error, inner.message, inner.errorMessage, inner.detail].find((text) => typeof text === "string");
   const named = [inner.errors, inner.details].find((value) => value && typeof value === "object");
@@ -133,7 +135,7 @@ function readSentence(message, columns, errors) {
 }
 
 // RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers) have every window, X-RateLimit-* have one.
-function limits(headers) {
+export function limits(headers) {
   const items = (name) => new Map([...(headers.get(name) || "").matchAll(/"([^"]*)"((?:;\w+=[^;,]+)*)/g)].map(
     ([, window, rest]) => [window, Object.fromEntries(rest.slice(1).split(";").map((part) => part.split("=")))]));
   const policies = items("ratelimit-policy");
@@ -147,7 +149,7 @@ function limits(headers) {
 }
 
 // Server-Timing (W3C): "auth;dur=0.02, cache;desc=hit;dur=0.01, model;dur=0.7".
-function phases(headers) {
+export function phases(headers) {
   const entries = (headers.get("server-timing") || "").split(",").map((entry) => {
     const [name, ...rest] = entry.trim().split(";");
     const params = Object.fromEntries(rest.map((part) => part.trim().split("=")));
@@ -157,7 +159,7 @@ function phases(headers) {
 }
 
 // Seconds to wait before the next try; null without a Retry-After header.
-function retryAfter(headers) {
+export function retryAfter(headers) {
   const value = headers.get("retry-after");
   if (value === null) return null;
   const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;

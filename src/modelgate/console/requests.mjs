@@ -1,10 +1,13 @@
 // Build requests: a dialect's template, with its placeholders filled from rows.
 
+import { csvText } from "./csv.mjs";
+import { formatValue } from "./text.mjs";
+
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$/i;
 
 // Convert text to a value of a column. Text that does not fit is sent as it is, so that the gate reports the error.
-function parseValue(column, text) {
+export function parseValue(column, text) {
   const level = (column.levels || []).find((level) => String(level) === text);
   if (level !== undefined) return level;
   if (["text", "datetime", "image"].includes(column.type)) return text;
@@ -30,10 +33,10 @@ function parseNested(text) {
 const isExact = (text, number) => !/^[+-]?\d+$/.test(text) || BigInt(text) === BigInt(number);
 
 // An object that accepts any name: ordinary objects already have a constructor and a __proto__.
-const byName = (entries) => ({ __proto__: null, ...Object.fromEntries(entries) });
+export const byName = (entries) => ({ __proto__: null, ...Object.fromEntries(entries) });
 
 // An example value from training, rounded to the digits that a person would type.
-function example(column) {
+export function example(column) {
   const value = column.example ?? column.default ?? column.levels?.[0] ?? null;
   return typeof value === "number" ? Number(formatValue(value)) : value;
 }
@@ -77,7 +80,7 @@ function fill(template, values, columns, rows) {
 }
 
 // Return the request for rows in the wire format of `sample`. Without a key, members and headers for it are left out.
-function buildRequest(sample, deployment, rows, key, base) {
+export function buildRequest(sample, deployment, rows, key, base) {
   const values = { "{key}": key, "{deployment}": deployment.name };
   const headers = Object.entries(sample.headers || {}).filter(([, value]) => key || !value.includes("{key}"));
   return {
@@ -93,4 +96,4 @@ function buildRequest(sample, deployment, rows, key, base) {
   };
 }
 
-const bodyText = (request) => (typeof request.body === "string" ? request.body : JSON.stringify(request.body));
+export const bodyText = (request) => (typeof request.body === "string" ? request.body : JSON.stringify(request.body));

@@ -1,7 +1,7 @@
 // Read and write CSV (RFC 4180).
 
 // Return {header, rows: [{line, cells}], separator}. The separator is the most frequent one in the header line.
-function readCSV(text) {
+export function readCSV(text) {
   const first = text.slice(0, text.search(/\r|\n|$/));
   const separator = [",", ";", "\t"].reduce((best, candidate) =>
     (first.split(candidate).length > first.split(best).length ? candidate : best));
@@ -47,7 +47,7 @@ function quotationEnd(text, start) {
   return close;
 }
 
-function csvText(lines, separator) {
+export function csvText(lines, separator) {
   const cell = (value) => {
     const text = value === null || value === undefined ? "" : String(value);
     const isBlankLine = text === "" && lines[0].length === 1;

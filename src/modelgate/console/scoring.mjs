@@ -1,12 +1,16 @@
 // Score a file of rows in parts.
 
+import { csvText } from "./csv.mjs";
+import { byName, parseValue } from "./requests.mjs";
+import { span } from "./text.mjs";
+
 const BATCH_SIZE = 500;
 const MAX_REJECTED = 500;
 const MAX_TRIES = 4;
 const MAX_FAILED = 5;
 
 // Return the problems of a header line, which no row can make up for.
-function headerProblems(header, columns) {
+export function headerProblems(header, columns) {
   const repeated = header.filter((name, index) => header.indexOf(name) !== index);
   const missing = columns.filter((column) => column.required && !header.includes(column.name));
   return [
@@ -16,7 +20,7 @@ function headerProblems(header, columns) {
 }
 
 // The state of scoring a file; `run` continues where it stopped. `send` scores rows, and `report` shows the progress.
-class Scoring {
+export class Scoring {
   constructor(file, columns, send, report) {
     Object.assign(this, { file, columns, send, report, done: 0, failed: 0, batchSize: BATCH_SIZE, maxRejected: MAX_REJECTED });
     this.positions = columns.map((column) => [column, file.header.indexOf(column.name)]).filter(([, position]) => position >= 0);
@@ -161,7 +165,7 @@ function withoutFormula(value) {
 }
 
 // Return the errors by row, from texts such as "must be a number (row 3, 7 and 2 more)".
-function errorsByRow(errors) {
+export function errorsByRow(errors) {
   const rows = new Map();
   for (const [name, text] of errors) {
     for (const [, rule, listed] of String(text).matchAll(/(?:^|; )(.*?) \(row ([\d, ]+)(?: and \d+ more)?\)/g)) {
