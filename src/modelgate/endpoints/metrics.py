@@ -1,9 +1,10 @@
 """Metrics of a gate for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import getpid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..deployments import Deployments
 from ..flow import Flow
 from ..http import Request, Response
 from ..http.routing import Route
@@ -16,11 +17,9 @@ from ..inference.model_metrics import (
     ROWS,
     SECONDS,
     TRIGGERED,
-    ModelMetrics,
 )
 from ..keys import Principal
 from ..layers import Metrics
-from ..models import ModelCache
 from ..models.cache import COUNTS, EVENTS, SIZE
 from ..prometheus import (
     CONTENT_TYPE,
@@ -48,8 +47,7 @@ class MetricsEndpoint:
     Args:
         values: Storage of the metrics.
         requests: Metrics of the requests.
-        models: Metrics of the models, by deployment, version and role.
-        cache: Model cache.
+        deployments: Deployments, with the metrics of their models and their cache.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
         others: Functions that return further metrics.
     """
@@ -58,15 +56,13 @@ class MetricsEndpoint:
         self,
         values: MetricValues,
         requests: Metrics,
-        models: Mapping[Labels, ModelMetrics],
-        cache: ModelCache[Any],
+        deployments: Deployments,
         hang_timeout: float | None,
         others: Sequence[Callable[[], Iterable[MetricFamily]]] = (),
     ) -> None:
         self._values = values
         self._requests = requests
-        self._models = models
-        self._cache = cache
+        self._deployments = deployments
         self._hang_timeout = hang_timeout
         self._others = others
 
@@ -101,8 +97,8 @@ class MetricsEndpoint:
         """Store the gauges of this process, for other processes to read."""
         self._values.allocate(_PROCESS, ("", "", str(getpid())), gauge=True)[0] = 1
         self._requests.publish()
-        self._cache.publish()
-        for metrics in list(self._models.values()):
+        self._deployments.cache.publish()
+        for metrics in list(self._deployments.loader.model_metrics.values()):
             metrics.publish(self._hang_timeout)
 
     def families(self) -> Iterator[MetricFamily]:
@@ -120,8 +116,11 @@ class MetricsEndpoint:
         yield from self._requests.families(totals)
         yield from self._model_metrics(totals)
         yield from _cache_metrics(totals)
-        for other in self._others:
-            yield from other()
+        others: dict[str, MetricFamily] = {}
+        for family in (family for other in self._others for family in other()):
+            before = others.get(family.name, family)
+            others[family.name] = family._replace(values={**before.values, **family.values})
+        yield from others.values()
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
         def current(name: str) -> dict[Labels, list[float]]:

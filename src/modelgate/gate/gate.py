@@ -26,6 +26,7 @@ from ..layers import (
     RateLimit,
     RequestId,
     ServerTiming,
+    Tracing,
     TrustedProxies,
 )
 from ..models import ModelStore
@@ -105,10 +106,10 @@ class Gate:
             cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
             the threads. A call that has taken over a second does not count for the other deployments.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
-        on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
-            prediction sent, such as a `PredictionLog`. They must not block.
+        on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine add up their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
+        tracing: True to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
@@ -147,6 +148,7 @@ class Gate:
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
         metrics_dir: str | Path | None = None,
+        tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
         if layers is None:
@@ -163,7 +165,7 @@ class Gate:
         self._router = create_router(
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
-        self._hooks = resolve_hooks(on_prediction)
+        self._hooks = resolve_hooks(on_prediction, values)
         self.deployments = Deployments(
             partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
@@ -183,13 +185,13 @@ class Gate:
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
+        outermost += [Tracing(self._catalog)] if tracing else []
         self.metrics: MetricsEndpoint | None = None
         if metrics:
             requests = Metrics(self._catalog, values)
             outermost.append(requests)
-            models, cache = self.deployments.loader.model_metrics, self.deployments.cache
             sources = metric_sources(self._hooks)
-            self.metrics = MetricsEndpoint(values, requests, models, cache, workers.hang_timeout, sources)
+            self.metrics = MetricsEndpoint(values, requests, self.deployments, workers.hang_timeout, sources)
             if metrics_dir is not None:
                 outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
@@ -318,10 +320,7 @@ class Gate:
         return create_document(self._openapi, self.deployments, name)
 
     def close(self) -> None:
-        """Stop polling for changed models and the registry, and close the hooks of *on_prediction*.
-
-        The gate continues to serve.
-        """
+        """Stop polling, and close the hooks of *on_prediction*. The gate continues to serve."""
         if self._poll is not None:
             self._poll.close()
         close_hooks(self._hooks)
