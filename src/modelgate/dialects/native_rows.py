@@ -44,12 +44,17 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
 def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]:  # noqa: ARG001  as all encoders
     """Encode an object per line. To save memory, lines after the 4,096th are encoded while they are sent."""
     chunks = map(msgspec.json.Encoder().encode_lines, _steps(prediction))
-    # Values that cannot be encoded raise an error here, before the response begins.
     first = next(chunks, b"")
-    return chain([first], chunks) if len(prediction) > _STEP else first
+    if len(prediction) <= _STEP:
+        return first
+    for output in prediction.outputs:
+        if output.values.dtype.kind in "UO":
+            # Text that cannot be encoded raises an error here, before the response begins.
+            msgspec.json.encode(output.values.tolist())
+    return chain([first], chunks)
 
 
-def _encode_csv(prediction: Prediction, query: Query) -> bytes:
+def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) -> bytes:
     """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
 
     Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns have
@@ -71,7 +76,7 @@ def _encode_csv(prediction: Prediction, query: Query) -> bytes:
     columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
     if prediction.humility is not None:
         columns.append(("humility", humility_column(prediction.humility)))
-    return write_csv(columns, len(prediction))
+    return write_csv(columns, len(prediction), escape_formulas=escape_formulas)
 
 
 def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
