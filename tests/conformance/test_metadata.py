@@ -43,6 +43,7 @@ def test_metadata_of_deployment(mount):
     assert {
         "name": "sum",
         "version": "7",
+        "function": True,
         "model_id": "sum-7",
         "input": [
             {
