@@ -123,6 +123,10 @@ class RequestContext(msgspec.Struct, eq=False):
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
 
+    def __repr__(self) -> str:
+        # Without attributes: a part of the body may contain an API key, and error tracking stores this text.
+        return f"<{type(self).__name__}>"
+
     def require_access(self, name: str) -> None:
         """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.
 

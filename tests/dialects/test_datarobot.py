@@ -375,6 +375,17 @@ def test_passthrough_columns_set_echoes_all(interface):
     assert expected == [row["passthroughValues"] for row in answer.json()["data"]]
 
 
+@pytest.mark.parametrize("cell", ["1e999", "-1e400", "1" * 5000])
+def test_passthrough_cells_beyond_float64_are_text(interface, cell):
+    """Most readers of JSON reject such a number, or read infinity."""
+    body = f"Latitude,Longitude,Name\n1,2,{cell}\n".encode()
+    client = build_client(GEO_MODEL, interface, schema=GEO)
+    path = f"{PREDICT}?passthroughColumns=Name"
+    answer = client.post(path, body=body, headers={"content-type": "text/csv"})
+
+    assert [{"Name": cell}] == [row["passthroughValues"] for row in json.loads(answer.body)["data"]]
+
+
 def test_passthrough_columns_keep_json_digits(interface):
     """A column may be missing in a row, and its name may be any text."""
     rows = b'[{"Latitude": 1.50, "\xc3\xa9t\xc3\xa9 1": "=x"}, {"Latitude": 2}]'

@@ -50,7 +50,7 @@ def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[byt
     return stream_if_long(prediction, map(msgspec.json.Encoder().encode_lines, _steps(prediction)))
 
 
-def _encode_csv(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]:
+def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) -> bytes | Iterator[bytes]:
     """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
 
     Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns have
@@ -72,7 +72,8 @@ def _encode_csv(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]
     columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
     if prediction.humility is not None:
         columns.append(("humility", humility_column(prediction.humility)))
-    return stream_if_long(prediction, iter_csv(columns, len(prediction)))
+    pieces = iter_csv(columns, len(prediction), escape_formulas=escape_formulas)
+    return stream_if_long(prediction, pieces)
 
 
 def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders

@@ -1,6 +1,6 @@
 """Metrics of a gate for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from os import getpid
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ class MetricsEndpoint:
         deployments: Deployments, with the metrics of their models and their cache.
         large_bodies: Large bodies, see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
-        others: Functions that return further metrics.
+        others: Function that returns further metrics.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MetricsEndpoint:
         deployments: Deployments,
         large_bodies: Sequence[LargeBodies],
         hang_timeout: float | None,
-        others: Sequence[Callable[[], Iterable[MetricFamily]]] = (),
+        others: Callable[[], Iterable[MetricFamily]],
     ) -> None:
         self._values = values
         self._requests = requests
@@ -126,11 +126,7 @@ class MetricsEndpoint:
         yield from _cache_metrics(totals)
         for name, kind, text, _ in _BODIES:
             yield MetricFamily(name, kind, text, (), {(): totals[name][()][0]})
-        others: dict[str, MetricFamily] = {}
-        for family in (family for other in self._others for family in other()):
-            before = others.get(family.name, family)
-            others[family.name] = family._replace(values={**before.values, **family.values})
-        yield from others.values()
+        yield from self._others()
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
         def current(name: str) -> dict[Labels, list[float]]:

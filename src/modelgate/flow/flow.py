@@ -146,6 +146,8 @@ def drive(flow: Flow[T]) -> T:
     except BaseException:
         # A signal handler may raise between two steps, while the flow is suspended.
         flow.close()
+        # An error collector may store local variables, and a result may be a body with an API key.
+        value = None
         raise
 
 
@@ -169,6 +171,7 @@ async def adrive(flow: Flow[T], value: Any = None) -> T:
     except BaseException:
         # See `drive`.
         flow.close()
+        value = None
         raise
 
 

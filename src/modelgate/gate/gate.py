@@ -31,7 +31,7 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
-from ..monitoring.prediction_hook import PredictionCallback, close_hooks, metric_sources, resolve_hooks
+from ..monitoring.prediction_hook import PredictionCallback, PredictionHooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -165,9 +165,9 @@ class Gate:
         self._router = create_router(
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
-        self._hooks = resolve_hooks(on_prediction, values)
+        self._hooks = PredictionHooks(on_prediction, values)
         self.deployments = Deployments(
-            partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
+            partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
             workers,
             store=store,
@@ -191,7 +191,7 @@ class Gate:
             requests = Metrics(self._catalog, values)
             outermost.append(requests)
             bodies = [layer.large_bodies for layer in layers if isinstance(layer, BodyLimit)]
-            sources = bodies, workers.hang_timeout, metric_sources(self._hooks)
+            sources = bodies, workers.hang_timeout, self._hooks.families
             self.metrics = MetricsEndpoint(values, requests, self.deployments, *sources)
             if metrics_dir is not None:
                 outermost.append(PollingLayer(self.metrics.publish, 1))
@@ -202,7 +202,7 @@ class Gate:
                 outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         self._handler = stack(outermost, dispatcher.dispatch)
-        self.asgi, self.wsgi = asgi.app(self._handler), wsgi.app(self._handler)
+        self.asgi, self.wsgi = asgi.app(self._handler, self._hooks.flush), wsgi.app(self._handler)
         for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
@@ -324,7 +324,7 @@ class Gate:
         """Stop polling, and close the hooks of *on_prediction*. The gate continues to serve."""
         if self._poll is not None:
             self._poll.close()
-        close_hooks(self._hooks)
+        self._hooks.close()
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.
