@@ -1,6 +1,6 @@
 """Metrics of a gate for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import getpid
 from typing import TYPE_CHECKING
 
