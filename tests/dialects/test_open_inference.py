@@ -125,7 +125,7 @@ def test_binary_request_example(client):
         (
             "/v2/models/other/ready",
             404,
-            {"error": "The model of this deployment could not be found: choose from mymodel"},
+            {"error": "Deployment 'other' could not be found: choose from mymodel"},
         ),
         (
             "/v2/repository/models",

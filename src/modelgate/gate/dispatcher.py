@@ -19,7 +19,7 @@ from ..errors import (
     RequestError,
     ServingError,
 )
-from ..flow import Flow, Handler, run
+from ..flow import Flow, Handler, run_long
 from ..flow.tracebacks import clear_locals
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
@@ -226,7 +226,7 @@ def score_and_encode(
         if len(prediction.outputs[0].values) > MANY_ROWS or (
             prediction.passthrough_columns and is_large(query.rows)
         ):
-            response = yield from run(encode, request, query, prediction)
+            response = yield from run_long(encode, request, query, prediction)
         else:
             response = encode(request, query, prediction)
     except UnicodeEncodeError:
