@@ -104,9 +104,12 @@ def send_asgi(app: Any, count: int, headers: Mapping[str, str] = NONE) -> None:
 class Input:
     """Body that can be read repeatedly."""
 
+    def __init__(self, body: bytes = BODY) -> None:
+        self._body = body
+
     def read(self, size: int) -> bytes:
         """Return the whole body."""
-        return BODY
+        return self._body
 
 
 def start_response(status: str, headers: Any, exc_info: Any = None) -> None:

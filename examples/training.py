@@ -13,10 +13,11 @@ from sklearn.datasets import load_diabetes, load_digits, load_wine
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from modelgate import ImageSpec
+from modelgate import ImageSpec, ModelPackage
 
 from .bottles import HISTORY, fit_bottles
 
@@ -37,7 +38,7 @@ _THREE = (
     "gg=="
 )
 
-SAMPLES: dict[str, object] = {
+SAMPLES: dict[str, Any] = {
     "wine": {
         "alcohol": 14.23,
         "malic_acid": 1.71,
@@ -72,17 +73,17 @@ def train() -> Path:
     """
     folder = Path(__file__).parent / "models" / f"scikit-learn-{sklearn.__version__}"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, fit in FITS.items():
-        path = folder / f"{name}.skops"
-        if not path.exists():
-            _save(skops.io.dumps(fit()), path)
-    path = folder / "bottles.mgpkg"
+    path = folder / "digits.skops"
     if not path.exists():
-        _save(fit_bottles().to_bytes()[1], path)
+        _save(skops.io.dumps(fit_digits()), path)
+    for name, fit in PACKAGES.items():
+        path = folder / f"{name}.mgpkg"
+        if not path.exists():
+            _save(fit().to_bytes()[1], path)
     return folder
 
 
-def fit_wine() -> Any:
+def fit_wine() -> ModelPackage:
     """Return a classifier that predicts the cultivar of a wine from numbers and text."""
     frame = load_wine(as_frame=True).frame
     frame["colour"] = _levels(frame["color_intensity"], [3.5, 5.5], ["light", "medium", "deep"])
@@ -94,14 +95,22 @@ def fit_wine() -> Any:
         ]
     )
     cultivars = [f"cultivar-{target + 1}" for target in frame["target"]]
-    return make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame[NUMBERS + TEXTS], cultivars)
+    model = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame[NUMBERS + TEXTS], cultivars)
+    return ModelPackage.from_estimator(
+        model, frame[NUMBERS + TEXTS], cultivars, name="wine", target="cultivar"
+    )
 
 
-def fit_diabetes() -> Any:
-    """Return a regressor that predicts the progression of diabetes; values may be missing."""
+def fit_diabetes() -> ModelPackage:
+    """Return a regressor that predicts the progression of diabetes, with intervals; values may be missing."""
     data = load_diabetes(as_frame=True, scaled=False)
     forest = RandomForestRegressor(n_estimators=50, min_samples_leaf=3, n_jobs=1, random_state=0)
-    return make_pipeline(SimpleImputer(), forest).fit(data.data, data.target)
+    rows, calibration_rows, targets, calibration_targets = train_test_split(
+        data.data, data.target, test_size=100, random_state=0
+    )
+    model = make_pipeline(SimpleImputer(), forest).fit(rows, targets)
+    package = ModelPackage.from_estimator(model, rows, targets, name="diabetes", target="progression")
+    return package.calibrate(calibration_rows, calibration_targets)
 
 
 def fit_digits() -> Any:
@@ -110,7 +119,11 @@ def fit_digits() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(pixels, digits)
 
 
-FITS: dict[str, Callable[[], Any]] = {"wine": fit_wine, "diabetes": fit_diabetes, "digits": fit_digits}
+PACKAGES: dict[str, Callable[[], ModelPackage]] = {
+    "wine": fit_wine,
+    "diabetes": fit_diabetes,
+    "bottles": fit_bottles,
+}
 
 
 def _levels(values: "pd.Series[float]", bounds: list[float], names: list[str]) -> list[str]:

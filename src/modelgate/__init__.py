@@ -69,10 +69,12 @@ if TYPE_CHECKING:
         RateLimit,
         RequestId,
         ServerTiming,
+        Tracing,
         TrustedProxies,
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
+    from .monitoring import JSONFormatter, PredictionHook, PredictionLog, PredictionRecord, RowWriter
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -115,6 +117,7 @@ __all__ = [
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
+    "JSONFormatter",
     "KeyAuth",
     "KeyInactive",
     "Layer",
@@ -135,6 +138,9 @@ __all__ = [
     "Overloaded",
     "Prediction",
     "PredictionError",
+    "PredictionHook",
+    "PredictionLog",
+    "PredictionRecord",
     "Predictor",
     "Query",
     "RateLimit",
@@ -148,6 +154,7 @@ __all__ = [
     "Rollout",
     "Round",
     "RowExplanation",
+    "RowWriter",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -159,6 +166,7 @@ __all__ = [
     "Table",
     "Threshold",
     "TimeSeriesSpec",
+    "Tracing",
     "TrustedProxies",
     "Unauthorized",
     "UnknownColumns",
@@ -189,6 +197,7 @@ _PACKAGES = (
     "scoring",
     "context",
     "deployments",
+    "monitoring",
     "layers",
     "gate",
 )

@@ -1,12 +1,13 @@
 """State of one request beyond HTTP: its principal, deployment and rows."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from .errors import InsufficientScope, NotFound
 from .http import Request
-from .spelling import closest_match
+from .spelling import SHOWN_TEXT, closest_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,15 @@ class Catalog(Protocol):
         Raises:
             Forbidden: The deployment hides its schema from callers (`SchemaOptions.show_schema`).
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
+        """
+
+    def summarize_training(self, name: str) -> "Flow[dict[str, Any]]":
+        """Return the aggregates of the training data, and the example rows, that callers may see.
+
+        Loads the model of the deployment.
+
+        Raises:
+            Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: See `describe`.
         """
 
     def score(self, name: str, query: "Query") -> "Flow[Prediction]":
@@ -80,8 +90,7 @@ class FailureCount(Protocol):
         """
 
 
-@dataclass(slots=True, eq=False)
-class RequestContext:
+class RequestContext(msgspec.Struct, eq=False):
     """State of one request, filled in by layers, the dialect and the gate.
 
     Attributes:
@@ -97,8 +106,6 @@ class RequestContext:
         envelope: Part of the body that the dialect has already parsed.
         on_rows: Functions called before scoring, with the number of valid rows. If a function raises an
             error, the request is rejected.
-        body_slot: Address of the caller while `KeyAuth` reads the body to find the key; otherwise None.
-            `KeyAuth` limits the number of such requests per address.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
     """
@@ -113,9 +120,12 @@ class RequestContext:
     query: "Query | None" = None
     envelope: Any = None
     on_rows: "tuple[RowCheck, ...]" = ()
-    body_slot: str | None = None
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
+
+    def __repr__(self) -> str:
+        # Without attributes: a part of the body may contain an API key, and error tracking stores this text.
+        return f"<{type(self).__name__}>"
 
     def require_access(self, name: str) -> None:
         """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.
@@ -128,9 +138,15 @@ class RequestContext:
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """Mention the permitted deployments in *error* if the requested deployment does not exist."""
-        if self.deployment is not None and self.catalog is not None and self.deployment not in self.catalog:
+        """Name the requested deployment in *error*, and the permitted ones, if the requested one does not exist.
+
+        On a public route, the caller may be anyone, and *error* stays as it is.
+        """
+        if self.catalog is None or (self.route is not None and self.route.is_public):
+            return
+        if self.deployment is not None and self.deployment not in self.catalog:
             message, details = suggest_deployments(self.deployment, self._accessible_deployments())
+            error.message = f"Deployment {self.deployment[:SHOWN_TEXT]!r} could not be found"
             error.add_hint(message, **details)
 
     def readable_deployments(self) -> list[str]:

@@ -36,6 +36,7 @@ The message is written for callers: it contains no internals, no keys, and no va
 """
 
 import contextlib
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -315,9 +316,9 @@ class BodyTooLarge(RequestError):
     status = 413
     code = "body_too_large"
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, message: str = "") -> None:
         self.limit = limit
-        super().__init__(f"The body is larger than the limit of {limit} bytes")
+        super().__init__(message or f"The body is larger than the limit of {limit} bytes")
 
 
 class BatchTooLarge(RequestError):
@@ -412,6 +413,10 @@ class PredictionError(ServingError):
 class Overloaded(ServingError):
     """The server has reached its limit of concurrent or queued work.
 
+    Args:
+        retry_after: Whole seconds to wait before the next attempt. None for a random number from 1 to 3, so
+            that rejected callers do not all return at once.
+
     Attributes:
         retry_after: Whole seconds to wait before the next attempt.
     """
@@ -419,8 +424,8 @@ class Overloaded(ServingError):
     status = 503
     code = "overloaded"
 
-    def __init__(self, retry_after: int = 1) -> None:
-        self.retry_after = retry_after
+    def __init__(self, retry_after: int | None = None) -> None:
+        self.retry_after = retry_after = random.randint(1, 3) if retry_after is None else retry_after  # noqa: S311
         super().__init__(
             f"The server is busy: try again in {retry_after} s", headers={"retry-after": str(retry_after)}
         )

@@ -1,12 +1,92 @@
 """Metrics in the text format of Prometheus (version 0.0.4)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Literal, NamedTuple, TypeAlias
+from os import getpid
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["CONTENT_TYPE", "Histogram", "Kind", "Labels", "MetricFamily", "render_metrics"]
+__all__ = [
+    "CONTENT_TYPE",
+    "Cells",
+    "Histogram",
+    "Kind",
+    "Labels",
+    "LocalValues",
+    "MetricFamily",
+    "MetricValues",
+    "Totals",
+    "create_cells",
+    "current_labels",
+    "render_metrics",
+]
+
+_MAX_VERSIONS = 50
+"""Largest number of model versions of a deployment in the metrics."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+Labels: TypeAlias = tuple[str, ...]
+Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
+Cells: TypeAlias = "memoryview[float]"
+"""Values of one metric with one set of labels, as float64."""
+Totals: TypeAlias = dict[str, dict[Labels, list[float]]]
+"""Values by the name under which they are stored, and by labels."""
+
+
+class MetricValues(Protocol):
+    """Storage of the values of metrics.
+
+    The first labels of a value are its deployment and the version of the model, if it has any.
+    """
+
+    def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:
+        """Return the values of this process that are stored under *name* and *labels*, zero at first.
+
+        Args:
+            name: Name under which the values are stored.
+            labels: Values of the labels.
+            size: Number of values.
+            gauge: Whether the values no longer count once the process has ended.
+        """
+
+    def read(self) -> Totals:
+        """Return the sums of the values of all processes that share the storage."""
+
+    def discard(self, deployments: Container[str]) -> None:
+        """Release the memory of values whose first label is neither empty nor in *deployments*."""
+
+
+class LocalValues:
+    """Values of metrics in the memory of this process. A forked child starts with none."""
+
+    def __init__(self) -> None:
+        self._pid = getpid()
+        self._cells: dict[tuple[str, Labels], Cells] = {}
+
+    def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:  # noqa: ARG002
+        # Checked here: objects with values may be reset before this one in a forked child.
+        if self._pid != getpid():
+            self._pid, self._cells = getpid(), {}
+        return self._cells.setdefault((name, labels), create_cells(size))
+
+    def read(self) -> Totals:
+        totals: Totals = {}
+        for (name, labels), cells in list(self._cells.items()):
+            totals.setdefault(name, {})[labels] = list(cells)
+        return totals
+
+    def discard(self, deployments: Container[str]) -> None:
+        for key in list(self._cells):
+            if key[1] and key[1][0] and key[1][0] not in deployments:
+                del self._cells[key]
+
+
+def create_cells(size: int) -> Cells:
+    """Return *size* zeros."""
+    cells: Cells = memoryview(bytearray(8 * size)).cast("d")
+    return cells
 
 
 class Histogram:
@@ -14,38 +94,40 @@ class Histogram:
 
     Args:
         bounds: Upper bounds of the buckets, ascending and inclusive.
-
-    Attributes:
-        counts: Number of values in each bucket. The last item counts the values above the last bound.
-        sum: Sum of the values.
+        cells: Number of values in each bucket, then the sum of the values. The last bucket counts the values
+            above the last bound. None for an empty histogram.
     """
 
-    __slots__ = ("bounds", "counts", "sum")
+    __slots__ = ("bounds", "cells")
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
+    def __init__(self, bounds: tuple[float, ...], cells: "Cells | list[float] | None" = None) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
+        self.cells = create_cells(len(bounds) + 2) if cells is None else cells
 
-    def copy(self) -> "Histogram":
-        """Return a copy of the histogram."""
-        copy = Histogram(self.bounds)
-        copy.add(self)
-        return copy
+    def observe(self, value: float) -> None:
+        """Count *value*."""
+        self.cells[bisect_left(self.bounds, value)] += 1
+        self.cells[-1] += value
 
     def add(self, other: "Histogram") -> None:
         """Add the values of another histogram with the same bounds."""
-        self.counts = [count + more for count, more in zip(self.counts, other.counts, strict=True)]
-        self.sum += other.sum
+        for index, value in enumerate(other.cells):
+            self.cells[index] += value
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of values in each bucket."""
+        return [int(count) for count in self.cells[:-1]]
+
+    @property
+    def sum(self) -> float:
+        """Sum of the values."""
+        return self.cells[-1]
 
     @property
     def count(self) -> int:
         """Number of values."""
         return sum(self.counts)
-
-
-Labels: TypeAlias = tuple[str, ...]
-Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 
 class MetricFamily(NamedTuple):
@@ -66,6 +148,26 @@ class MetricFamily(NamedTuple):
     values: Mapping[Labels, float | Histogram]
 
 
+def current_labels(
+    values: Mapping[Labels, list[float]], deployments: Container[str]
+) -> dict[Labels, list[float]]:
+    """Return *values* without deployments that are not in *deployments*, and without old model versions.
+
+    So the number of labels stays bounded while versions come and go.
+    """
+    newest: dict[str, dict[str, None]] = {}
+    for labels in reversed(list(values)):
+        deployment, version = labels[:2]
+        versions = newest.setdefault(deployment, {})
+        if len(versions) < _MAX_VERSIONS:
+            versions[version] = None
+    return {
+        labels: cells
+        for labels, cells in values.items()
+        if (not labels[0] or labels[0] in deployments) and labels[1] in newest[labels[0]]
+    }
+
+
 def render_metrics(families: Iterable[MetricFamily]) -> str:
     """Return *families* in the text format of Prometheus."""
     return "".join(f"{line}\n" for family in families for line in _render_family(family))
@@ -80,7 +182,7 @@ def _render_family(family: MetricFamily) -> Iterator[str]:
         if isinstance(value, Histogram):
             yield from _render_histogram(family.name, labels, value)
         else:
-            yield f"{family.name}{_in_braces(labels)} {value}"
+            yield f"{family.name}{_in_braces(labels)} {_format(value)}"
 
 
 def _render_histogram(name: str, labels: list[str], histogram: Histogram) -> Iterator[str]:
@@ -90,6 +192,10 @@ def _render_histogram(name: str, labels: list[str], histogram: Histogram) -> Ite
         yield f"{name}_bucket{_in_braces([*labels, bucket])} {total}"
     yield f"{name}_sum{_in_braces(labels)} {histogram.sum}"
     yield f"{name}_count{_in_braces(labels)} {totals[-1]}"
+
+
+def _format(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _in_braces(labels: list[str]) -> str:

@@ -16,6 +16,7 @@ from support.browser import (
     download_result,
     drop_file,
     open_console,
+    open_filled,
     open_page,
     press_predict,
     save_screenshot,
@@ -27,6 +28,11 @@ DIALECTS = [
     "native", "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
 ]  # fmt: skip
 WITHOUT_PROBABILITIES = {"plexe": 1, "simple": 1, "tf_serving": 0, "mlflow": 0}
+VARYING = {
+    "request_id", "processing_time_ms",
+    # The page requests these members, the example code does not.
+    "explanations", "explanation", "explanation_label", "remaining_strength", "context",
+}  # fmt: skip
 ENVIRON = {**os.environ, "MODELGATE_KEY": KEY, "no_proxy": "*"}
 
 
@@ -51,7 +57,7 @@ def read_bars(page):
     return dict(
         zip(
             page.locator(".bars .label").all_inner_texts(),
-            page.locator(".share").all_inner_texts(),
+            page.locator(".bars .share").all_inner_texts(),
             strict=True,
         )
     )
@@ -67,26 +73,39 @@ def test_prediction_of_entered_values(console, example):
     assert "cultivar-1" == next(iter(read_bars(console)))
     assert 100 == pytest.approx(sum(float(share.removesuffix(" %")) for share in read_bars(console).values()))
     facts = console.locator("#facts").inner_text()
-    assert re.search(r"59\d of 600 left", facts)
+    assert re.search(r"5\d\d of 600 left", facts)
     assert console.locator("#facts code").inner_text() in console.locator("#received pre").text_content()
     assert [] == console.watched.errors
     assert {f"http://127.0.0.1:{example.port}"} == console.watched.hosts()
     save_screenshot(console, f"{example.name}-prediction")
 
 
-def test_typical_row_comes_from_the_training_data(page, example):
-    """Also for a regressor, whose number is shown."""
-    open_console(page, f"http://127.0.0.1:{example.port}/ml", "diabetes", KEY)
-    placeholders = page.locator("#fields input").evaluate_all(
-        "fields => fields.map(field => field.placeholder)"
-    )
-    page.get_by_role("button", name="Fill with a typical row").click()
-    filled = page.locator("#fields input").evaluate_all("fields => fields.map(field => field.value)")
-    press_predict(page)
+def test_example_apps_explain_their_predictions(page, example):
+    """From open to the smallest change, without an error or a request to elsewhere."""
+    address = f"http://127.0.0.1:{example.port}"
+    open_filled(page, f"{address}/ml", "wine", KEY)
+    filled = page.locator("#fields input:not([type=range])").evaluate_all("all => all.map(one => one.value)")
+    why = page.locator("#why .label").all_inner_texts()
+    save_screenshot(page, f"{example.name}-explained")
+    page.get_by_label("and", exact=True).select_option("flavanoids")
+    page.locator(".heat").wait_for()
+    page.get_by_role("button", name="Find the smallest change").click()
+    page.locator("#changes li").first.wait_for()
+    change = page.locator("#changes li").first.inner_text()
+    save_screenshot(page, f"{example.name}-what-if")
+    open_filled(page, f"{address}/ml", "diabetes", KEY)
+    interval = page.locator(".interval").inner_text()
+    save_screenshot(page, f"{example.name}-interval")
 
-    assert placeholders == filled
-    assert 25 < float(page.locator(".value").inner_text()) < 350
-    assert {} == read_bars(page)
+    assert ["14.23", "1.71", "3.06", "1.04", "1065"] == filled, "the first row of the training data"
+    assert ["Base value", "Score of cultivar-1"] == [why[0], why[-1]]
+    assert {"alcohol", "malic_acid", "flavanoids", "hue", "proline", "colour", "body"} == set(why[1:-1])
+    assert re.match(
+        r"If \w+ were [\d.]+ instead of [\d.]+, the prediction would be cultivar-[23]\. It ", change
+    )
+    assert re.search(r"Interval of 90 %: [\d.]+ to [\d.]+", interval)
+    assert [] == page.watched.errors
+    assert {address} == page.watched.hosts()
 
 
 def wine_rows(rows):
@@ -189,9 +208,7 @@ def run_in_shell(command):
 
 def without_varying_parts(answer):
     if isinstance(answer, dict):
-        return {
-            name: value for name, value in answer.items() if name not in ("request_id", "processing_time_ms")
-        }
+        return {name: value for name, value in answer.items() if name not in VARYING}
     return answer
 
 
@@ -208,8 +225,12 @@ def test_page_is_accessible(chromium, example, scheme, width):
         save_screenshot(page, f"{name}-key")
         page.get_by_label("API key").fill(KEY)
         page.keyboard.press("Enter")
-        page.get_by_role("button", name="Fill with a typical row").click()
+        page.get_by_role("button", name="Typical row").click()
         press_predict(page)
+        page.get_by_label("and", exact=True).select_option("hue")
+        page.locator(".heat").wait_for()
+        page.get_by_role("button", name="Find the smallest change").click()
+        page.locator("#changes ol").wait_for()
         drop_file(page, "wines.csv", wine_rows(20).replace(",deep,", ",green,", 2))
         page.get_by_role("button", name="Score 20 rows").click()
         page.get_by_role("button", name="Download the result").wait_for()

@@ -74,7 +74,7 @@ def test_key_is_not_stored(page):
     """Neither in the document nor in the browser; it is gone after leaving the page."""
     with serve_wsgi(make_gate(keys={KEY: "*"}).wsgi) as address:
         open_console(page, address, "sum", KEY)
-        page.get_by_role("button", name="Fill with a typical row").click()
+        page.get_by_role("button", name="Typical row").click()
         press_predict(page)
         values = page.locator("input, select").evaluate_all("fields => fields.map(field => field.value)")
 
@@ -92,7 +92,7 @@ def test_unreachable_server_is_reported(page):
     """Before and after the page was opened."""
     with serve_wsgi(make_gate().wsgi) as address:
         open_console(page, address, "sum")
-        page.get_by_role("button", name="Fill with a typical row").click()
+        page.get_by_role("button", name="Typical row").click()
     press_predict(page)
 
     assert "no response" == page.locator("#status").inner_text()
@@ -140,7 +140,7 @@ def test_html_error_of_a_proxy_is_reported(page):
 
     with serve_wsgi(proxy) as address:
         open_console(page, address, "sum")
-        page.get_by_role("button", name="Fill with a typical row").click()
+        page.get_by_role("button", name="Typical row").click()
         press_predict(page)
 
     assert "A server in front of the gate responded with 502" in page.locator("#result").inner_text()
@@ -148,9 +148,9 @@ def test_html_error_of_a_proxy_is_reported(page):
 
 def test_rate_limit_is_reported(page):
     """With the time to wait, and the remaining requests."""
-    with serve_wsgi(make_gate(limits=RateLimit("3/hour")).wsgi) as address:
+    with serve_wsgi(make_gate(limits=RateLimit("4/hour")).wsgi) as address:
         open_console(page, address, "sum")
-        page.get_by_role("button", name="Fill with a typical row").click()
+        page.get_by_role("button", name="Typical row").click()
         press_predict(page)
         left = page.locator("#facts").inner_text()
         press_predict(page)
@@ -158,5 +158,5 @@ def test_rate_limit_is_reported(page):
         page.get_by_role("button", name="Predict").click()
         page.locator(".problem").wait_for()
 
-        assert "1 of 3 left" in left
+        assert "1 of 4 left" in left
         assert re.search(r"Try again in \d+\s(min|s)", page.locator("#result").inner_text())

@@ -7,7 +7,7 @@ import re
 from support.keys import KEY
 from support.mounts import Mounted, make_gate
 
-LARGEST = 70_000
+LARGEST = 150_000
 PATH = "/deployments/wine/console"
 
 

@@ -33,27 +33,40 @@ def test_metrics_count_requests(counted, wine_row):
 
     assert (200, "text/plain; version=0.0.4; charset=utf-8") == (answer.status, answer.header("content-type"))
     expected = {
-        ("modelgate_requests_total", "wine", "mlclever", "200"): 2,
-        ("modelgate_requests_total", "wine", "mlclever", "400"): 1,
-        ("modelgate_requests_total", "", "mlclever", "401"): 1,
-        ("modelgate_requests_total", "double", "simple", "200"): 1,
-        ("modelgate_requests_total", "broken", "simple", "500"): 1,
+        ("wine", "1", "mlclever", "200"): 2,
+        ("wine", "", "mlclever", "400"): 1,
+        ("", "", "mlclever", "401"): 1,
+        ("double", "1", "simple", "200"): 1,
+        ("broken", "1", "simple", "500"): 1,
     }
     assert expected == {
-        key: read_sample(samples, key[0], deployment=key[1], dialect=key[2], code=key[3]) for key in expected
+        (deployment, version, dialect, code): read_sample(
+            samples,
+            "modelgate_requests_total",
+            deployment=deployment,
+            version=version,
+            dialect=dialect,
+            code=code,
+        )
+        for deployment, version, dialect, code in expected
     }
-    reasons = {("wine", "missing_columns"), ("", "unauthorized"), ("broken", "prediction_error")}
+    reasons = {("wine", "", "missing_columns"), ("", "", "unauthorized"), ("broken", "1", "prediction_error")}
     assert dict.fromkeys(reasons, 1) == {
-        (name, reason): read_sample(samples, "modelgate_errors_total", deployment=name, reason=reason)
-        for name, reason in reasons
+        (name, version, reason): read_sample(
+            samples, "modelgate_errors_total", deployment=name, version=version, reason=reason
+        )
+        for name, version, reason in reasons
     }
-    assert 3 == read_sample(samples, "modelgate_rows_total", deployment="wine")
-    assert 1 == read_sample(samples, "modelgate_batches_total", deployment="double", reason="unbatched")
-    assert 2 == read_sample(samples, "modelgate_batch_rows_count", deployment="wine")
-    assert 3 == read_sample(samples, "modelgate_batch_rows_sum", deployment="wine")
-    assert 1 == read_sample(samples, "modelgate_model_failures_total", deployment="broken")
-    assert 0 == read_sample(samples, "modelgate_queue_rows", deployment="wine")
-    assert 0 == read_sample(samples, "modelgate_model_calls_overdue", deployment="wine")
+    wine, double, broken = (
+        {"deployment": name, "version": "1", "role": "serving"} for name in ("wine", "double", "broken")
+    )
+    assert 3 == read_sample(samples, "modelgate_rows_total", deployment="wine", version="1")
+    assert 1 == read_sample(samples, "modelgate_batches_total", **double, reason="unbatched")
+    assert 2 == read_sample(samples, "modelgate_batch_rows_count", **wine)
+    assert 3 == read_sample(samples, "modelgate_batch_rows_sum", **wine)
+    assert 1 == read_sample(samples, "modelgate_model_failures_total", **broken)
+    assert 0 == read_sample(samples, "modelgate_queue_rows", **wine)
+    assert 0 == read_sample(samples, "modelgate_model_calls_overdue", **wine)
     assert 1 == read_sample(samples, "modelgate_requests_in_flight")
 
 

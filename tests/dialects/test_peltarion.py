@@ -222,7 +222,7 @@ def raise_unavailable(table):
         (500, "InternalError", {"model": raise_error}, {}),
         # Beyond the document
         (405, "MethodNotAllowed", {}, {"method": "PUT"}),
-        (413, "BodyTooLarge", {}, {"json": {"rows": "x" * 1024 * 1024}}),
+        (413, "BodyTooLarge", {}, {"body": b" " * (50 * 1024 * 1024 + 1)}),
         (429, "RateLimitExceeded", {"layers": [RateLimit("1/minute")]}, {}),
         (503, "InternalError", {"model": raise_unavailable}, {}),
     ],
@@ -281,7 +281,7 @@ def test_bodies_with_errors_are_rejected(interface, body, message):
     [
         (200, "gzip", gzip.compress(json.dumps({"rows": ROWS}).encode())),
         (400, "gzip", gzip.compress(json.dumps({"rows": ROWS}).encode())[:-9]),
-        (413, "gzip", gzip.compress(b" " * 2 * 1024 * 1024)),
+        (413, "gzip", gzip.compress(b" " * (50 * 1024 * 1024 + 1), 1)),
         (415, "br", b""),
     ],
 )

@@ -120,11 +120,8 @@ def test_hung_deployment_rejects_requests_until_it_returns(model, kind, interfac
     model.go_on.set()
     served = post_until(200, client, "hangs", 1)
 
-    assert (503, "1", "overloaded") == (
-        rejected.status,
-        rejected.header("retry-after"),
-        rejected.json()["error"]["code"],
-    )
+    assert (503, "overloaded") == (rejected.status, rejected.json()["error"]["code"])
+    assert rejected.header("retry-after") in {"1", "2", "3"}
     assert (503, calls) == (again.status, calls_after)
     assert [2.0] == served.json()["result"]
 

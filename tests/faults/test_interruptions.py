@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 import modelgate
-from modelgate import Admission, ConcurrencyLimit, Deployment, Gate, Schema
+from modelgate import Admission, ConcurrencyLimit, Deployment, Gate, KeyAuth, Schema, drive
 from modelgate.flow.fair_pool import FairThreadPool, PoolQuota
-from modelgate.testing import Client
+from modelgate.http.large_bodies import LargeBodies
+from modelgate.testing import Client, request
 from support.waiting import SOON
 
 SCHEMA = Schema.of(x=float)
+KEY = "mg_a-key-for-the-double"
 # Outcomes of an interrupted request: an exception (None), or an error status.
 ENDS = (None, 400, 500, 503)
 PACKAGE = str(Path(modelgate.__file__).parent)
@@ -157,8 +159,18 @@ def model():
 
 def make_gate(deployed):
     """Create a gate with layers that count requests in flight."""
-    layers = [Admission(2), ConcurrencyLimit(2, by="address")]
+    layers = [Admission(2), ConcurrencyLimit(2, by="address"), NewKeys()]
     return Gate([Deployment("double", deployed, schema=SCHEMA, plans=False)], layers=layers, keys="open")
+
+
+class NewKeys(KeyAuth):
+    """Authentication that looks up the key in the body as if it was never seen before."""
+
+    def __init__(self):
+        super().__init__({KEY: "double"}, max_bodies=4, max_look_ups=2)
+
+    def _remember(self, key_hash):
+        pass
 
 
 def function(table):
@@ -170,8 +182,8 @@ def score(gate, x):
 
 
 def post(gate, x):
-    answer = Client(gate.wsgi).post("/predict/double", json=[{"x": x}])
-    return answer.json()["result"] if answer.status == 200 else answer.status
+    answer = Client(gate.wsgi).post("/api/predict", json={"api_key": KEY, "input_data": {"x": x}})
+    return answer.json()["predictions"] if answer.status == 200 else answer.status
 
 
 def check_intact(gate, pool, where):
@@ -179,9 +191,10 @@ def check_intact(gate, pool, where):
     results = pool.submit(score, gate, 3).result(SOON), score(gate, 4), post(gate, 5)
     drained = gate.deployments.drain("double", SOON)
     gate.deployments.resume("double")
-    metrics = gate.deployments.loader.model_metrics["double"]
-    admission, concurrency = gate.layers
+    metrics = gate.deployments.loader.model_metrics["double", "1", "serving"]
+    admission, concurrency, auth = gate.layers
     leftovers = [metrics.running, metrics.rows_waiting, gate._catalog["double"].in_flight._requests]
+    leftovers += [auth._bodies._taken, auth._turns._running, auth._turns._waiting, auth._turns._slots._taken]
     leftovers += [admission.in_flight, concurrency._in_flight, gate.metrics._requests._under_way]
 
     assert ([6.0], [8.0], [10.0], True) == (*results, drained), where
@@ -215,7 +228,7 @@ def test_deployment_survives_an_interruption_anywhere(pool, model, kind, error, 
 def test_interruption_affects_only_its_own_caller(pool, model, kind, error, send):
     """Another thread, whose table is in the same batch, gets its own prediction."""
     gate = make_gate(model)
-    metrics = gate.deployments.loader.model_metrics["double"]
+    metrics = gate.deployments.loader.model_metrics["double", "1", "serving"]
     score(gate, 1)
 
     def attempt(interruption):
@@ -270,6 +283,39 @@ def test_thread_pool_survives_a_signal_anywhere(call, busy):
         assert {0, 1, 2} > {future.result(SOON) for future in at_once}, interruption.where
 
     interrupt_everywhere("signal", Interrupt, attempt, excluded=(), least=10)
+
+
+def close_as_mounts_do(ended):
+    """Mounts close a request again if an exception interrupts the first time."""
+    try:
+        ended.close()
+    finally:
+        ended.close()
+
+
+@pytest.mark.parametrize("kind", ["line", "signal"])
+def test_budget_of_large_bodies_survives_an_interruption_anywhere(kind):
+    """Whether the interrupted request ends or begins to wait, the others are admitted, and nothing stays counted."""
+
+    def attempt(interruption):
+        bodies = LargeBodies(100)
+        first, late, *others = (request() for _ in range(4))
+        drive(bodies.admit(1, 100, first.on_close))
+        flows = [bodies.admit(1, 50, other.on_close) for other in others]
+        waits = [next(flow) for flow in flows]
+        interruption.run(lambda: next(bodies.admit(1, 10, late.on_close)))
+        interruption.run(partial(close_as_mounts_do, first))
+        for flow, wait in zip(flows, waits, strict=True):
+            with pytest.raises(StopIteration):
+                flow.send(wait.within(SOON))
+
+        assert 100 == bodies.bytes_in_progress, interruption.where
+        for ended in (late, *others):
+            close_as_mounts_do(ended)
+
+        assert (0, 0) == (bodies.bytes_in_progress, bodies.waiting), interruption.where
+
+    interrupt_everywhere(kind, Interrupt, attempt, excluded=("testing.py",), least=10)
 
 
 def wait_until(condition):

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_waiting_thread_scores_a_batch_before_it_is_submitted_to_workers(deadlin
         [Deployment("base", base, schema=SCHEMA, offload=True)], keys="open", threads=4, deadline=deadline
     )
     base.before = before
-    metrics = gate.deployments.loader.model_metrics["base"]
+    metrics = gate.deployments.loader.model_metrics["base", "1", "serving"]
 
     @gate.handler("plus", schema=SCHEMA)
     def plus(table):
@@ -136,11 +137,17 @@ def by_loop(gate, x, name="base"):
     return value
 
 
+def by_thread(gate, x, name="base"):
+    """Score in another thread, with the context variables of this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, by_score, gate, x, name).result(SOON)
+
+
 @pytest.mark.parametrize("offload", [True, False, None])
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-@pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop])
+@pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop, by_thread])
 def test_estimator_can_call_its_own_deployment(offload, interface, way):
-    """It is scored in the same thread, and the deployment keeps serving."""
+    """The inner call does not wait for the outer one, and the deployment keeps serving."""
     if way is by_loop and interface == "asgi":
         # A running event loop requires another thread.
         offload = True
@@ -170,7 +177,7 @@ def test_endless_recursion_of_an_estimator_fails(caplog):
 
 
 @pytest.mark.parametrize("deadline", [None, SOON])
-@pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop])
+@pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop, by_thread])
 def test_estimators_that_call_each_other_do_not_deadlock(deadline, way):
     both = threading.Barrier(2)
     gate = Gate([], keys="open", deadline=deadline)
@@ -208,7 +215,7 @@ def test_handlers_with_their_own_event_loop_do_not_starve_an_estimator():
 
     # Set only now: a model is tried when it is loaded.
     model.before = before
-    metrics = gate.deployments.loader.model_metrics["base"]
+    metrics = gate.deployments.loader.model_metrics["base", "1", "serving"]
 
     @gate.handler("plus", schema=SCHEMA)
     def plus(table):

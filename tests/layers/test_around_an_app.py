@@ -168,7 +168,7 @@ def test_body_limit_replaces_error_of_app():
 
 def test_admission_counts_streamed_responses():
     """A request is in flight until its response has been sent."""
-    admission = Admission(1)
+    admission = Admission(1, retry_after=7)
     app = mount.wsgi.wrap(wsgi_app, admission)
     client = Client(app)
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/stream", "wsgi.input": io.BytesIO()}
@@ -176,7 +176,7 @@ def test_admission_counts_streamed_responses():
     refused = client.get("/")
     streaming.close()
 
-    assert (refused.status, refused.header("retry-after")) == (503, "1")
+    assert (refused.status, refused.header("retry-after")) == (503, "7")
     assert client.get("/").status == 200
     assert admission.in_flight == 0
 

@@ -14,10 +14,12 @@ from modelgate import (
     ConcurrencyLimit,
     ConfigurationError,
     DeploymentInactive,
+    DeploymentUnavailable,
     InsufficientScope,
     KeyAuth,
     KeyInactive,
     NotFound,
+    Overloaded,
     RateLimit,
     Response,
     Schema,
@@ -407,6 +409,27 @@ def test_rate_limit_refunds_rows():
     handler = limit_rows(rate="10/minute", charge_when=lambda response: response.status != 200)
 
     assert ["10"] * 3 == [drive(handler(rows(10))).header("x-ratelimit-remaining") for _ in range(3)]
+
+
+@pytest.mark.parametrize("charge_when", [None, lambda response: True])
+@pytest.mark.parametrize("cost", ["request", "rows"])
+def test_rate_limit_does_not_charge_overload(cost, charge_when):
+    """Another 503 is charged."""
+    limit = RateLimit("20/minute", cost=cost, charge_when=charge_when)
+    scoring = WithScoring(Validate(AGE), predictions=None)
+    answers = [
+        drive(call_encoding_errors(rows(5), stack([limit, scoring], StubHandler(error))))
+        for error in (Overloaded(), Overloaded(), DeploymentUnavailable())
+    ]
+    left = [int(answer.header("x-ratelimit-remaining")) for answer in answers]
+
+    assert [503] * 3 == [answer.status for answer in answers]
+    assert [20, 20, 15 if cost == "rows" else 19] == left
+
+
+def test_overload_has_a_random_retry_after():
+    """Rejected callers do not all return at once."""
+    assert {1, 2, 3} == {Overloaded().retry_after for _ in range(200)}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])

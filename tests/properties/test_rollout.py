@@ -5,11 +5,12 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate import Rollout, drive
+from modelgate import Rollout, Schema, drive
 from modelgate.deployments.rollout import TrafficSplitter, hash_to_unit, pick_model
 from modelgate.scoring import Query
 
 MANY = 2_000
+SCHEMA = Schema.of(x=float)
 UNITS = st.text(min_size=1)
 SHARES = (
     st.lists(st.floats(0, 1), min_size=1, max_size=4)
@@ -20,7 +21,7 @@ SHARES = (
 
 def make_splitter(shares, name="churn"):
     models = {f"store:churn@{number}": share for number, share in enumerate(shares, 1)}
-    return TrafficSplitter(Rollout(models, sticky_by="key"), name)
+    return TrafficSplitter(Rollout(models, sticky_by="key"), name, SCHEMA)
 
 
 def pick(choice, unit):
@@ -51,10 +52,11 @@ def test_two_growing_shares_keep_their_callers(unit, shares):
 
 @given(st.permutations([("store:churn@4", 10), ("store:churn@5", 20), ("models/churn.mgpkg", 30)]), UNITS)
 def test_assignment_does_not_depend_on_the_order_of_weights(items, unit):
-    as_sorted, written = (Rollout(dict(each), sticky_by="key") for each in (sorted(items), items))
+    rollouts = [Rollout(dict(each), sticky_by="key") for each in (sorted(items), items)]
+    as_sorted, written = (TrafficSplitter(rollout, "churn", SCHEMA) for rollout in rollouts)
 
-    assert list(as_sorted.weights.items()) == list(written.weights.items())
-    assert pick(TrafficSplitter(as_sorted, "churn"), unit) == pick(TrafficSplitter(written, "churn"), unit)
+    assert list(rollouts[0].weights.items()) == list(rollouts[1].weights.items())
+    assert pick(as_sorted, unit) == pick(written, unit)
 
 
 @given(SHARES)

@@ -10,4 +10,5 @@ gate = Gate([Deployment("m", joblib.load(os.environ["PRELOADED_MODEL"]))], keys=
 gate.deployments.warm()
 gate.deployments.describe("m")
 gate.openapi("m")
+gate.score("m", [{"x0": 0.5, "x1": 0.5, "x2": 0.5}] * 400)
 app = gate.wsgi

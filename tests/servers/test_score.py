@@ -125,6 +125,47 @@ def test_score_in_a_pipe_of_the_shell(server: Server, wines: Path, tmp_path: Pat
     assert b"standard output: 2,001 rows" in piped.stderr
 
 
+def start_pipe(server: Server, key: str) -> "subprocess.Popen[bytes]":
+    arguments = ["-", "--rows", "2", "--url", f"http://127.0.0.1:{server.port}/ml/wine", "--key-env", "KEY"]
+    return subprocess.Popen(
+        [sys.executable, "-c", "from modelgate.cli import main; main()", "score", *arguments],
+        env={**os.environ, "KEY": key},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_answers_come_before_the_input_ends(server: Server, wines: Path) -> None:
+    with wines.open("rb") as file:
+        header, *rows = itertools.islice(file, 6)
+    with start_pipe(server, KEY) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(header + b"".join(rows[:2]))
+        process.stdin.flush()
+        first = [process.stdout.readline() for _ in range(3)]
+        output, _ = process.communicate(b"".join(rows[2:]), timeout=SOON)
+
+    assert first[0].startswith(b"prediction,")
+    assert 3 == output.count(b"\n")
+    assert 0 == process.returncode
+
+
+def test_command_ends_at_an_error_although_the_input_is_open(server: Server, wines: Path) -> None:
+    with wines.open("rb") as file:
+        lines = list(itertools.islice(file, 3))
+    with start_pipe(server, "mg_an-unknown-key-of-the-score-tests") as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"".join(lines))
+        process.stdin.flush()
+
+        assert 3 == process.wait(SOON)
+        assert b"Invalid API key" in process.stderr.read()
+
+
 def check_order(server: Server, output: Path) -> bool:
     """Return whether there is a line per row, and every thousandth equals the prediction of that row alone."""
     with output.open("rb") as file:

@@ -5,11 +5,13 @@ import json
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
 from modelgate.dialects import Native
 from support.servers import BEARER, KEY, PREDICT, WINE, Response, Server, post
+from support.waiting import SOON
 
 REQUEST = {"deployment": "wine", "input_data": WINE}
 GOOD = json.dumps(REQUEST).encode()
@@ -156,6 +158,62 @@ def test_caller_that_disconnects_does_not_disturb_others(server: Server) -> None
         caller.sendall(f"{head}Content-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD[:20])
 
     assert_cultivar(server.post(PREDICT, REQUEST))
+
+
+def send_raw(server: Server, *fields: str, body: bytes = b"") -> int:
+    """Send a request to the dialect ``native``, and return the status while the connection is still open."""
+    head = "\r\n".join(["POST /ml/deployments/wine/predict HTTP/1.1", "Host: cellar", *fields, "", ""])
+    with socket.create_connection(("127.0.0.1", server.port), SOON) as caller:
+        caller.sendall(head.encode() + body)
+        response = http.client.HTTPResponse(caller, method="POST")
+        response.begin()
+        return response.status
+
+
+AUTHORIZATION = f"Authorization: Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (["Content-Length: 1000"], 401),
+        (["Authorization: Bearer mg_nobody-knows-this-key", "Transfer-Encoding: chunked"], 401),
+        ([AUTHORIZATION, f"Content-Length: {Native.max_body + 1}"], 413),
+    ],
+)
+def test_request_is_rejected_before_its_body_arrives(server: Server, fields: list[str], status: int) -> None:
+    if server.name == "waitress":
+        pytest.skip("waitress reads the whole body before it calls the app")
+
+    assert status == send_raw(server, *fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (["Content-Length: -5"], b""),
+        (["Content-Length: +2"], b"[]"),
+        (["Content-Length: 1_0"], b"[1,2,3,4]\n"),
+        (["Content-Length: 2", "Content-Length: 3"], b"[1]"),
+        (["Transfer-Encoding: chunked"], b"zz\r\n[]\r\n0\r\n\r\n"),
+        (["Transfer-Encoding: chunked"], b"-2\r\n[]\r\n0\r\n\r\n"),
+    ],
+)
+def test_invalid_length_is_rejected(server: Server, fields: list[str], body: bytes) -> None:
+    assert 400 == send_raw(server, AUTHORIZATION, *fields, body=body)
+    assert_cultivar(server.post(PREDICT, REQUEST))
+
+
+def test_unfinished_bodies_do_not_delay_others(server: Server) -> None:
+    if server.name in ("gunicorn-sync", "gunicorn-preload"):
+        pytest.skip("its workers have one thread each, which reads the body")
+    head = f"POST /ml/deployments/wine/predict HTTP/1.1\r\nHost: cellar\r\n{AUTHORIZATION}\r\n"
+    with ExitStack() as stack:
+        for _ in range(3):
+            caller = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            caller.sendall(f"{head}Content-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD[:20])
+
+        assert_cultivar(server.post(PREDICT, REQUEST))
 
 
 def wrong_key(connection: http.client.HTTPConnection) -> Response:

@@ -3,22 +3,34 @@
 The package is only on GitHub.
 """
 
+import base64
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from threading import Thread
 from typing import Any
 from urllib.parse import urljoin
 
+import numpy as np
+import PIL.Image
 import pytest
 import requests
+from werkzeug.serving import make_server
 
+from modelgate import Column, Deployment, Gate, ImageSpec, Schema
 from support.servers import KEY, WINE, Server
 from support.waiting import SOON
 
 FORWARD = "/deployment/{deploymentId}/forward"
-EXPECTED: dict[str, Any] = {"numeric": (int, float), "text": str, "categorical": dict}
+EXPECTED: dict[str, Any] = {
+    "numeric": (int, float),
+    "text": str,
+    "categorical": dict,
+    "image": PIL.Image.Image,
+}
 
 
-class Deployment:
+class Sidekick:
     """Send the same requests as sidekick, and check the answers as strictly."""
 
     BATCH_SIZE = 128
@@ -42,6 +54,7 @@ class Deployment:
     def _predict(self, items: Iterator[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         while batch := list(islice(items, self.BATCH_SIZE)):
             rows = [_check(item, self.features_in) for item in batch]
+            rows = [{name: _encode(value) for name, value in row.items()} for row in rows]
             response = self._session.post(self._url, json={"rows": rows}, timeout=SOON)
             response.raise_for_status()
             answer = response.json()
@@ -57,16 +70,32 @@ def _features(properties: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, 
 
 def _check(item: Mapping[str, Any], features: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, Any]:
     for name, (kind, shape) in features.items():
-        if not isinstance(item[name], EXPECTED[kind]):
+        is_tensor = kind == "numeric" and (len(shape) > 1 or shape[0] > 1)
+        if not isinstance(item[name], np.ndarray if is_tensor else EXPECTED[kind]):
             raise TypeError(name)
         if kind == "categorical" and len(item[name]) != shape[0]:
             raise ValueError(name)
-        assert kind != "numeric" or shape == (1,)  # sidekick takes any other shape for a tensor
+        if is_tensor and item[name].shape != shape:
+            raise ValueError(name)
     return {name: item[name] for name in features}
 
 
-def make_client(server: Server, name: str, key: str = KEY) -> Deployment:
-    return Deployment(f"http://127.0.0.1:{server.port}/ml/deployment/{name}/forward", key)
+def _encode(value: Any) -> Any:
+    """Encode a value as FloatTensorEncoder, ImageEncoder and the other encoders do."""
+    if isinstance(value, np.ndarray):
+        return {"shape": value.shape, "data": value.astype(np.float32).flatten().tolist()}
+    if not isinstance(value, PIL.Image.Image):
+        return value
+    kind = str(value.format)
+    if value.mode in ("RGBA", "LA"):
+        value = value.convert(value.mode[:-1])
+    with io.BytesIO() as content:
+        value.save(content, format=kind)
+        return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def make_client(server: Server, name: str, key: str = KEY) -> Sidekick:
+    return Sidekick(f"http://127.0.0.1:{server.port}/ml/deployment/{name}/forward", key)
 
 
 def test_classifier(server: Server) -> None:
@@ -115,3 +144,75 @@ def test_invalid_row_is_rejected_with_400(server: Server) -> None:
 
     assert info.value.response.status_code == 400
     assert info.value.response.json()["errorCode"] == "JsonPropertyTypeMismatch"
+
+
+def open_image(kind: str, mode: str, pixels: Any) -> PIL.Image.Image:
+    """Return an image as it is after reading it from a file: with a format."""
+    with io.BytesIO() as content:
+        PIL.Image.fromarray(pixels).convert(mode).save(content, kind)
+        image = PIL.Image.open(io.BytesIO(content.getvalue()))
+    image.load()
+    return image
+
+
+@pytest.fixture(scope="module")
+def images_and_tensors() -> Iterator[Sidekick]:
+    """A deployment whose prediction depends on each pixel and on each element."""
+    schema = Schema.of(
+        photo=ImageSpec(size=(64, 64), mode="L"),
+        window=Column("window", "tensor", shape=(2, 3)),
+        level=Column("level", "tensor", shape=(1,)),
+    )
+    outputs = ["pixels", "window", "level"]
+    gate = Gate([Deployment("sum", sum_elements, schema=schema, target=outputs)], keys={KEY: "sum"})
+    server = make_server("127.0.0.1", 0, gate.wsgi)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield Sidekick(f"http://127.0.0.1:{server.port}/deployment/sum/forward", KEY)
+    finally:
+        server.shutdown()
+        thread.join(SOON)
+        server.server_close()
+
+
+def sum_elements(table: Any) -> Any:
+    weights = np.array([[1, 10, 100], [1000, 10_000, 100_000]])
+    return {
+        "pixels": table["photo"].mean(axis=(1, 2)),
+        "window": (table["window"] * weights).sum(axis=(1, 2)),
+        "level": table["level"][:, 0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("PNG", "L"), ("PNG", "RGBA"), ("JPEG", "RGB"), ("GIF", "P"), ("BMP", "RGB")]
+)
+def test_image_and_tensors(images_and_tensors: Sidekick, kind: str, mode: str) -> None:
+    photo = open_image(kind, mode, np.full((64, 64), 40, np.uint8))
+    window = np.array([[1, 2, 3], [4, 5, 6]])
+    (prediction,) = images_and_tensors.predict_many([{"photo": photo, "window": window, "level": 0.5}])
+
+    assert {"pixels": 40, "window": 654_321, "level": 0.5} == prediction
+    assert {
+        "photo": ("image", (64, 64)),
+        "window": ("numeric", (2, 3)),
+        "level": ("numeric", (1,)),
+    } == images_and_tensors.features_in
+
+
+def test_batch_of_images_of_more_than_a_mebibyte(images_and_tensors: Sidekick) -> None:
+    """sidekick sends 128 images in one request, whatever their size."""
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100), dtype=np.uint8)
+    item = {"photo": open_image("BMP", "L", noise), "window": np.ones((2, 3)), "level": 1}
+    predictions = images_and_tensors.predict_many([item] * 128)
+
+    assert [predictions[0]] * 128 == predictions
+    assert pytest.approx(noise.mean(), rel=0.05) == predictions[0]["pixels"]
+
+
+def test_photo_of_a_digit(server: Server) -> None:
+    photo = open_image("PNG", "L", np.full((24, 24), 255, np.uint8))
+    (prediction,) = make_client(server, "digits").predict_many([{"photo": photo}])
+
+    assert {str(digit) for digit in range(10)} == set(prediction["digit"])

@@ -78,19 +78,31 @@ def console_url(address, deployment):
     return f"{address}/deployments/{deployment}/console"
 
 
-def open_console(page, address, deployment, key=None):
-    """Open the console of a deployment, and enter *key* if there is one."""
+def open_console(page, address, deployment, key=None, *, is_cleared=True):
+    """Open the console of a deployment, and enter *key* if there is one.
+
+    The console opens with an example row. If *is_cleared*, clear the form.
+    """
     page.goto(console_url(address, deployment))
     if key is not None:
         page.get_by_label("API key").fill(key)
         page.keyboard.press("Enter")
     page.get_by_role("button", name="Predict").wait_for()
+    if is_cleared:
+        page.get_by_role("button", name="Clear").click()
+
+
+def open_filled(page, address, deployment, key=None):
+    """Open a console, and wait for its first prediction and plot."""
+    open_console(page, address, deployment, key, is_cleared=False)
+    page.locator(".value").first.wait_for()
+    page.locator("#what-if-plot figure").first.wait_for()
 
 
 def press_predict(page):
     """Press Predict, and wait until the response is shown."""
     page.get_by_role("button", name="Predict").click()
-    page.locator("#predict:enabled").wait_for()
+    page.locator("#predict[aria-busy=false]").wait_for()
 
 
 def drop_file(page, name, text):

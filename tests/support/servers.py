@@ -60,6 +60,7 @@ class Server:
     name: str
     port: int
     log: Path
+    pid: int
 
     @contextmanager
     def connection(self) -> Iterator[http.client.HTTPConnection]:
@@ -130,7 +131,7 @@ def run_server(
         process = subprocess.Popen(command, cwd=cwd, env=environ, stdout=output, stderr=subprocess.STDOUT)
     try:
         _wait_until_ready(process, port, log)
-        yield Server(name, port, log)
+        yield Server(name, port, log, process.pid)
     finally:
         _stop(process, log)
 

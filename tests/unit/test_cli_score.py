@@ -25,13 +25,14 @@ from hypothesis import strategies as st
 from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
 from modelgate.cli import progress
 from modelgate.cli.checkpoint import Checkpoint, checkpoint_path
-from modelgate.cli.pipes import PIPE, as_files
+from modelgate.cli.pipes import PIPE, check_streams
 from modelgate.cli.root import cli
 from modelgate.cli.score_job import exit_code
 from modelgate.client.retry import Retry
 from modelgate.client.rows import csv_rows
 from modelgate.client.score_rows import RejectedRow, score_rows
 from modelgate.client.session import Session
+from modelgate.testing import FakeClock
 from support.marks import slow
 from support.waiting import SOON
 
@@ -775,19 +776,46 @@ def test_pipe_is_scored_to_a_file_and_can_be_resumed(to, out):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "output", "message"),
     [
-        (make_rows(*range(6)), "A run that writes to standard output cannot be resumed: pass -o FILE"),
-        ("", "Error: standard input is empty"),
-        (b"PAR1\0", "Error: standard input is a Parquet file"),
+        (
+            make_rows(*range(6)),
+            expected_output(0, 1),
+            "A run that writes to standard output cannot be resumed: pass -o FILE",
+        ),
+        ("", "", "Error: standard input is empty"),
+        (b"PAR1\0", "", "Error: standard input is a Parquet file"),
     ],
+    ids=["server", "empty", "format"],
 )
-def test_failed_run_in_a_pipe_writes_no_predictions(to, text, message):
+def test_failed_run_in_a_pipe_writes_what_was_scored_before(to, text, output, message):
     to(Failing(make_gate(), 1, page))
     done = run_in_pipe(text, "-", "--rows", "2", code=2)
 
-    assert ("", True) == (done.stdout, message in done.stderr)
-    assert "stdin.csv" not in done.stderr
+    assert (output, True) == (done.stdout, message in done.stderr)
+
+
+def test_standard_input_is_never_overwritten(to, tmp_path, monkeypatch):
+    to(make_gate())
+    source = tmp_path / "big.csv"
+    source.write_text(make_rows(1))
+    with source.open() as file:
+        monkeypatch.setattr("modelgate.cli.pipes.stdin_descriptor", file.fileno)
+        done = run_in_pipe("", "-", "-o", str(source), "--overwrite", code=2)
+
+    assert "is the input and would be overwritten" in done.stderr
+    assert make_rows(1) == source.read_text()
+
+
+def test_unknown_size_of_a_pipe_has_no_percentage(monkeypatch, capsys):
+    clock = FakeClock(5.0)
+    monkeypatch.setattr("time.monotonic", clock)
+    with progress.show_progress("standard input") as show:
+        for _ in range(25):
+            clock.advance(1)
+            show(None, progress.format_progress(None, 1500, 500, 5.0, 0.0, 15.0))
+
+    assert ["standard input  1,500 rows  100 rows/s"] * 2 == capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize("name", ["input", "output"])
@@ -795,8 +823,8 @@ def test_closed_standard_stream_is_rejected(monkeypatch, name):
     """Python sets it to None if a shell has closed it with <&- or >&-."""
     monkeypatch.setattr(sys, {"input": "stdin", "output": "stdout"}[name], None)
     message = f"standard {name} must be open (got a closed one): pass a file instead of -"
-    with pytest.raises(errors.ConfigurationError, match=re.escape(message)), as_files(PIPE, PIPE):
-        pass
+    with pytest.raises(errors.ConfigurationError, match=re.escape(message)):
+        check_streams(PIPE, PIPE)
 
 
 def test_output_in_a_missing_folder(to, run, tmp_path):

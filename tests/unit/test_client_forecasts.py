@@ -65,6 +65,17 @@ def test_errors_are_raised():
         blocking(serve(), ROWS[:2] + ROWS[3:])
 
 
+@pytest.mark.parametrize(
+    "forecast",
+    [blocking, with_asyncio, lambda gate, rows, options: gate.score("sales", rows, forecast=options)],
+)
+def test_options_of_another_type_are_rejected(forecast):
+    with pytest.raises(
+        InvalidInput, match=r"must be ForecastOptions\(forecast_point=…\) or None \(got dict\)"
+    ):
+        forecast(serve(), ROWS, {"forecast_point": "2018-01-05"})
+
+
 def test_forecasts_without_predictions_are_unexpected():
     def handle(request):
         return httpx.Response(200, json={"forecast": [{"date": "2018-01-06"}], "model_version": "3"})

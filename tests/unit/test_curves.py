@@ -1,5 +1,8 @@
 """Response curves: predictions for a grid of values of one column, and their mean over the packaged rows."""
 
+import asyncio
+
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,11 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import LinearSVC
 
+import modelgate.client
 from modelgate import (
     Column,
     Deployment,
     Exposure,
     Gate,
+    InvalidInput,
+    InvalidValues,
     ModelPackage,
     MultiTarget,
     RateLimit,
@@ -79,6 +85,24 @@ def curve(client, name, **body):
     response = client.post(f"/deployments/{name}/curves", json=body)
     assert 200 == response.status, response.body
     return response.json()
+
+
+def by_blocking_client(gate, name, *args, **options):
+    with httpx.Client(transport=httpx.WSGITransport(gate.wsgi)) as http:
+        return modelgate.client.Client(f"http://app/{name}", http=http).curve(*args, **options)
+
+
+def by_async_client(gate, name, *args, **options):
+    async def call():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(gate.asgi)) as http:
+            client = modelgate.client.AsyncClient(f"http://app/{name}", http=http)
+            return await client.curve(*args, **options)
+
+    return asyncio.run(call())
+
+
+CLIENTS = pytest.mark.parametrize("ask", [by_blocking_client, by_async_client])
+IN_PYTHON = pytest.mark.parametrize("ask", [Gate.curve, by_blocking_client, by_async_client])
 
 
 def rows_with(rows, column, value):
@@ -352,3 +376,85 @@ def test_forecaster_has_neither_curves_nor_context():
     assert "which have no response curves" in curve_response.json()["detail"]
     assert "leave out context" in context.json()["detail"]
     assert "/deployments/sales/curves" not in gate.openapi("sales")["paths"]
+
+
+def test_gate_returns_the_curve_of_a_row(gate):
+    prediction = gate.curve("weight", "age", pd.DataFrame([ROW]), grid=np.array([-2, 0.5]))
+    rows = [{**ROW, "age": -2}, {**ROW, "age": 0.5}]
+
+    assert gate.score("weight", rows).values.tolist() == prediction.values.tolist()
+    assert ("age", [-2, 0.5], None) == (
+        prediction.curve.column,
+        prediction.curve.grid,
+        prediction.curve.average,
+    )
+
+
+def test_gate_returns_the_average_alone(gate, client):
+    prediction = gate.curve("churn", "plan", average=True)
+    average = curve(client, "churn", column="plan", average=True)["average"]["probabilities"]
+
+    assert 0 == len(prediction)
+    assert list(average.values()) == prediction.curve.average[0].probabilities.T.tolist()
+
+
+@CLIENTS
+@pytest.mark.parametrize("name", ["weight", "churn"])
+def test_clients_return_the_curve_and_the_average(gate, client, ask, name):
+    row = {**ROW, "age": np.float64(1)}
+    result = ask(gate, name, "visits", row, points=3, average=True)
+    answer = curve(client, name, column="visits", row=ROW, points=3, average=True)
+
+    assert answer["grid"] == result.grid
+    assert answer["curve"]["prediction"] == result.curve.values
+    assert answer["average"].get("prediction") == result.average.values
+    assert answer["curve"].get("probabilities") == result.curve.probabilities
+    assert ("visits", "1", []) == (result.column, result.version, result.warnings)
+    assert result.request_id
+
+
+@CLIENTS
+def test_clients_return_curves_of_several_outputs(ask):
+    model = MultiTarget({"weight": NUMBERS, "churn": CLASSIFIER})
+    gate = Gate([Deployment("both", model)], keys="open")
+    result = ask(gate, "both", "age", ROW, grid=np.array([-1.0, 1.0]))
+
+    assert result.average is None
+    assert gate.score("both", rows_with([ROW], "age", 1.0)).values.tolist() == [
+        result.curve.outputs["weight"].values[1]
+    ]
+
+
+@IN_PYTHON
+@pytest.mark.parametrize(
+    ("args", "options", "kind", "message"),
+    [
+        (("ages", ROW), {}, InvalidInput, "column must be a column of the model"),
+        (("age",), {}, InvalidInput, "only with average, it can be left out"),
+        (("age", ROW), {"points": 0}, InvalidInput, "must have 1 to 200 points"),
+        (("age", ROW), {"points": 3, "grid": [1]}, InvalidInput, "points must be left out"),
+        (("plan", ROW), {"grid": ["?"]}, InvalidValues, "plan"),
+    ],
+)
+def test_invalid_curves_raise_the_same_errors_in_python(gate, ask, args, options, kind, message):
+    with pytest.raises(kind, match=message):
+        ask(gate, "weight", *args, **options)
+
+
+def test_curve_of_several_rows_is_rejected(gate):
+    with pytest.raises(InvalidInput, match=r"row must be one row \(got 2\)"):
+        gate.curve("weight", "age", [ROW, ROW])
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"column": "age", "model_version": "1"}, "is not a curve: .*`grid`"),
+        ({"column": "age", "grid": [], "model_version": "1"}, "lacks the requested curve"),
+    ],
+)
+def test_client_rejects_other_responses(answer, message):
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+    client = modelgate.client.Client("http://app/weight", http=httpx.Client(transport=transport))
+    with pytest.raises(modelgate.client.UnexpectedResponse, match=message):
+        client.curve("age", ROW)

@@ -54,7 +54,7 @@ def test_single_quota_uses_all_threads(calls):
     futures = [quota.submit(calls.make(number)) for number in range(5)]
     calls.wait_for(3)
 
-    assert (3, 2) == (quota.running, len(quota.waiting))
+    assert (3, 2) == (quota.running, quota.waiting)
     calls.may_end.set()
     assert [0, 1, 2, 3, 4] == [future.result(SOON) for future in futures]
     assert 0 == quota.running
@@ -84,18 +84,29 @@ def test_replaced_quota_frees_its_threads(calls):
     assert "answer" == new.submit(lambda: "answer").result(SOON)
 
 
-def test_batch_is_queued_behind_one_large_table_at_most(calls):
-    """Large tables are not starved."""
+def test_small_and_large_calls_take_turns(calls):
+    """If there is one thread, a small call waits for at most one large call, and large calls are not starved."""
     quota, order = FairThreadPool(1).share(), []
     first = quota.submit(calls.make("first"))
     calls.wait_for(1)
-    named = [("large", 5), ("large", 5), ("batch", 0), ("large", 5)]
+    named = [("large", 128), ("large", 5000), ("small", 0), ("large", 128), ("small", 127), ("small", 1)]
     futures = [quota.submit(lambda name=name: order.append(name), rows=rows) for name, rows in named]
     calls.may_end.set()
     for future in [first, *futures]:
         future.result(SOON)
 
-    assert ["large", "batch", "large", "large"] == order
+    assert ["large", "small", "large", "small", "large", "small"] == order
+
+
+def test_large_calls_leave_a_thread_to_small_ones(calls):
+    quota = FairThreadPool(3).share()
+    for number in range(5):
+        quota.submit(calls.make(number), rows=128)
+    calls.wait_for(2)
+
+    assert (2, 3) == (quota.running, quota.waiting)
+    assert "answer" == quota.submit(lambda: "answer", rows=127).result(SOON)
+    assert [0, 1] == sorted(calls.started)
 
 
 def test_slow_calls_do_not_block_other_quotas(calls, clock):
@@ -218,7 +229,7 @@ def test_cancelled_call_leaves_the_queue(calls):
     counts = [quota.rows_waiting]
     cancelled.cancel()
     cancelled.cancel()
-    counts += [quota.rows_waiting, len(quota.waiting)]
+    counts += [quota.rows_waiting, quota.waiting]
     last = other.submit(lambda: "last")
     calls.may_end.set()
 
@@ -249,7 +260,7 @@ def test_abandoned_calls_count_against_the_quota(calls):
             quota.run_with_timeout(calls.make(name), 0)
     calls.wait_for(2)
 
-    assert (2, 2, 0) == (quota.running, quota.abandoned, len(quota.waiting))
+    assert (2, 2, 0) == (quota.running, quota.abandoned, quota.waiting)
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(quota.run_with_timeout, lambda: "answer", SOON)
         calls.may_end.set()
@@ -363,7 +374,7 @@ def test_call_is_rejected_if_no_thread_can_start(monkeypatch):
     quota.submit(lambda: made.append("served")).result(SOON)
 
     assert ["served"] == made
-    assert (0, 0) == (quota.running, len(quota.waiting))
+    assert (0, 0) == (quota.running, quota.waiting)
 
 
 def test_call_is_queued_if_no_more_threads_can_start(monkeypatch):

@@ -24,7 +24,7 @@ from modelgate.inference.model_metrics import ModelMetrics
 from modelgate.models.onnx_export import _converter
 from modelgate.testing import StubHandler, request
 from modelgate.flow.fair_pool import FairThreadPool
-from modelgate.layers._key_lookups import AddressSlots, LookupQueue
+from modelgate.layers._key_lookups import AddressSlots, LookupQueue, LookupTurn
 
 def hit(limiter):
     assert limiter.hit(rate, "a").allowed
@@ -56,6 +56,11 @@ def predict(cache):
     query = Query({"x": 1}, predictor=predictor, table=schema.read({"x": 1}))
     drive(cache(query, lambda query: predictor.predict(query.table)))
 
+def join(queue):
+    turn = LookupTurn("a", None)
+    queue.join(turn)
+    assert turn.result(300)
+
 def exceed(limit):
     try:
         [call(limit) for _ in range(2)]
@@ -75,8 +80,8 @@ owner, use = {
     "Counter": lambda: (Counter(), Counter.add),
     "Converter": lambda: (_converter, lambda it: it.convert(None, [], SimpleNamespace(convert_sklearn=convert))),
     "FairThreadPool": lambda: (FairThreadPool(1), lambda threads: threads.share().submit(int).result(300)),
-    "AddressSlots": lambda: (AddressSlots(1, 1), lambda slots: (slots.leave("a"), slots.enter("a"))),
-    "LookupQueue": lambda: (LookupQueue(1, 2), lambda queue: queue.queue("a", None).result(300)),
+    "AddressSlots": lambda: (AddressSlots(1, 1), lambda slots: (slots.leave(1), slots.enter(1, "a"))),
+    "LookupQueue": lambda: (LookupQueue(1, 2), join),
 }[sys.argv[1]]()
 in_flight = request()
 if use is call:

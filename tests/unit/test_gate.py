@@ -58,6 +58,10 @@ def predict_ages(**options):
         (lambda: Gate(keys="open", dialects=["esperanto"]), "dialects.*mlclever"),
         (lambda: Gate(keys="open", dialects=[]), "dialects"),
         (lambda: Gate(keys="open", limits="often"), "rate"),
+        (
+            lambda: Gate(keys="open", key_header="x-api-key"),
+            "key_header must be None for a gate without keys",
+        ),
         (lambda: Gate(keys="open", cache_size=0), "maxsize"),
         (
             lambda: Gate(keys="open", load_timeout=0),
@@ -323,7 +327,7 @@ def test_scoring_layers_must_not_return_nan(caplog):
     answer = Client(predict_ages(scoring_layers=[spoil]).wsgi).post("/api/predict", json=DOCUMENT)
 
     assert 500 == answer.status
-    assert "is not finite in the rows [0]" in caplog.text
+    assert "is not a finite number in the rows [0]" in caplog.text
 
 
 def test_layer_without_return_is_a_500(caplog):

@@ -367,7 +367,7 @@ def test_triggered_rules_are_counted():
     gate = build_gate(
         OutlyingInput("a", upper=5), UncertainPrediction(0, 30, name='"wild"', action=ThrowError())
     )
-    sample = 'modelgate_humility_triggered_total{deployment="d",rule="'
+    sample = 'modelgate_humility_triggered_total{deployment="d",version="1",role="serving",rule="'
 
     assert f'{sample}Outlying Input Trigger (a)"}} 0\n' in gate.metrics.render()
     gate.score("d", [{"a": 1}, {"a": 6}, {"a": 7}])

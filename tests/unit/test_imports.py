@@ -11,7 +11,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 LEVELS = [
     ["errors", "prometheus"],
-    ["spelling", "validation"],
+    ["cancellation", "spelling", "validation"],
     ["codecs", "flow"],
     ["http", "schema", "backends"],
     ["limiting", "forecasting"],
@@ -22,7 +22,7 @@ LEVELS = [
     ["scoring"],
     ["context"],
     ["deployments"],
-    ["layers", "dialects", "mount"],
+    ["layers", "dialects", "mount", "monitoring"],
     ["openapi", "console"],
     ["endpoints"],
     ["gate"],
@@ -79,6 +79,7 @@ HEAVY = {
     "statsforecast",
     "shap",
     "mlflow",
+    "opentelemetry",
 }
 
 FILES = sorted(SOURCE.rglob("*.py"))

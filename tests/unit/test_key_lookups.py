@@ -3,7 +3,13 @@
 import pytest
 
 from modelgate.errors import Overloaded
-from modelgate.layers._key_lookups import AddressSlots, LookupQueue
+from modelgate.layers._key_lookups import AddressSlots, LookupQueue, LookupTurn
+
+
+def join(queue, address, remaining_failures=None):
+    turn = LookupTurn(address, remaining_failures)
+    queue.join(turn)
+    return turn
 
 
 def find_started(turns):
@@ -14,23 +20,24 @@ def find_started(turns):
 def test_slots_are_limited_in_total_and_per_address():
     """A freed slot can be used by any address."""
     slots = AddressSlots(3, 2)
-    for address in "aab":
-        slots.enter(address)
+    for owner, address in enumerate("aab"):
+        slots.enter(owner, address)
     for address in "abc":
         with pytest.raises(Overloaded):
-            slots.enter(address)
-    slots.leave("b")
+            slots.enter(3, address)
+    for _ in range(2):
+        slots.leave(2)
     with pytest.raises(Overloaded):
-        slots.enter("a")
-    slots.enter("c")
+        slots.enter(3, "a")
+    slots.enter(4, "c")
 
-    assert {"a": 2, "c": 1} == slots._taken
+    assert {0: "a", 1: "a", 4: "c"} == slots._taken
 
 
 def test_queue_rotates_addresses():
     """One address has at most half of the running look-ups, and the next turn goes to another address."""
     queue = LookupQueue(4, 100)
-    turns = [queue.queue(address, None) for address in "aaaaabbbc"]
+    turns = [join(queue, address) for address in "aaaaabbbc"]
 
     assert [0, 1, 5, 6] == find_started(turns)
     queue.leave(turns[0])
@@ -41,13 +48,13 @@ def test_queue_rotates_addresses():
     assert [0, 1, 2, 5, 6, 7, 8] == find_started(turns)
     for turn in turns:
         queue.leave(turn)
-    assert ({}, {}, 0) == (queue._running, dict(queue._waiting), queue._slots._total)
+    assert ({}, {}, {}) == (queue._running, dict(queue._waiting), queue._slots._taken)
 
 
 def test_queue_starts_no_more_look_ups_than_remaining_failures():
     """The others wait, and are rejected when no failure remains and no look-up is running."""
     remaining, queue = [2], LookupQueue(16, 100)
-    turns = [queue.queue("a", lambda: remaining[0]) for _ in range(5)]
+    turns = [join(queue, "a", lambda: remaining[0]) for _ in range(5)]
 
     assert [0, 1] == find_started(turns)
     # The first look-up succeeds, the next two fail.
@@ -65,26 +72,57 @@ def test_queue_limits_waiting_look_ups():
     """One address may have at most half of them."""
     queue = LookupQueue(2, 4)
     for address in "aa":
-        queue.queue(address, None)
+        join(queue, address)
     with pytest.raises(Overloaded):
-        queue.queue("a", None)
+        join(queue, "a")
     for address in "bc":
-        queue.queue(address, None)
+        join(queue, address)
     with pytest.raises(Overloaded):
-        queue.queue("d", None)
+        join(queue, "d")
 
 
 def test_queue_removes_abandoned_turns():
     """Turns of a parent process do not change the counts of a child."""
     queue, forked = LookupQueue(2, 9), LookupQueue(2, 9)
-    turns = [queue.queue("a", None) for _ in range(3)]
+    turns = [join(queue, "a") for _ in range(3)]
     queue.leave(turns[1])
-    parent_turns = [forked.queue("a", None) for _ in range(2)]
+    parent_turns = [join(forked, "a") for _ in range(2)]
     forked._reset()
     forked._slots._reset()
     for turn in parent_turns:
         forked.leave(turn)
 
     assert [0] == find_started(turns)[:1]
-    assert {"a": 1} == queue._running
-    assert ({}, 0) == (forked._running, forked._slots._total)
+    assert [turns[0]] == [*queue._running]
+    assert ({}, {}) == (forked._running, forked._slots._taken)
+
+
+def test_turn_may_be_left_more_than_once():
+    queue = LookupQueue(2, 9)
+    turns = [join(queue, address) for address in "aab"]
+    for _ in range(2):
+        queue.leave(turns[0])
+        queue.leave(turns[2])
+
+    assert [0, 1, 2] == find_started(turns)
+    assert [turns[1]] == [*queue._running] == [*queue._slots._taken]
+
+
+def test_turn_may_be_left_while_this_thread_holds_the_lock():
+    """As when garbage collection ends a request: the holder of the lock starts the next turn."""
+    queue, to_leave = LookupQueue(1, 9), []
+
+    def collect_garbage():
+        while to_leave:
+            queue.leave(to_leave.pop())
+        return 1
+
+    to_leave.append(join(queue, "a"))
+    second = join(queue, "b", collect_garbage)
+    third = join(queue, "c")
+
+    assert [] == find_started([second, third])
+    queue._remove = lambda turn, remove=queue._remove: (collect_garbage(), remove(turn))
+    queue.leave(LookupTurn("d", None))
+
+    assert [0] == find_started([second, third])

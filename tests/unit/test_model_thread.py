@@ -2,6 +2,8 @@
 
 import contextvars
 import hashlib
+import subprocess
+import sys
 import threading
 
 import joblib
@@ -10,8 +12,9 @@ import pytest
 import sklearn
 from sklearn.linear_model import LinearRegression
 
-from modelgate import Deployment, Gate, ModelPackage, Schema
+from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from modelgate.flow.model_thread import in_model_thread
+from support.waiting import SOON
 
 ROWS = np.arange(10.0).reshape(10, 1)
 tenant = contextvars.ContextVar("tenant", default="nobody")
@@ -85,3 +88,66 @@ def test_model_is_called_in_another_thread():
 
     assert len(threads) >= 6
     assert threading.get_ident() not in threads
+
+
+FORKED = """
+import os, signal, sys, threading
+from modelgate import ConfigurationError, Deployment, Gate, Schema
+from modelgate.testing import Client
+
+class Model:
+    n_features_in_ = 1
+    threads = []
+
+    def predict(self, rows):
+        self.threads.append(threading.get_ident())
+        return [gate.score("m", {"x": x - 1}).values[0] + 1 if x else 0.0 for x in rows[:, 0]]
+
+model, gate, safe = Model(), Gate(keys="open"), sys.argv[1] == "safe"
+batch = sys.argv[2] == "batched"
+schema = Schema.of(x=float)
+gate.deployments.add(Deployment("m", model, schema=schema, plans=False, batch=batch, thread_safe=safe))
+gate.score("m", {"x": 1})
+here = threading.get_ident()
+assert here in Model.threads
+child = os.fork()
+if child == 0:
+    signal.alarm(300)  # ends the child if it waits for itself
+    Model.threads.clear()
+    results = [gate.score("m", {"x": 2}).values[0], Client(gate.wsgi).post("/simple/m", json={"x": 2}).status]
+    os._exit([2.0, 200] != results or here in Model.threads)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("mode", ["safe batched", "safe unbatched", "locked batched"])
+def test_thread_that_called_a_model_before_a_fork_calls_it_in_other_threads(mode):
+    """OpenMP hangs otherwise. A model that calls its own deployment does not wait for itself."""
+    run = [sys.executable, "-W", "ignore", "-c", FORKED, *mode.split()]
+    done = subprocess.run(run, timeout=SOON, check=False, capture_output=True, text=True)
+
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+class Hanging:
+    """Fitted estimator that never predicts."""
+
+    n_features_in_ = 1
+
+    def predict(self, rows):
+        assert go_on.wait(SOON)
+        return rows[:, 0]
+
+
+go_on = threading.Event()
+
+
+def test_model_that_hangs_in_its_test_is_rejected(monkeypatch, caplog):
+    monkeypatch.setattr("modelgate.deployments.loader._SLOW_TEST", 0.01)
+    monkeypatch.setattr("modelgate.deployments.loader._TEST_TIMEOUT", 0.02)
+    message = "deployment slow: model must predict a row within 0 s .got no prediction"
+    with pytest.raises(ConfigurationError, match=message):
+        Gate([Deployment("slow", Hanging(), schema=Schema.of(x=float))], keys="open")
+    go_on.set()
+
+    assert "deployment slow: the test of the model has taken 0 s" in caplog.text

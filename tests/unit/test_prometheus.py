@@ -1,7 +1,6 @@
 """Text format of Prometheus, parsed by its own client."""
 
 import math
-from bisect import bisect_left
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +13,7 @@ from support.prometheus import parse_samples
 def make_histogram(*values, bounds=(0.1, 1, 5)):
     histogram = Histogram(bounds)
     for value in values:
-        histogram.counts[bisect_left(bounds, value)] += 1
-        histogram.sum += value
+        histogram.observe(value)
     return histogram
 
 
@@ -66,10 +64,8 @@ def test_label_values_are_escaped(value):
     assert {("a", ("x", value)): 1} == parse_samples(text)
 
 
-def test_histogram_copy_is_independent():
+def test_histogram_adds_another():
     one = make_histogram(0.5)
-    copy = one.copy()
     one.add(make_histogram(0.5, math.pi))
 
-    assert ([0, 2, 1, 0], [0, 1, 0, 0]) == (one.counts, copy.counts)
-    assert (0.5 + 0.5 + math.pi, 0.5) == (one.sum, copy.sum)
+    assert ([0, 2, 1, 0], 0.5 + 0.5 + math.pi) == (one.counts, one.sum)

@@ -6,6 +6,7 @@ import pytest
 
 from modelgate import Admission, ConcurrencyLimit, Metrics, drive
 from modelgate.inference.model_metrics import ModelMetrics
+from modelgate.layers._key_lookups import AddressSlots, LookupQueue, LookupTurn
 from modelgate.testing import StubHandler, request
 from support.waiting import SOON
 
@@ -19,7 +20,17 @@ def end_call(metrics, _):
     metrics.measure("idle", 1, int)
 
 
+def leave_slot(slots, sent):
+    slots.leave(sent)
+
+
+def leave_queue(queue, _):
+    queue.leave(LookupTurn("192.0.2.1", None))
+
+
 KINDS = [
+    (lambda: AddressSlots(1, 1), leave_slot),
+    (lambda: LookupQueue(1, 1), leave_queue),
     (Metrics, end_request),
     (lambda: Admission(1), end_request),
     (lambda: ConcurrencyLimit(1), end_request),
@@ -28,7 +39,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize(
-    ("make", "end"), KINDS, ids=["Metrics", "Admission", "ConcurrencyLimit", "ModelMetrics"]
+    ("make", "end"),
+    KINDS,
+    ids=["AddressSlots", "LookupQueue", "Metrics", "Admission", "ConcurrencyLimit", "ModelMetrics"],
 )
 def test_request_can_end_while_its_thread_holds_the_lock(make, end):
     """The garbage collector runs in any thread, and closes the flow of an abandoned request."""

@@ -172,7 +172,7 @@ def test_registry_may_add_and_remove_a_deployment(registry):
     assert (2, 1) == (cached, gate.deployments.cache.cache_info().currsize)
     assert {"churn": "active"} == gate.deployments.states()
     assert 'deployment="new"' not in gate.metrics.render()
-    assert ["churn"] == list(gate.deployments.loader.model_metrics)
+    assert [("churn", "3", "serving")] == list(gate.deployments.loader.model_metrics)
 
 
 def test_registry_keeps_other_options_of_the_app(registry):

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from modelgate import CSV, ConfigurationError, Deployment, Gate, MemoryStore, Rollout, SplitRows
+from modelgate import CSV, ConfigurationError, Deployment, Gate, MemoryStore, Rollout, Schema, SplitRows
 from modelgate.deployments.rollout import TrafficSplitter, hash_to_unit
 from modelgate.flow import drive
 from modelgate.keys import SqlKeyStore
@@ -140,7 +140,7 @@ def test_sticky_key_without_a_key_gets_the_own_model(store):
 
 
 def pick(rows, rollout, name="churn"):
-    return drive(TrafficSplitter(rollout, name).pick(Query(rows)))
+    return drive(TrafficSplitter(rollout, name, Schema.of(x0=float)).pick(Query(rows)))
 
 
 ALL = Rollout({"store:churn@4": 100}, sticky_by="column:customer")
@@ -180,6 +180,7 @@ def test_sticky_column_is_the_same_in_every_format(customer):
         CSV(b"customer\n"),
         CSV(b'customer\n"'),
         SplitRows(None, [[7]]),
+        SplitRows(None, []),
         SplitRows(["customer"], []),
         [],
         None,
@@ -188,6 +189,29 @@ def test_sticky_column_is_the_same_in_every_format(customer):
 def test_sticky_column_without_a_value_gets_the_own_model(rows):
     """Invalid rows are reported by the schema."""
     assert 0 == pick(rows, ALL)
+
+
+@pytest.mark.parametrize("schema", [None, Schema.of(x0=float)])
+def test_sticky_column_of_rows_without_names(store, schema):
+    """The schema names the cells."""
+    rollout = Rollout({"store:churn@4": 50}, sticky_by="column:x0")
+    deployment = Deployment("churn", "store:churn@3", rollout=rollout, schema=schema, csv_header=False)
+    gate, seen = Gate([deployment], store=store, keys="open"), set()
+    for number in range(20):
+        ways = {"x0": number}, CSV(f"{number}\n".encode()), SplitRows(None, [[number]])
+        versions = {gate.score("churn", rows).values[0] for rows in ways}
+        seen |= versions
+
+        assert 1 == len(versions)
+    assert {3, 4} == seen
+
+
+def test_sticky_column_is_read_while_the_own_model_is_missing(store):
+    """CSV with a header line needs no schema."""
+    del store._models["churn@3"]
+    gate = make_gate(store, ALL)
+
+    assert [4] == gate.score("churn", CSV(b"customer,x0\n7,1\n")).values.tolist()
 
 
 def test_batch_goes_to_the_model_of_its_first_row(store):

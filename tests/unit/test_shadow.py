@@ -144,12 +144,16 @@ def test_shadow_calls_are_not_counted_for_the_deployment(as_package):
     ready.set()
     gate.score("churn", ROW)
     assert scoring.wait(SOON)
-    metrics = gate.deployments.loader.model_metrics["churn"]
-    running = len(metrics.running)
+    metrics, shadow = (
+        gate.deployments.loader.model_metrics["churn", *labels]
+        for labels in (("3", "serving"), ("4", "shadow"))
+    )
+    running = len(metrics.running), len(shadow.running)
     go.set()
     wait_for_report(gate, "failed", 1)
 
-    assert (0, 0, 1) == (running, metrics.failed, sum(metrics.calls.values()))
+    assert ((0, 1), 0, 1) == (running, metrics.failed, sum(metrics.calls.values()))
+    assert (1, 1) == (shadow.failed, sum(shadow.calls.values()))
 
 
 def test_shadow_comparison_of_nan_and_infinity():
@@ -206,7 +210,8 @@ def test_swap_to_the_model_of_a_shadow_ends_the_shadow():
 
     assert [4.13] == answer.json()["predictions"]
     assert ["churn@3", "churn@4", "churn@4"] == gate.deployments.loader._store.loads
-    assert 2 == sum(gate.deployments.loader.model_metrics["churn"].calls.values())
+    metrics = gate.deployments.loader.model_metrics
+    assert 1 == sum(metrics["churn", "4", "serving"].calls.values())
     with pytest.raises(NotFound, match="has no shadow"):
         gate.deployments.shadow_report("churn")
 

@@ -97,7 +97,7 @@ def test_peltarion_tensor_has_the_shape_of_the_column(tensor):
     inputs = client.get("/deployment/m/openapi.json").json()["components"]["schemas"]["input-row"]
 
     assert {"rows": [{"prediction": EXPECTED}]} == answer.json()
-    assert {"type": "tensor", "shape": [2, 3]} == inputs["properties"]["window"]["x-peltarion"]
+    assert {"type": "numeric", "shape": [2, 3]} == inputs["properties"]["window"]["x-peltarion"]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,18 @@ def test_other_values_are_rejected(value):
         SCHEMA.read([{"window": value, "age": 1}])
 
     assert {"window": "must be nested arrays of numbers of the shape [2, 3]"} == info.value.errors
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+@pytest.mark.parametrize("value", [1.5, [1.5], [[1.5]], np.float64(1.5)], ids=str)
+def test_tensor_of_one_element_may_be_a_number(shape, value):
+    schema = Schema([Column("level", "tensor", shape=shape)])
+    nested = np.full(shape, 1.5).tolist()
+    if isinstance(value, list) and value != nested:
+        with pytest.raises(InvalidValues):
+            schema.read([{"level": value}])
+    else:
+        assert [nested] == schema.read([{"level": value}])["level"].tolist()
 
 
 @given(st.data())

@@ -1,12 +1,12 @@
 """Reader for CSV files, plain or compressed. Rejects other formats with an error that names the format."""
 
 import codecs
+import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import ConfigurationError
@@ -16,6 +16,10 @@ __all__ = ["COMPRESSED_SUFFIXES", "CSVFile", "open_csv"]
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 _HEAD = 4096
+_MAGIC = 16
+"""Number of bytes that show the format of a compressed file."""
+
+_BUFFER = 1 << 17
 
 _MODULES = (
     (re.compile(rb"\x1f\x8b"), "gzip"),
@@ -49,8 +53,8 @@ class CSVFile(NamedTuple):
 
     Args:
         content: Decompressed content.
-        file: The file on disk; its position shows how much of it has been read.
-        is_compressed: Whether the file on disk is compressed.
+        file: The file or pipe; the position of a file shows how much of it has been read.
+        is_compressed: Whether *file* is compressed.
     """
 
     content: BinaryIO
@@ -59,41 +63,71 @@ class CSVFile(NamedTuple):
 
 
 @contextmanager
-def open_csv(path: Path) -> Iterator[CSVFile]:
-    """Open the CSV file *path*, which may be compressed.
+def open_csv(file: BinaryIO, name: str) -> Iterator[CSVFile]:
+    """Read a CSV file, which may be compressed.
+
+    Args:
+        file: The file or pipe.
+        name: Name of the file in errors.
 
     Raises:
         ConfigurationError: The file is not a CSV file, or is damaged. Damage may be found only while reading.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
-        module = _module_for(path, _head(file))
+        head, source = _read_head(file)
+        module = _module_for(name, head)
         damaged: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, *_errors_of(module))
         try:
-            content = stack.enter_context(module.open(file)) if module is not None else file
-            _check_format(path, _head(content))
+            content = source
+            if module is not None:
+                head, content = _read_head(stack.enter_context(module.open(source)))
+            _check_format(name, head)
             yield CSVFile(content, file, module is not None)
         except damaged as error:
             if getattr(error, "errno", None) is not None:
                 raise  # An I/O error, not a damaged file.
-            raise ConfigurationError(f"{path} is damaged or incomplete: {error}") from None
+            raise ConfigurationError(f"{name} is damaged or incomplete: {error}") from None
 
 
-def _head(file: BinaryIO) -> bytes:
-    head = file.read(_HEAD)
-    file.seek(0)
-    return head
+class _Replay(io.RawIOBase):
+    """Stream whose first bytes have been read already, because a pipe cannot go back to its start."""
+
+    def __init__(self, head: bytes, read: Callable[[int], bytes]) -> None:
+        self._head = head
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._head[: len(buffer)] or self._read(len(buffer))
+        self._head = self._head[len(buffer) :]
+        buffer[: len(block)] = block
+        return len(block)
 
 
-def _module_for(path: Path, head: bytes) -> Any:
-    name = next((name for magic, name in _MODULES if magic.match(head)), None)
-    if name is None:
+def _read_head(file: BinaryIO) -> tuple[bytes, BinaryIO]:
+    """Return the first bytes of *file*, and a stream of its whole content."""
+    # Unlike `read`, `read1` does not wait for more of a pipe. A raw file has `read` only, which does not wait.
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    head = b""
+    while not (len(head) >= _MAGIC and b"\n" in head) and len(head) < _HEAD:
+        block = read(_HEAD - len(head))
+        if not block:
+            break
+        head += block
+    return head, io.BufferedReader(_Replay(head, read), _BUFFER)
+
+
+def _module_for(name: str, head: bytes) -> Any:
+    module = next((module for magic, module in _MODULES if magic.match(head)), None)
+    if module is None:
         return None
     try:
-        return import_module(name)
+        return import_module(module)
     except ImportError:
         raise ConfigurationError(
-            f"{path} is compressed, and this Python has no module {name} to read it: decompress it first"
+            f"{name} is compressed, and this Python has no module {module} to read it: decompress it first"
         ) from None
 
 
@@ -101,24 +135,24 @@ def _errors_of(module: Any) -> tuple[type[Exception], ...]:
     return tuple(getattr(module, name) for name in ("LZMAError", "ZstdError") if hasattr(module, name))
 
 
-def _check_format(path: Path, head: bytes) -> None:
-    for bom, name in _BOMS:
+def _check_format(name: str, head: bytes) -> None:
+    for bom, encoding in _BOMS:
         if head.startswith(bom):
             raise ConfigurationError(
-                f"{path} is {name}, and the rows must be UTF-8: iconv -f {name} -t UTF-8 converts it"
+                f"{name} is {encoding}, and the rows must be UTF-8: iconv -f {encoding} -t UTF-8 converts it"
             )
     if _JSON.match(head):
         raise ConfigurationError(
-            f'{path} is JSON, and the rows must be CSV: pandas.read_json(…).to_csv("rows.csv", index=False) converts it'
+            f'{name} is JSON, and the rows must be CSV: pandas.read_json(…).to_csv("rows.csv", index=False) converts it'
         )
     if b"\0" in head:
-        for magic, name, reader in _FORMATS:
+        for magic, kind, reader in _FORMATS:
             if head.startswith(magic):
                 raise ConfigurationError(
-                    f'{path} is {name}, and the rows must be CSV: pandas.{reader}(…).to_csv("rows.csv", index=False)'
+                    f'{name} is {kind}, and the rows must be CSV: pandas.{reader}(…).to_csv("rows.csv", index=False)'
                     " converts it"
                 )
     if b"\0" in head.partition(b"\n")[0] or any(magic.match(head) for magic, _ in _MODULES):
         raise ConfigurationError(
-            f"{path} is not a text file: the rows must be CSV in UTF-8, uncompressed or compressed once"
+            f"{name} is not a text file: the rows must be CSV in UTF-8, uncompressed or compressed once"
         )

@@ -1,56 +1,82 @@
 """Standard input and output in place of the files of ``modelgate score``."""
 
-import shutil
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import click
 
 from ..errors import ConfigurationError
 from .output_tables import escape
-from .score_output import errors_path
+from .score_output import Output
 
-__all__ = ["PIPE", "as_files"]
+__all__ = ["PIPE", "PipeOutput", "check_streams", "open_input", "stdin_descriptor"]
 
 PIPE = Path("-")
 
 
-@contextmanager
-def as_files(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield *path* and *output*, each replaced by a temporary file if it is `PIPE`.
-
-    A run needs files: its progress is stored next to the output, and a resumed run reads the input again.
-    If *output* is `PIPE` and the run ends with the exit code 0 or 1, the predictions are written to standard
-    output, and the rejected rows to standard error.
-
-    Raises:
-        ConfigurationError: Standard input or output is to be used, but is closed.
-    """
-    for replaced, name, stream in ((path, "input", sys.stdin), (output, "output", sys.stdout)):
-        if replaced == PIPE and stream is None:
+def check_streams(path: Path, output: Path) -> None:
+    """Raise `ConfigurationError` if *path* or *output* is `PIPE`, but the standard stream is closed."""
+    for used, name, stream in ((path, "input", sys.stdin), (output, "output", sys.stdout)):
+        if used == PIPE and stream is None:
             raise ConfigurationError(
                 f"standard {name} must be open (got a closed one): pass a file instead of -"
             )
-    with TemporaryDirectory(prefix="modelgate-") as folder:
-        source, predictions = Path(folder, "stdin.csv"), Path(folder, "stdout.csv")
-        if path == PIPE:
-            with source.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-        try:
-            yield source if path == PIPE else path, predictions if output == PIPE else output
-        except click.exceptions.Exit as done:
-            if output == PIPE and done.exit_code in (0, 1):
-                _write_out(predictions)
-            raise
 
 
-def _write_out(predictions: Path) -> None:
-    rejected = errors_path(predictions)
-    if rejected.exists():
-        click.echo("\n".join(map(escape, rejected.read_text("utf-8").splitlines())), err=True)
-    with predictions.open("rb") as file:
-        shutil.copyfileobj(file, sys.stdout.buffer)
-    sys.stdout.flush()
+def stdin_descriptor() -> int | None:
+    """Return the file descriptor of standard input, or None if it is an object in memory."""
+    try:
+        return sys.stdin.fileno()
+    except io.UnsupportedOperation:
+        return None
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[BinaryIO]:
+    """Open the file at *path*, or standard input if it is `PIPE`."""
+    if path != PIPE:
+        with path.open("rb", buffering=0) as file:
+            yield file
+        return
+    descriptor = stdin_descriptor()
+    if descriptor is None:
+        yield sys.stdin.buffer
+        return
+    # Without a buffer. A thread that waits in the buffer of sys.stdin would abort the exit of the interpreter.
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        yield file
+
+
+class _StandardError(io.RawIOBase):
+    """Writes lines to standard error, without control characters."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: bytes) -> int:  # type: ignore[override]
+        click.echo("\n".join(map(escape, text.decode().splitlines())), err=True)
+        return len(text)
+
+
+class PipeOutput(Output):
+    """Output of predictions to standard output, and of rejected rows to standard error.
+
+    Rows are written as soon as they are scored. The run cannot be continued.
+    """
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def open_errors(self) -> BinaryIO:
+        """Return standard error."""
+        return _StandardError()  # type: ignore[return-value]
+
+    def save(self) -> None:
+        """Store nothing."""
+
+    def finish(self) -> None:
+        """Do nothing."""

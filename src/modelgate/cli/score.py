@@ -100,9 +100,11 @@ def score(
     there are no rows; 3 the key was rejected or a limit reached; 4 the server failed.
     """
     import asyncio
+    import sys
+    from contextlib import ExitStack
 
     from .checkpoint import Checkpoint
-    from .pipes import PIPE, as_files
+    from .pipes import PIPE, check_streams, stdin_descriptor
     from .score_job import Job
     from .score_output import check_paths, exclusive_lock, resume_output
 
@@ -111,15 +113,20 @@ def score(
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
         output = PIPE if path == PIPE else output
     fresh = Checkpoint(url=url, chunk=options["chunk"], keep=list(keep))
-    with as_files(path, output) as (source, predictions):
-        check_paths(source, predictions)
-        with exclusive_lock(predictions) as file:
-            done = fresh if overwrite else resume_output(fresh, predictions)
-            name = "standard input" if path == PIPE else str(path)
-            job = Job(source, predictions, done, key, name=name, to_stdout=output == PIPE, **options)
-            try:
-                with show_progress(Path(name).name) as report_progress:
-                    asyncio.run(job.run(file, report_progress))
-            except (ModelgateError, OSError, KeyboardInterrupt) as error:
-                job.stop(error, overwrite)
-        job.report(as_json)
+    check_streams(path, output)
+    with ExitStack() as stack:
+        if output == PIPE:
+            done, file = fresh, sys.stdout.buffer
+        else:
+            check_paths(stdin_descriptor() if path == PIPE else path, output)
+            file = stack.enter_context(exclusive_lock(output))
+            done = fresh if overwrite else resume_output(fresh, output)
+        job = Job(path, output, done, key, **options)
+        try:
+            with show_progress(Path(job.name).name) as report_progress:
+                asyncio.run(job.run(file, report_progress))
+        except BrokenPipeError:
+            raise  # The program that reads the predictions has ended, which click handles.
+        except (ModelgateError, OSError, KeyboardInterrupt) as error:
+            job.stop(error, overwrite)
+    job.report(as_json)

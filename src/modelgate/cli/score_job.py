@@ -3,7 +3,11 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import Any, BinaryIO, NoReturn
 
 import click
@@ -12,7 +16,7 @@ from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
 from ..client.retry import Retry
 from ..client.score_rows import check_header, score_rows
-from ..client.session import Session
+from ..client.session import Session, warn_of_plain_http
 from ..errors import (
     ConfigurationError,
     Forbidden,
@@ -23,10 +27,12 @@ from ..errors import (
 )
 from ..flow import adrive
 from .checkpoint import Checkpoint
+from .csv_file import open_csv
 from .output_tables import escape, print_json
+from .pipes import PIPE, PipeOutput, open_input
 from .progress import ReportProgress, format_progress
-from .score_input import Input
-from .score_output import Output, Passthrough, errors_path
+from .score_input import Chunk, Input
+from .score_output import FileOutput, Output, Passthrough, errors_path
 
 __all__ = ["Job", "exit_code"]
 
@@ -44,15 +50,13 @@ class Job:
     """One run over a file.
 
     Args:
-        path: Input file.
-        output: Path of the predictions.
+        path: Input file; `PIPE` for standard input.
+        output: Path of the predictions; `PIPE` for standard output.
         done: Checkpoint to continue from; updated as rows are scored.
         key: API key; None for a gate that requires no key.
         chunk: Maximum number of rows per request.
         in_flight: Maximum number of concurrent requests.
         key_header: Header field of the key, see `Session`.
-        name: Name of the input in messages.
-        to_stdout: Whether *output* is a temporary file, whose content goes to standard output.
     """
 
     def __init__(
@@ -65,11 +69,9 @@ class Job:
         chunk: int,
         in_flight: int,
         key_header: str,
-        name: str,
-        to_stdout: bool,
     ) -> None:
-        self._name = name
-        self._to_stdout = to_stdout
+        self.name = "standard input" if path == PIPE else str(path)
+        self._to_stdout = output == PIPE
         self._path = path
         self._output = output
         self._done = done
@@ -84,14 +86,22 @@ class Job:
 
     async def run(self, file: BinaryIO, report_progress: ReportProgress) -> None:
         """Score the remaining rows and append the predictions to *file*."""
-        source = Input(self._path)
-        passthrough = Passthrough(source.header, self._done.keep)
+        if self._key is not None:
+            warn_of_plain_http(self._done.url)
+        size = None if self._path == PIPE else self._path.stat().st_size
         httpx = httpx_package()
         limits = httpx.Limits(max_connections=self._in_flight)
-        async with httpx.AsyncClient(limits=limits) as http:
-            session = self._session(http)
-            with Output(file, self._output, self._done, passthrough) as output:
-                await self._score(source, session, output, report_progress)
+        with open_input(self._path) as opened, open_csv(opened, self.name) as content:
+            source = Input(content, self.name, size)
+            passthrough = Passthrough(source.header, self._done.keep)
+            async with httpx.AsyncClient(limits=limits) as http:
+                with self._open_output(file, passthrough) as output:
+                    await self._score(source, self._session(http), output, report_progress)
+
+    def _open_output(self, file: BinaryIO, passthrough: Passthrough) -> Output:
+        if self._to_stdout:
+            return PipeOutput(file, self._done, passthrough)
+        return FileOutput(file, self._output, self._done, passthrough)
 
     def _session(self, http: Any) -> Session:
         retry = Retry(_ATTEMPTS, _DEADLINE, _TIMEOUT)
@@ -116,7 +126,7 @@ class Job:
         if seconds >= _REPORTED_WAIT and now >= self._reported_until:
             self._reported_until = now + seconds
             click.echo(
-                f"{Path(self._name).name}  waiting {seconds:.0f} s for the server: {escape(str(error))}",
+                f"{Path(self.name).name}  waiting {seconds:.0f} s for the server: {escape(str(error))}",
                 err=True,
             )
 
@@ -126,41 +136,47 @@ class Job:
         chunks = source.chunks(self._chunk, self._done)
         # Send the first chunk alone, so that an error that affects all chunks is reported once.
         in_flight, max_in_flight = deque[Any](), 1
-        chunk = next(chunks, None)
-        if chunk is None and not self._done.rows:
-            # Report an invalid header rather than the missing rows.
-            await adrive(check_header(session, source.header))
-            raise ConfigurationError(f"{self._path} has a header line but no rows: nothing was scored")
+        reading: asyncio.Future[Chunk | None] | None = _read_chunk(chunks)
         try:
-            while chunk is not None or in_flight:
-                while chunk is not None and len(in_flight) < max_in_flight:
-                    flow = score_rows(session, chunk.rows, is_first=not self._done.rows)
-                    in_flight.append((chunk, asyncio.ensure_future(adrive(flow))))
-                    chunk = next(chunks, None)
-                first, task = in_flight[0]
-                output.add(first, await task)
-                in_flight.popleft()
-                max_in_flight, self._is_reached = self._in_flight, True
-                text = format_progress(
-                    first.fraction,
-                    self._done.rows,
-                    self._resumed,
-                    self._since,
-                    source.initial_fraction,
-                    time.monotonic(),
-                )
-                report_progress(first.fraction, text)
+            while reading is not None or in_flight:
+                waited_for = [task for _, task in islice(in_flight, 1)]
+                if reading is not None and len(in_flight) < max_in_flight:
+                    waited_for.append(reading)
+                await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+                if reading is not None and reading in waited_for and reading.done():
+                    chunk = reading.result()
+                    if chunk is not None:
+                        flow = score_rows(session, chunk.rows, is_first=not self._done.rows)
+                        in_flight.append((chunk, asyncio.ensure_future(adrive(flow))))
+                    elif not self._done.rows and not in_flight:
+                        # Report an invalid header rather than the missing rows.
+                        await adrive(check_header(session, source.header))
+                        raise ConfigurationError(
+                            f"{self.name} has a header line but no rows: nothing was scored"
+                        )
+                    reading = None if chunk is None else _read_chunk(chunks)
+                if in_flight and in_flight[0][1].done():
+                    first, task = in_flight[0]
+                    output.add(first, task.result())
+                    in_flight.popleft()
+                    max_in_flight, self._is_reached = self._in_flight, True
+                    self._report(first.fraction, source.initial_fraction, report_progress)
         finally:
             for _, task in in_flight:
                 task.cancel()
             await asyncio.gather(*(task for _, task in in_flight), return_exceptions=True)
         output.finish()
 
+    def _report(
+        self, fraction: float | None, initial_fraction: float, report_progress: ReportProgress
+    ) -> None:
+        now = time.monotonic()
+        text = format_progress(fraction, self._done.rows, self._resumed, self._since, initial_fraction, now)
+        report_progress(fraction, text)
+
     def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
         """Report *error* and how to resume, and exit with the code of the error."""
-        # Standard input was copied to a temporary file, whose path tells callers nothing.
-        message = str(error).replace(str(self._path), self._name)
-        lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {message}"]
+        lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset and self._to_stdout:
             lines.append("A run that writes to standard output cannot be resumed: pass -o FILE")
@@ -191,6 +207,25 @@ class Job:
         else:
             click.echo(escape(_format_summary(summary)), err=self._to_stdout)
         raise click.exceptions.Exit(1 if self._done.refused else 0)
+
+
+def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
+    """Read the next chunk in a thread, because a pipe may be slow. The result is None at the end.
+
+    If the run stops, it does not wait for the thread.
+    """
+    future: Future[Chunk | None] = Future()
+
+    def read() -> None:
+        try:
+            chunk = next(chunks, None)
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(chunk)
+
+    Thread(target=read, daemon=True, name="modelgate score input").start()
+    return asyncio.wrap_future(future)
 
 
 def _format_summary(summary: dict[str, Any]) -> str:

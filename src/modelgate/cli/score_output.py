@@ -3,6 +3,8 @@
 import codecs
 import csv
 import io
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +24,15 @@ try:
 except ImportError:  # Windows, where concurrent runs on one output are not detected.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Output", "Passthrough", "check_paths", "errors_path", "exclusive_lock", "resume_output"]
+__all__ = [
+    "FileOutput",
+    "Output",
+    "Passthrough",
+    "check_paths",
+    "errors_path",
+    "exclusive_lock",
+    "resume_output",
+]
 
 
 def errors_path(output: Path) -> Path:
@@ -30,13 +40,17 @@ def errors_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}.errors{output.suffix}")
 
 
-def check_paths(source: Path, output: Path) -> None:
+def check_paths(source: Path | int | None, output: Path) -> None:
     """Check that *source* can be read again and that no output file is the input or a special file.
+
+    Args:
+        source: Path of the input, or the file descriptor of standard input; None if it has none.
+        output: Path of the predictions.
 
     Raises:
         ConfigurationError: A path cannot be used.
     """
-    if not source.is_file():
+    if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(
             f"{source} must be a regular file, because a resumed run reads it again: for a pipe, pass - and"
             " standard input"
@@ -45,10 +59,11 @@ def check_paths(source: Path, output: Path) -> None:
         raise ConfigurationError(
             f"--output must not end in {output.suffix} (got {output}): the predictions are not compressed"
         )
+    stat = os.fstat(source) if isinstance(source, int) else source.stat() if source is not None else None
     for path in (output, errors_path(output), checkpoint_path(output)):
         if path.exists() and not path.is_file():
             raise ConfigurationError(f"{path} must be a regular file: choose another --output")
-        if path.exists() and path.samefile(source):
+        if path.exists() and stat is not None and os.path.samestat(path.stat(), stat):
             raise ConfigurationError(f"{path} is the input and would be overwritten: choose another --output")
 
 
@@ -135,38 +150,24 @@ class Passthrough:
         return text.getvalue().encode("latin-1").removesuffix(b"-\n")
 
 
-class Output:
-    """Output files of a run: a line of predictions per row, and a file of rejected rows.
-
-    Existing files are not changed until the first rows have been scored.
+class Output(ABC):
+    """Output of a run: a line of predictions per row, and a line per rejected row.
 
     Args:
         file: File of the predictions, open for appending.
-        path: Path of the file of the predictions.
-        done: Checkpoint to continue from. Rows that follow the checkpoint in the files are replaced.
+        done: Checkpoint to continue from.
         passthrough: Columns to copy.
-
-    Raises:
-        ConfigurationError: A file is shorter than the checkpoint says.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
+    def __init__(self, file: BinaryIO, done: Checkpoint, passthrough: Passthrough) -> None:
         self.done = done
         self._passthrough = passthrough
         # Copied cells of rows that were rejected before the header of the predictions was known.
         self._pending_cells: list[bytes] = []
-        self._fresh = Checkpoint(url=done.url, chunk=done.chunk, keep=done.keep)
         self._output = file
-        self._checkpoint = checkpoint_path(path)
-        self._errors_path = errors_path(path)
         self._errors: BinaryIO | None = None
         self._files = ExitStack()
         self._is_started = False
-        for written, size in ((path, done.output), (self._errors_path, done.errors)):
-            if size and (not written.exists() or written.stat().st_size < size):
-                raise ConfigurationError(
-                    f"{written} has lost rows since the last run: start over with --overwrite"
-                )
 
     def __enter__(self) -> Self:
         return self
@@ -176,31 +177,29 @@ class Output:
     ) -> None:
         self._files.close()
 
-    def _start(self) -> None:
-        """Truncate the files to the sizes in *done*. If the run starts over, delete the old checkpoint."""
-        if self._is_started:
-            return
-        self._is_started = True
-        if not self.done.offset:
-            self._checkpoint.unlink(missing_ok=True)
-        self._output.truncate(self.done.output)
-        if self.done.errors:
-            self._errors = self._open_errors()
-        else:
-            self._errors_path.unlink(missing_ok=True)
+    @abstractmethod
+    def start(self) -> None:
+        """Prepare for writing. Later calls do nothing."""
 
-    def _open_errors(self) -> BinaryIO:
-        file = self._files.enter_context(self._errors_path.open("ab"))
-        file.truncate(self.done.errors)
-        return file
+    @abstractmethod
+    def open_errors(self) -> BinaryIO:
+        """Return the file of rejected rows."""
+
+    @abstractmethod
+    def save(self) -> None:
+        """Store the checkpoint."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """End a run that is complete."""
 
     def add(self, chunk: Chunk, scored: ScoredRows) -> None:
-        """Write the results of *chunk*, then the checkpoint.
+        """Write the results of *chunk*, then save the checkpoint.
 
         Raises:
             UnexpectedResponse: The columns of *scored* differ from the columns of earlier chunks.
         """
-        self._start()
+        self.start()
         rejected = [
             (index, result) for index, result in enumerate(scored.results) if isinstance(result, RejectedRow)
         ]
@@ -212,15 +211,7 @@ class Output:
         self.done.scored += len(scored.results) - len(rejected)
         self.done.versions += sorted(scored.versions.difference(self.done.versions))
         self.done.offset, self.done.digest, self.done.line = chunk.offset, chunk.digest, chunk.line
-        # The checkpoint does not contain pending cells. Until they are written, an empty checkpoint is stored,
-        # so that a resumed run starts over.
-        resumable = self.done if not self._pending_cells or self.done.header is not None else self._fresh
-        resumable.save(self._checkpoint)
-
-    def finish(self) -> None:
-        """Delete the checkpoint: the run is complete."""
-        self._start()
-        self._checkpoint.unlink(missing_ok=True)
+        self.save()
 
     def _lines(self, chunk: Chunk, scored: ScoredRows) -> Iterator[bytes]:
         """Yield the lines to write. A rejected row gets a line of empty cells."""
@@ -247,13 +238,71 @@ class Output:
         text = io.StringIO(newline="")
         write = csv.writer(text, lineterminator="\n")
         if self._errors is None:
-            self._errors = self._open_errors()
+            self._errors = self.open_errors()
             write.writerow(["line", "reason", "row"])
         for index, reason in rejected:
             row = chunk.rows.data[index].rstrip(b"\r\n").decode("utf-8", "replace")
             write.writerow([chunk.lines[index], reason, row])
         self.done.errors += self._errors.write(text.getvalue().encode())
         self._errors.flush()
+
+
+class FileOutput(Output):
+    """Output to files that a later run can continue.
+
+    Existing files are not changed until the first rows have been scored.
+
+    Args:
+        file: File of the predictions, open for appending.
+        path: Path of the file of the predictions.
+        done: Checkpoint to continue from. Rows that follow the checkpoint in the files are replaced.
+        passthrough: Columns to copy.
+
+    Raises:
+        ConfigurationError: A file is shorter than the checkpoint says.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
+        super().__init__(file, done, passthrough)
+        self._fresh = Checkpoint(url=done.url, chunk=done.chunk, keep=done.keep)
+        self._checkpoint = checkpoint_path(path)
+        self._errors_path = errors_path(path)
+        for written, size in ((path, done.output), (self._errors_path, done.errors)):
+            if size and (not written.exists() or written.stat().st_size < size):
+                raise ConfigurationError(
+                    f"{written} has lost rows since the last run: start over with --overwrite"
+                )
+
+    def start(self) -> None:
+        """Truncate the files to the sizes in *done*. If the run starts over, delete the old checkpoint."""
+        if self._is_started:
+            return
+        self._is_started = True
+        if not self.done.offset:
+            self._checkpoint.unlink(missing_ok=True)
+        self._output.truncate(self.done.output)
+        if self.done.errors:
+            self._errors = self.open_errors()
+        else:
+            self._errors_path.unlink(missing_ok=True)
+
+    def open_errors(self) -> BinaryIO:
+        """Open the file of rejected rows."""
+        file = self._files.enter_context(self._errors_path.open("ab"))
+        file.truncate(self.done.errors)
+        return file
+
+    def save(self) -> None:
+        """Write the checkpoint to its file."""
+        # The checkpoint does not contain pending cells. Until they are written, an empty checkpoint is stored,
+        # so that a resumed run starts over.
+        resumable = self.done if not self._pending_cells or self.done.header is not None else self._fresh
+        resumable.save(self._checkpoint)
+
+    def finish(self) -> None:
+        """Delete the checkpoint: the run is complete."""
+        self.start()
+        self._checkpoint.unlink(missing_ok=True)
 
 
 def _split(record: bytes, encoding: str) -> list[str]:

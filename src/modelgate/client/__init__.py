@@ -7,6 +7,7 @@
 """
 
 from .clients import AsyncClient, Client
+from .curves import CurvePoints, ResponseCurve
 from .errors import ClientError, ConnectionFailed, UnexpectedResponse
 from .forecasts import Forecasts
 from .predictions import OutputPredictions, Predictions, TriggeredRule
@@ -16,9 +17,11 @@ __all__ = [
     "Client",
     "ClientError",
     "ConnectionFailed",
+    "CurvePoints",
     "Forecasts",
     "OutputPredictions",
     "Predictions",
+    "ResponseCurve",
     "TriggeredRule",
     "UnexpectedResponse",
 ]

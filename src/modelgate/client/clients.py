@@ -1,7 +1,7 @@
 """Blocking and asyncio clients, both based on `Session`."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
@@ -10,10 +10,11 @@ from ..explanations import Explain
 from ..flow import adrive, drive
 from ..forecasting import ForecastOptions
 from ..scoring.layers.intervals import to_levels
+from .curves import ResponseCurve, request_curve
 from .forecasts import Forecasts, request_forecasts
 from .predictions import Predictions
 from .retry import Retry
-from .session import Progress, Session
+from .session import Progress, Session, warn_of_plain_http
 
 if TYPE_CHECKING:
     import httpx
@@ -99,6 +100,8 @@ class _BaseClient(Generic[H]):
             batch_bytes=batch_bytes,
             key_header=key_header,
         )
+        if http is None and key is not None:
+            warn_of_plain_http(url)
 
     def _create_http(self) -> H:
         raise NotImplementedError
@@ -115,7 +118,8 @@ class Client(_BaseClient["httpx.Client"]):
     Args:
         url: URL of the deployment, which is the mount point plus the name (``"https://host/ml/churn"``),
             or URL of the deployment's metadata (``"https://host/ml/deployments/churn"``).
-        key: API key; None if the gate needs no key.
+        key: API key; None if the gate needs no key. A warning is logged if it is sent over plain ``http://``
+            to another machine.
         key_header: Header field in which the key is sent, ``"authorization"`` or ``"x-api-key"``. If a
             platform needs ``Authorization``, use ``"x-api-key"``, and pass the platform's token with *http*.
         timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking
@@ -185,10 +189,36 @@ class Client(_BaseClient["httpx.Client"]):
             options: Options of forecasts; None for their defaults.
 
         Raises:
-            InvalidInput: The history is not complete, or the deployment does not forecast.
+            InvalidInput: The history is not complete, the deployment does not forecast, or *options* is no
+                `ForecastOptions`.
             ModelgateError: Any error of `predict`.
         """
-        return drive(request_forecasts(self._session, rows, options or ForecastOptions()))
+        return drive(request_forecasts(self._session, rows, options))
+
+    def curve(
+        self,
+        column: str,
+        row: Mapping[str, Any] | None = None,
+        *,
+        grid: Sequence[Any] | None = None,
+        points: int | None = None,
+        average: bool = False,
+    ) -> ResponseCurve:
+        """Return the predictions for *row* with a grid of values of *column*.
+
+        Args:
+            column: Name of the column that varies.
+            row: A complete row. With *average*, None for no predictions of a row.
+            grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
+                percentile of the training data.
+            points: Number of these numbers, by default 50.
+            average: Whether to add the mean predictions of the packaged rows.
+
+        Raises:
+            InvalidInput: The row, the column or the grid is not valid, or there is nothing to average.
+            ModelgateError: Any error of `predict`.
+        """
+        return drive(request_curve(self._session, column, row, grid, points, average=average))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -232,7 +262,19 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
 
     async def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
         """Return the forecasts for the history in *rows*; see `Client.forecast`."""
-        return await adrive(request_forecasts(self._session, rows, options or ForecastOptions()))
+        return await adrive(request_forecasts(self._session, rows, options))
+
+    async def curve(
+        self,
+        column: str,
+        row: Mapping[str, Any] | None = None,
+        *,
+        grid: Sequence[Any] | None = None,
+        points: int | None = None,
+        average: bool = False,
+    ) -> ResponseCurve:
+        """Return the predictions for *row* with a grid of values of *column*; see `Client.curve`."""
+        return await adrive(request_curve(self._session, column, row, grid, points, average=average))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

@@ -48,8 +48,9 @@ class _Response(msgspec.Struct):
     warnings: list[str] = []
 
 
-def request_forecasts(session: Session, data: Any, options: ForecastOptions) -> Flow[Forecasts]:
+def request_forecasts(session: Session, data: Any, options: ForecastOptions | None) -> Flow[Forecasts]:
     """Return the forecasts for *data*; see `Client.forecast`."""
+    options = ForecastOptions.from_option(options)
     rows = yield from run(to_rows, data)
     body = yield from run(rows.body)
     fields = {name: value for name, value in msgspec.structs.asdict(options).items() if value}

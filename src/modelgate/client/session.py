@@ -1,6 +1,7 @@
 """Session with one deployment: batching, retries and decoding, for the blocking and the asyncio client."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -24,13 +25,24 @@ from ..errors import (
     RequestError,
 )
 from ..flow import Flow, Wait, run
+from ..http.client_address import is_loopback
 from ..http.credentials import KEY_HEADERS
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
 from .predictions import Predictions, decode_predictions, join_predictions
 from .retry import Retry
 from .rows import Rows, to_rows
 
-__all__ = ["HTTPResponse", "Progress", "Session", "is_too_large", "predict_url", "sleep"]
+__all__ = [
+    "HTTPResponse",
+    "Progress",
+    "Session",
+    "deployment_url",
+    "is_too_large",
+    "sleep",
+    "warn_of_plain_http",
+]
+
+logger = logging.getLogger("modelgate")
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -86,7 +98,7 @@ class Session:
     ) -> None:
         self.url = url
         self.http = http
-        self._endpoint = predict_url(url)
+        self._endpoint = deployment_url(url)
         if key_header not in KEY_HEADERS:
             raise ConfigurationError(
                 f'key_header must be "authorization" or "x-api-key" (got {key_header!r})'
@@ -149,16 +161,23 @@ class Session:
                 problem = "the response has forecasts: call forecast instead of predict"
             else:
                 problem = f"the response does not have the format of the dialect native: {error}"
-            raise UnexpectedResponse(200, f"{self._endpoint}: {problem}") from None
+            raise UnexpectedResponse(200, f"{self.url}: {problem}") from None
         if len(predictions) != len(rows):
             raise UnexpectedResponse(
                 200,
-                f"{self._endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
+                f"{self.url}: the response to {len(rows)} rows has {len(predictions)} predictions",
             )
         return predictions
 
     def post(
-        self, body: bytes, media_type: str, accept: str, *, query: str = "", deadline: float | None = None
+        self,
+        body: bytes,
+        media_type: str,
+        accept: str,
+        *,
+        operation: str = "predict",
+        query: str = "",
+        deadline: float | None = None,
     ) -> Flow[HTTPResponse]:
         """Send *body* with retries and return the response of the gate.
 
@@ -168,6 +187,7 @@ class Session:
             body: Body of the request.
             media_type: Media type of the body.
             accept: Media type of the response.
+            operation: Last part of the path, ``"predict"`` or ``"curves"``.
             query: Query string of the URL.
             deadline: Time by which the call must end, on the clock of `Retry`. The default is the deadline of
                 a call that starts now.
@@ -175,9 +195,8 @@ class Session:
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
         """
-        url = f"{self._endpoint}?{query}" if query else self._endpoint
+        url = f"{self._endpoint}/{operation}{query and '?'}{query}"
         headers = {
-            **self._key_headers,
             "content-type": media_type,
             "accept": f"{accept}, {_PROBLEM}",
             # Tells proxies that they may send the request again, and which requests are repetitions.
@@ -211,7 +230,7 @@ class Session:
             response.status,
             response.headers,
             response.content,
-            self._endpoint,
+            url.partition("?")[0],
             key_header=next(iter(self._key_headers), None),
             has_worked=self._has_worked,
         )
@@ -224,7 +243,10 @@ class Session:
         # together.
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
-        request = self.http.build_request("POST", url, content=body, headers=headers, timeout=limits)
+        # No local variable has the key: an error collector may store the local variables of a traceback.
+        request = self.http.build_request(
+            "POST", url, content=body, headers={**self._key_headers, **headers}, timeout=limits
+        )
         host = urlsplit(url).netloc
         try:
             return (  # type: ignore[no-any-return]
@@ -278,8 +300,8 @@ def sleep(seconds: float) -> Flow[None]:
     yield Wait(sync=partial(time.sleep, seconds), aio=partial(asyncio.sleep, seconds))
 
 
-def predict_url(url: str) -> str:
-    """Return the URL to which rows for the deployment at *url* are sent.
+def deployment_url(url: str) -> str:
+    """Return the URL of the metadata of the deployment at *url*, below which requests are sent.
 
     Raises:
         ConfigurationError: *url* is not the URL of a deployment.
@@ -299,7 +321,17 @@ def predict_url(url: str) -> str:
     if not name:
         raise ConfigurationError(f"{rule}: add the deployment's name to the path (got {url!r})")
     parent = parent if parent.endswith("/deployments") else f"{parent}/deployments"
-    return f"{parts.scheme}://{parts.netloc}{parent}/{name}/predict"
+    return f"{parts.scheme}://{parts.netloc}{parent}/{name}"
+
+
+def warn_of_plain_http(url: str) -> None:
+    """Log a warning if a key that is sent to *url* can be read on the network."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname is not None and not is_loopback(parts.hostname):
+        logger.warning(
+            "client: the API key is sent to %s without encryption: use https://, unless the network is private",
+            parts.hostname,
+        )
 
 
 def _check_key(key: str) -> str:

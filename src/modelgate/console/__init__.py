@@ -8,6 +8,7 @@ user's key, its script fetches the data to show.
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,24 +18,10 @@ from ..http.routing import Route
 
 __all__ = ["route"]
 
-_SCRIPTS = [
-    f"{part}.js"
-    for part in (
-        "dom",
-        "csv",
-        "requests",
-        "answers",
-        "code",
-        "form",
-        "result",
-        "curve",
-        "scoring",
-        "batch",
-        "series",
-        "page",
-    )
-]
-"""Files of the script, which are joined into one module. The last file starts the page."""
+_MAIN = "page.mjs"
+"""Module of the script that starts the page."""
+
+_IMPORT = re.compile(r'import .* from "\./([\w-]+\.mjs)";')
 
 
 def route(*, keyed: bool, key_header: str | None = None) -> Route:
@@ -58,7 +45,7 @@ def route(*, keyed: bool, key_header: str | None = None) -> Route:
 
 def _build_page(keyed: bool, key_header: str) -> tuple[bytes, Sequence[tuple[str, str]]]:
     """Return the page and its security headers."""
-    style, script = _read_source("console.css"), "".join(map(_read_source, _SCRIPTS))
+    style, script = _read_source("console.css"), _bundle(_MAIN)
     page = _read_source("page.html").replace("{keyed}", "yes" if keyed else "no")
     page = page.replace("{key-header}", key_header)
     page = page.replace("{style}", style).replace("{script}", script)
@@ -82,6 +69,21 @@ def _build_page(keyed: bool, key_header: str) -> tuple[bytes, Sequence[tuple[str
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
     )
+
+
+def _bundle(name: str, bundled: set[str] | None = None) -> str:
+    """Return the module *name* after the modules that it imports, as one module.
+
+    The modules share one scope, so no two of them may declare the same name. Modules in *bundled* are left
+    out, and this function adds the others to it.
+    """
+    bundled = {name} if bundled is None else bundled
+    source, before = _read_source(name), ""
+    for imported in _IMPORT.findall(source):
+        if imported not in bundled:
+            bundled.add(imported)
+            before += _bundle(imported, bundled)
+    return before + re.sub("^export ", "", _IMPORT.sub("", source), flags=re.MULTILINE)
 
 
 def _read_source(name: str) -> str:

@@ -11,7 +11,6 @@ from ..flow import Flow, Handler, drive, stack
 from ..http import Request, Response, http_stack
 from ..humility import HumilityRules
 from ..inference import Prediction, Predictor
-from ..inference.model_metrics import ModelMetrics
 from ..models import ModelCache
 from ..scoring import LoadModel, ModelMetadata, Query, Round, Validate, add_passthrough_columns
 from ..scoring.layers.check_prediction import check_prediction
@@ -23,6 +22,7 @@ from ..scoring.score import predict
 from .catalog import LiveDeployment, ModelRevision
 from .deployment import Deployment, ScoringLayer
 from .loader import Loader
+from .model_handle import Role
 from .rollout import TrafficSplitter
 
 __all__ = ["DeploymentBuilder", "is_same_model"]
@@ -78,7 +78,9 @@ class DeploymentBuilder:
             candidates = [_with_model(deployment, model) for model in deployment.rollout.weights]
             revisions = (own, *(self._build_revision(candidate, known) for candidate in candidates))
             _require_distinct_versions(revisions)
-            score = _ScoreByRollout(revisions, TrafficSplitter(deployment.rollout, deployment.name))
+            schema = deployment.request_schema or own.model.schema_source
+            splitter = TrafficSplitter(deployment.rollout, deployment.name, schema)
+            score = _ScoreByRollout(revisions, splitter)
             answer = partial(self._answer_with_version, score)
         return LiveDeployment(
             deployment,
@@ -116,12 +118,12 @@ class DeploymentBuilder:
             if revision.serves_callers is serves_callers and _has_same_model(revision.deployment, deployment):
                 return replace(revision, score=self._stack_scoring(deployment, revision.model, innermost))
         self._loader.check(deployment)
-        metrics = None if serves_callers else ModelMetrics()
+        role: Role = "serving" if serves_callers else "shadow"
         if deployment.is_loaded:
-            handle = self._loader.prepare(deployment, self._cache, metrics)
+            handle = self._loader.prepare(deployment, self._cache, role)
             model = LoadModel(handle.load, partial(self._metadata.reload, handle.name), handle.peek)
         else:
-            handle, model = None, LoadModel(self._loader.predictor(deployment, deployment.model, metrics))
+            handle, model = None, LoadModel(self._loader.predictor(deployment, deployment.model, role))
         score = self._stack_scoring(deployment, model, innermost)
         return ModelRevision(deployment, model, score, handle, serves_callers)
 
@@ -133,8 +135,7 @@ class DeploymentBuilder:
             [Round(deployment.decimals)] if layers is None else [check_prediction, *layers]
         )
         if deployment.humility:
-            metrics = self._loader.model_metrics.setdefault(deployment.name, ModelMetrics())
-            inner.append(Humility(HumilityRules(deployment.humility), metrics))
+            inner.append(Humility(HumilityRules(deployment.humility)))
         schema = deployment.request_schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
         # Explain the model's own prediction, before the exposure changes it. Layers inside the exposure layer

@@ -3,14 +3,16 @@
 import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ..context import suggest_deployments
 from ..errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
-from ..flow import Flow, Handler, drive
+from ..explanations import Explanations
+from ..flow import Flow, Handler, drive, run
 from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response
 from ..inference import Prediction
+from ..inference.training_summary import summarize_training
 from ..scoring import Description, LoadModel, Query
 from ..scoring.layers.shadow import ShadowLayer
 from .deployment import Deployment
@@ -124,6 +126,7 @@ class LiveDeployment:
         if not schema.options.show_schema:
             raise Forbidden("This deployment does not show its schema")
         targets = yield from self.model.targets()
+        explanations = Explanations.from_option(deployment.explanations)
         if deployment.nonfinite == "null":
             targets = [replace(target, nullable=True) for target in targets]
         return Description(
@@ -136,8 +139,15 @@ class LiveDeployment:
             endpoint=deployment.endpoint,
             time_series=(yield from self.model.time_series()),
             example=self.model.example_in_memory(),
-            explains=deployment.explanations is not None,
+            max_explanations=None if explanations is None else explanations.limit,
         )
+
+    def summarize_training(self) -> Flow[dict[str, Any]]:
+        """Return what callers may see of the training data (see `Catalog.summarize_training`)."""
+        predictor = yield from self.model.predictor()
+        if not predictor.schema.options.show_schema:
+            raise Forbidden("This deployment does not show its schema")
+        return (yield from run(summarize_training, predictor))
 
     def version(self) -> Flow[str]:
         """Return the version of the deployment's own model (see `Catalog.version`)."""
@@ -186,6 +196,10 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
     def describe(self, name: str) -> Flow[Description]:
         """Implement `Catalog.describe`."""
         return self.get_active(name).describe()
+
+    def summarize_training(self, name: str) -> Flow[dict[str, Any]]:
+        """Implement `Catalog.summarize_training`."""
+        return self.get_active(name).summarize_training()
 
     def score(self, name: str, query: Query) -> Flow[Prediction]:
         """Implement `Catalog.score`."""

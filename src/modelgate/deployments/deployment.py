@@ -36,6 +36,7 @@ _ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _CHOICES = {
     "state": ("active", "paused"),
     "plans": (True, False, "onnx"),
+    "thread_safe": (True, False),
     "input": (None, *get_args(InputForm)),
     "nonfinite": ("error", "null"),
 }
@@ -78,6 +79,8 @@ class Deployment:
             thread, and any other model runs there while its calls take more than two milliseconds. True
             offloads every call. False runs the model on the event loop under ASGI, one request at a time, and
             in the server's thread under WSGI. Use False only for a function that takes microseconds.
+        thread_safe: Whether several threads may call the model at once. If False, calls of the model wait
+            for each other, also if several deployments share it. Must be True for an async function.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
         plans: Whether to replace an estimator by its exact plan, if it has one. A plan is faster code
@@ -112,6 +115,9 @@ class Deployment:
             explanations. Needs a sample of the training rows, such as the one in a package.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
+        public_examples: Example rows that callers may see, for instance in the console: a list of rows, or
+            how many rows of the sample in the model's package. These are rows of the training data, so None
+            shows no row.
 
     Attributes:
         request_schema: *schema* with the column of *exposure*; None without *schema*.
@@ -135,6 +141,7 @@ class Deployment:
     layers: Sequence[HTTPLayer] = ()
     scoring_layers: Sequence[ScoringLayer] | None = None
     offload: bool | None = None
+    thread_safe: bool = True
     batch: bool = True
     plans: bool | Literal["onnx"] = True
     nonfinite: Literal["error", "null"] = "error"
@@ -145,6 +152,7 @@ class Deployment:
     max_rows: int | None = None
     explanations: ExplanationMethod | Explanations | None = None
     example: Mapping[str, Any] | None = None
+    public_examples: int | Sequence[Mapping[str, Any]] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
     columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
@@ -172,6 +180,7 @@ class Deployment:
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         Explanations.from_option(self.explanations)
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
+        self._check_public_examples()
         self._check_columns()
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
@@ -215,6 +224,16 @@ class Deployment:
     def extend_schema(self, schema: Schema) -> Schema:
         """Return the schema of requests: the model's *schema*, with the column of *exposure* if set."""
         return schema if self.exposure is None else self.exposure.extend(schema)
+
+    def _check_public_examples(self) -> None:
+        examples = self.public_examples
+        is_count = type(examples) is int and examples > 0
+        is_rows = isinstance(examples, list | tuple) and all(isinstance(row, Mapping) for row in examples)
+        if examples is not None and not is_count and not is_rows:
+            raise ConfigurationError(
+                'public_examples must be a list of rows, such as [{"age": 41, "plan": "pro"}], or a number'
+                f" of packaged rows of at least 1 (got {examples!r})"
+            )
 
     def _check_columns(self) -> None:
         """Check *columns* without the schema, which may be unknown until the model is loaded."""

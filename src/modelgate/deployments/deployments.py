@@ -19,6 +19,7 @@ from ..flow.model_thread import in_model_thread
 from ..http import Request, Response
 from ..inference import Prediction, Predictor
 from ..models import FolderStore, ModelCache, ModelStore
+from ..prometheus import MetricValues
 from ..scoring import Description, ModelMetadata, Query
 from ..scoring.layers.shadow import ShadowReport
 from ..validation import require_positive_seconds
@@ -55,6 +56,7 @@ class Deployments(Mapping[str, Deployment]):
         cache_bytes: See `Gate`.
         load_timeout: See `Gate`.
         scoring_layers: Scoring layers of the gate; None for the standard ones.
+        values: Storage of the metrics.
 
     Attributes:
         cache: Models in memory.
@@ -77,11 +79,12 @@ class Deployments(Mapping[str, Deployment]):
         cache_bytes: int | None,
         load_timeout: float,
         scoring_layers: Sequence[ScoringLayer] | None,
+        values: MetricValues,
     ) -> None:
         self.catalog = DeploymentCatalog()
         with error_context("store"):
             opened = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
-        self.loader = Loader(opened, workers, public_keys)
+        self.loader = Loader(opened, workers, public_keys, values)
         require_positive_seconds("load_timeout", load_timeout)
         with error_context("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(
@@ -90,6 +93,7 @@ class Deployments(Mapping[str, Deployment]):
                 maxbytes=cache_bytes,
                 sizeof=lambda predictor: predictor.size,
                 load_timeout=load_timeout,
+                values=values,
             )
         metadata: ModelCache[ModelMetadata | None] = ModelCache(self.loader.describe, 1000, load_timeout=2)
         layers = None if scoring_layers is None else validate_layers(scoring_layers)

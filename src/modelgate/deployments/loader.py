@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,8 +12,9 @@ from weakref import WeakValueDictionary
 
 from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
-from ..flow.model_thread import in_model_thread
+from ..flow.model_thread import in_model_thread, start_model_thread
 from ..flow.sklearn_config import current_sklearn_config, sklearn_config
+from ..humility import HumilityRules
 from ..inference import Predictor, Target
 from ..inference.conversion import output_names
 from ..inference.model_metrics import ModelMetrics
@@ -24,16 +26,20 @@ from ..models.manifest import Manifest, PackageMetadata
 from ..models.package import open_package
 from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.store import fingerprint_file
-from ..models.versions import LATEST, is_version
+from ..models.versions import LATEST, is_older, is_version
+from ..prometheus import Labels, MetricValues
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
 from .deployment import Deployment
-from .model_handle import ModelHandle
+from .model_handle import ModelHandle, Role
 from .scoring_options import enable_scoring_options
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "prevent_downgrade"]
 
 logger = logging.getLogger("modelgate")
+
+_SLOW_TEST, _TEST_TIMEOUT = 10.0, 300.0
+"""Seconds after which the test of a model that is in memory is logged as slow, and after which it has failed."""
 
 
 class Loader:
@@ -43,9 +49,10 @@ class Loader:
         store: Store of ``"store:name"`` models; None if there is none.
         workers: Worker threads that run the models.
         public_keys: Ed25519 keys; models must be signed with one of them.
+        values: Storage of the metrics; None for the memory of this process.
 
     Attributes:
-        model_metrics: Metrics of the models, by deployment.
+        model_metrics: Metrics of the models, by deployment, version and role.
         watching: Whether to record the fingerprint of each stored model at load, for use by `changed`.
 
     Raises:
@@ -53,7 +60,11 @@ class Loader:
     """
 
     def __init__(
-        self, store: ModelStore | None, workers: WorkerPool, public_keys: Sequence[str | Path] | None = None
+        self,
+        store: ModelStore | None,
+        workers: WorkerPool,
+        public_keys: Sequence[str | Path] | None = None,
+        values: MetricValues | None = None,
     ) -> None:
         self._policy = LoadPolicy(public_keys=public_keys)
         if public_keys is not None and not getattr(store, "requires_signature", store is None):
@@ -64,13 +75,14 @@ class Loader:
         self._workers = workers
         # Models are loaded in other threads, where scikit-learn would use its default configuration.
         self._sklearn_config = current_sklearn_config()
-        self.model_metrics: dict[str, ModelMetrics] = {}
+        self._values = values
+        self.model_metrics: dict[Labels, ModelMetrics] = {}
         self._handles: WeakValueDictionary[str, ModelHandle] = WeakValueDictionary()
         self._counts: dict[str, count[int]] = {}
         self.watching = False
 
     def prepare(
-        self, deployment: Deployment, cache: ModelCache[Predictor], metrics: ModelMetrics | None = None
+        self, deployment: Deployment, cache: ModelCache[Predictor], role: Role = "serving"
     ) -> ModelHandle:
         """Return a handle to the model of *deployment*. `load` and `describe` accept the handle's name.
 
@@ -78,7 +90,7 @@ class Loader:
         """
         number = next(self._counts.setdefault(deployment.name, count(1)))
         name = deployment.name if number == 1 else f"{deployment.name}#{number}"
-        handle = self._handles[name] = ModelHandle(name, deployment, cache, metrics)
+        handle = self._handles[name] = ModelHandle(name, deployment, cache, role)
         return handle
 
     def check(self, deployment: Deployment) -> None:
@@ -117,7 +129,10 @@ class Loader:
         fingerprint = self._fingerprint(deployment) if watched else None
         with sklearn_config(self._sklearn_config):
             model = self._read_model(deployment)
-        predictor = self.predictor(deployment, model, handle.metrics)
+        # Without a time limit: callers of the cache stop waiting after its *load_timeout*.
+        predictor = in_model_thread(self._predictor, deployment, model, handle.role)
+        if handle.version is not None:
+            prevent_downgrade(deployment, predictor.version, handle.version)
         _warn_of_version_mismatch(deployment, predictor.version)
         handle.fingerprint, handle.version, handle.schema = fingerprint, predictor.version, predictor.schema
         return predictor
@@ -187,37 +202,51 @@ class Loader:
         describe = getattr(self._store, "describe", None)
         return describe(deployment.stored_name) if describe is not None else None
 
-    def predictor(self, deployment: Deployment, model: Any, metrics: ModelMetrics | None = None) -> Predictor:
+    def predictor(self, deployment: Deployment, model: Any, role: Role = "serving") -> Predictor:
         """Return a tested predictor for *model* with the options of *deployment*.
 
         Args:
             deployment: Options of the deployment.
             model: Estimator, function or package.
-            metrics: Metrics of the model's calls; None for the metrics of the deployment.
+            role: Label of the model's metrics.
 
         Raises:
-            ConfigurationError: The options do not fit the model, or the model fails its test.
+            ConfigurationError: The options do not fit the model, or the model fails its test or does not
+                finish it within five minutes.
         """
-        return in_model_thread(self._predictor, deployment, model, metrics)
+        pending = start_model_thread(self._predictor, deployment, model, role)
+        wait([pending], _SLOW_TEST)
+        if not pending.done():
+            logger.warning("deployment %s: the test of the model has taken %d s", deployment.name, _SLOW_TEST)
+            wait([pending], _TEST_TIMEOUT - _SLOW_TEST)
+        if not pending.done():
+            raise ConfigurationError(
+                f"deployment {deployment.name}: model must predict a row within {_TEST_TIMEOUT:.0f} s (got no"
+                " prediction)"
+            )
+        return pending.result()
 
-    def _predictor(self, deployment: Deployment, model: Any, metrics: ModelMetrics | None) -> Predictor:
+    def _predictor(self, deployment: Deployment, model: Any, role: Role) -> Predictor:
         package = model if isinstance(model, ModelPackage) else None
         manifest = package.manifest if package is not None else None
+        version = deployment.version or _version(deployment, manifest)
+        metrics = self._metrics(deployment, version, role)
         with sklearn_config(self._sklearn_config):
             predictor = Predictor(
                 package.model if package is not None else model,
                 deployment.schema or (package.schema if package is not None else None),
                 columns=deployment.columns,
                 target=_target(deployment, manifest),
-                version=deployment.version or _version(deployment, manifest),
+                version=version,
                 model_id=deployment.model_id or deployment.name,
                 workers=None if deployment.offload is False else self._workers,
                 plans=deployment.plans,
                 batch=deployment.batch,
                 inline=None if deployment.offload is None else False,
-                metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
+                metrics=metrics,
                 sample=_sample(deployment, package),
                 input=deployment.input,
+                thread_safe=deployment.thread_safe,
                 nonfinite=deployment.nonfinite,
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
@@ -236,6 +265,38 @@ class Loader:
             predictor.training = TrainingData(predictor.schema, package.background, package.statistics)
         enable_scoring_options(predictor, deployment, package)
         return predictor
+
+    def _metrics(self, deployment: Deployment, version: str, role: Role) -> ModelMetrics:
+        labels = deployment.name, version, role
+        metrics = self.model_metrics.setdefault(labels, ModelMetrics(labels, self._values))
+        if role == "serving":
+            for rule in HumilityRules(deployment.humility or ()):
+                metrics.count_triggered(rule.name, 0)
+        return metrics
+
+    def remove_metrics(self, name: str) -> None:
+        """Discard the metrics of the deployment *name*."""
+        for labels in list(self.model_metrics):
+            if labels[0] == name:
+                del self.model_metrics[labels]
+
+
+def prevent_downgrade(deployment: Deployment, version: str, served_version: str) -> None:
+    """Raise `ConfigurationError` if an older version would replace a model without a fixed version.
+
+    When the newest version is deleted from the store, the deployment must not go back to an older one.
+
+    Args:
+        deployment: Deployment of the model.
+        version: Version that was loaded.
+        served_version: Version that serves or has served.
+    """
+    named_version = (deployment.stored_name or "").partition("@")[2]
+    if named_version in ("", LATEST) and is_older(version, served_version):
+        raise ConfigurationError(
+            f"model {deployment.model!r} is now version {version}, older than the served version"
+            f" {served_version}: to serve the older version, call swap, or set model to that version"
+        )
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:

@@ -1,15 +1,17 @@
 """Handle to the model of a revision."""
 
 from collections.abc import Hashable
+from typing import Literal, TypeAlias
 
 from ..flow import Flow
 from ..inference import Predictor
-from ..inference.model_metrics import ModelMetrics
 from ..models import ModelCache
 from ..schema import Schema
 from .deployment import Deployment
 
-__all__ = ["ModelHandle"]
+__all__ = ["ModelHandle", "Role"]
+
+Role: TypeAlias = Literal["serving", "shadow"]
 
 
 class ModelHandle:
@@ -22,19 +24,17 @@ class ModelHandle:
         name: Name of the model in the cache.
         deployment: Deployment that the model belongs to.
         cache: Cache of the models that serve.
-        metrics: Metrics of the model's calls; None for the metrics of the deployment.
+        role: Label of the model's metrics.
 
     Attributes:
         fingerprint: Fingerprint of the stored model at the last load; None if no fingerprint was taken.
         version, schema: Version and schema of the model that was loaded last.
     """
 
-    def __init__(
-        self, name: str, deployment: Deployment, cache: ModelCache[Predictor], metrics: ModelMetrics | None
-    ) -> None:
+    def __init__(self, name: str, deployment: Deployment, cache: ModelCache[Predictor], role: Role) -> None:
         self.name = name
         self.deployment = deployment
-        self.metrics = metrics
+        self.role = role
         self.fingerprint: Hashable | None = None
         self.version: str | None = None
         self.schema: Schema | None = None

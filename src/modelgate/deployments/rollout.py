@@ -4,18 +4,20 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
 from ..flow import Flow, run
 from ..models import ModelPackage
 from ..models.package_files import PACKAGE
+from ..schema import CSV, Schema, SplitRows
 from ..schema.passthrough import first_value
-from ..scoring.layers.validate import is_large
+from ..scoring.layers.validate import SchemaOf
+from ..scoring.many_rows import is_large
 from ..scoring.query import Query
 
 __all__ = ["Rollout", "Shadow", "TrafficSplitter", "check_candidate", "hash_to_unit", "pick_model"]
@@ -152,29 +154,54 @@ class TrafficSplitter:
     Args:
         rollout: Weights and stickiness.
         name: Deployment name; sticky assignments differ between deployments.
+        schema: Schema of the deployment's own model, or a function that returns it. It names the columns of
+            rows without names, as in CSV without a header line.
         random_number: Returns a number from 0 to 1, to assign requests at random.
     """
 
     def __init__(
-        self, rollout: Rollout, name: str, random_number: Callable[[], float] = random.random
+        self,
+        rollout: Rollout,
+        name: str,
+        schema: Schema | SchemaOf,
+        random_number: Callable[[], float] = random.random,
     ) -> None:
         self._edges = boundaries([percent / 100 for percent in rollout.weights.values()])
         self._sticky_by = rollout.sticky_by
         self._column = rollout.sticky_by.removeprefix(_COLUMN)
         self._name = name
+        self._schema = schema
         self._random_number = random_number
 
     def pick(self, query: Query) -> Flow[int]:
         """Return the index of the model for *query* (see `pick_model`)."""
         if self._sticky_by == "request":
             return pick_model(self._edges, self._random_number())
-        value = query.caller if self._sticky_by == "key" else (yield from self._column_value(query.rows))
+        value = query.caller if self._sticky_by == "key" else (yield from self._column_value(query))
         return 0 if value is None else pick_model(self._edges, hash_to_unit(self._name, value))
 
-    def _column_value(self, rows: object) -> Flow[str | None]:
+    def _column_value(self, query: Query) -> Flow[str | None]:
         """Return the column's value in the first row as text. JSON and CSV give the same text."""
+        rows = query.rows
+        if (isinstance(rows, CSV) and rows.header is None) or (
+            isinstance(rows, SplitRows) and rows.columns is None
+        ):
+            rows = yield from self._name_columns(rows, query.load_timeout)
         read = partial(first_value, rows, self._column)
         value = (yield from run(read)) if is_large(rows) else read()
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         return None if value is None else str(value)
+
+    def _name_columns(self, rows: CSV | SplitRows, load_timeout: float | None) -> Flow[CSV | SplitRows]:
+        """Return *rows* with the column names of the schema, unless CSV has a header line."""
+        schema = self._schema
+        if not isinstance(schema, Schema):
+            try:
+                # With another query, because this sets the predictor of the query to the own model.
+                schema = yield from schema(Query(b"", load_timeout=load_timeout))
+            except (NotFound, DeploymentUnavailable):
+                return rows
+        if isinstance(rows, SplitRows):
+            return SplitRows(schema.names, rows.data)
+        return rows if schema.options.csv_header else replace(rows, header=schema.names)

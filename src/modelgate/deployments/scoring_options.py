@@ -15,6 +15,7 @@ from ..inference.nonfinite import NullNonFinite
 from ..inference.training import read_sample
 from ..models import ModelPackage
 from ..models.calibration import Calibration
+from ..models.training_sample import evenly_spaced_indices
 from ..schema import Schema, Table
 from ..scoring.layers.rounding import Decimals
 from .deployment import Deployment
@@ -48,6 +49,7 @@ def enable_scoring_options(
         logger.info("deployment %s: explanations: method %s", deployment.name, method)
     # Last: the schema of requests may have a column that the model does not take.
     _add_exposure(predictor, deployment, targets)
+    predictor.public_examples = _read_public_examples(predictor, deployment.public_examples, package)
     if deployment.humility:
         HumilityRules(deployment.humility).check(predictor.schema, targets)
 
@@ -59,7 +61,7 @@ def _check_forecaster_options(deployment: Deployment) -> None:
             "example must be left out for a forecaster, which is tested with its own attribute example"
             f" (got {deployment.example!r})"
         )
-    options = ("threshold", "positive_class", "explanations", "exposure")
+    options = ("threshold", "positive_class", "explanations", "exposure", "public_examples")
     values = {option: getattr(deployment, option) for option in options}
     for option, value in {**values, "humility": deployment.humility or None}.items():
         if value is not None:
@@ -122,6 +124,28 @@ def _read_background(schema: Schema, options: Explanations, package: ModelPackag
             " the training rows, or set explanations=Explanations(background=rows)"
         )
     return background
+
+
+def _read_public_examples(
+    predictor: Predictor, examples: int | Sequence[Mapping[str, Any]] | None, package: ModelPackage | None
+) -> Sequence[Mapping[str, Any]]:
+    """Return the rows that callers may see: *examples*, or that many rows of *package*."""
+    if isinstance(examples, int):
+        if package is None or not package.background:
+            raise ConfigurationError(
+                "public_examples must be a list of rows for a model without a package that has a sample"
+                f" (got {examples!r})"
+            )
+        indices = evenly_spaced_indices(len(package.background), examples)
+        return [package.background[index] for index in indices]
+    for row in examples or ():
+        try:
+            predictor.schema.read([row])
+        except RequestError as error:
+            raise ConfigurationError(
+                f"public_examples must have rows that match the schema: {error} (got {row!r})"
+            ) from error
+    return examples or ()
 
 
 def _calibrate(predictor: Predictor, calibration: Calibration) -> None:

@@ -1,13 +1,14 @@
 """Rows from a request body: JSON or CSV, sent directly or as a file in a form."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
 from ..codecs.charsets import is_json, lookup_codec, media_type, to_utf8
-from ..codecs.json import is_valid_json
+from ..codecs.json import RAW, decode_json
 from ..codecs.multipart import extract_file
-from ..errors import UnsupportedMediaType
+from ..errors import MalformedBody, UnsupportedMediaType
 from ..flow import Flow
 from ..http import Request
 from ..http.body import parse_off_loop, read_body
@@ -22,11 +23,16 @@ _CSV = ("text/csv", "text/plain", "application/csv")
 _CSV_FILES = (*_CSV, "application/vnd.ms-excel", "application/octet-stream")
 
 
+_JSON_ROWS = re.compile(rb"\s*(\[\s*\{|\{\s*('|\"[^\"\n]*\"\s*[^\s,]))")
+"""Start of JSON rows. A CSV header can begin with a bracket, as in ``[id],[age]`` or ``{"id",age``."""
+
+
 def decode_row_body(request: Request) -> Flow[bytes | CSV]:
     """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, both in UTF-8.
 
     A body without a content type is read as JSON. A form's file without a content type is read as CSV.
-    ``text/plain`` is CSV, unless the whole text is JSON: browsers send JSON with this type by default.
+    ``text/plain`` is CSV, unless the whole text is JSON or begins as JSON rows do: browsers send JSON with this
+    type by default.
 
     Raises:
         UnsupportedMediaType: The content type is not JSON, CSV or a form, or its charset is not supported.
@@ -75,4 +81,13 @@ def _read_csv(raw: bytes, codec: str) -> CSV:
 
 def _read_text(raw: bytes, codec: str) -> bytes | CSV:
     text = to_utf8(raw, codec)
-    return text if text.lstrip()[:1] in (b"{", b"[") and is_valid_json(text) else CSV(text)
+    if text.lstrip()[:1] not in (b"{", b"["):
+        return CSV(text)
+    try:
+        decode_json(text, RAW)
+    except MalformedBody as error:
+        if _JSON_ROWS.match(text):
+            reason = error.message.removeprefix("The body is ")
+            raise MalformedBody(f"The body looks like JSON, but is {reason}") from None
+        return CSV(text)
+    return text

@@ -32,7 +32,7 @@ from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_
 from ..http.body import check_body, read_json_members
 from ..http.credentials import is_json_web_token, select_key
 from ..http.routing import Route
-from ..inference import Prediction, Target
+from ..inference import Output, Prediction, Target
 from ..scoring import Query
 from .openapi_spec import (
     PLAIN_ERROR,
@@ -141,11 +141,10 @@ class MLClever:
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """Encode ``predictions``, and ``confidence_intervals`` if the model returns probabilities."""
-        outputs = prediction.outputs
-        members = {"predictions": _values([output.values.tolist() for output in outputs], query.single)}
-        tables = [output.probabilities.tolist() for output in outputs if output.probabilities is not None]
-        if tables:
-            members["confidence_intervals"] = _probabilities(tables, query.single)
+        members = {"predictions": _values(prediction.outputs, query.single)}
+        probabilities = _probabilities(prediction.outputs, query.single)
+        if probabilities is not None:
+            members["confidence_intervals"] = probabilities
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
         response = Response.json(members)
@@ -177,18 +176,25 @@ def _check_body_key(request: Request, key: str) -> None:
         raise ConflictingCredentials
 
 
-def _values(columns: list[list[Any]], single: bool) -> list[Any]:
+def _values(outputs: Sequence[Output], single: bool) -> list[Any]:
     """Return a list with an item per row: a value or, if there are several outputs, a list of their values.
 
     For a *single* row with several outputs, return only the list of its values.
     """
-    if len(columns) == 1:
-        return columns[0]
+    if len(outputs) == 1:
+        values: list[Any] = outputs[0].values.tolist()
+        return values
+    columns = [output.values.tolist() for output in outputs]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
-def _probabilities(tables: list[list[list[float]]], single: bool) -> list[Any]:
-    """Return the probabilities of each row. The probabilities of several outputs are concatenated."""
+def _probabilities(outputs: Sequence[Output], single: bool) -> list[Any] | None:
+    """Return the probabilities of each row, or None if there are none. Those of several outputs are joined."""
+    tables: list[list[list[float]]] = [
+        output.probabilities.tolist() for output in outputs if output.probabilities is not None
+    ]
+    if not tables:
+        return None
     if len(tables) == 1:
         return tables[0][0] if single else tables[0]
     if single:

@@ -25,7 +25,7 @@ from ..http.body import read_json, read_json_raw
 from ..inference import Output, Prediction, Target
 from ..inference.prediction import Average
 from ..scoring import Query
-from ..scoring.layers.curve import AddCurve
+from ..scoring.layers.curve import MAX_POINTS, POINTS, AddCurve
 from .native_rows import labels
 from .openapi_spec import (
     ROW,
@@ -43,9 +43,6 @@ __all__ = ["CURVES", "CURVES_OPERATION", "decode_curve", "encode_curve"]
 CURVES = "/deployments/{deployment}/curves"
 
 _GRID = array_schema({"type": ["number", "string", "boolean", "null"]})
-
-_MAX_POINTS = 200
-_POINTS = 50
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,12 +73,7 @@ def decode_curve(request: Request) -> Flow[Query]:
         raise InvalidInput(
             "row must be an object of feature names and values; only with average, it can be left out"
         )
-    if body.grid is not None and body.points is not None:
-        raise InvalidInput("points must be left out if the request has a grid")
-    count = len(body.grid) if body.grid is not None else _POINTS if body.points is None else body.points
-    if not 1 <= count <= _MAX_POINTS:
-        raise InvalidInput(f"A response curve must have 1 to {_MAX_POINTS} points (got {count})")
-    layer = AddCurve(body.column, body.grid, count, average=bool(body.average))
+    layer = AddCurve(body.column, body.grid, body.points, average=bool(body.average))
     return Query(row or b"[]", single=bool(row), max_rows=None, layer=layer)
 
 
@@ -165,15 +157,15 @@ CURVES_OPERATION = OperationSpec(
             **_GRID,
             "type": ["array", "null"],
             "minItems": 1,
-            "maxItems": _MAX_POINTS,
+            "maxItems": MAX_POINTS,
             "description": "Values of the column; by default its levels, or numbers over its usual range in training",
         },
         # Without the keyword "default", which clients of openapi-generator send together with a grid.
         points={
             "type": ["integer", "null"],
             "minimum": 1,
-            "maximum": _MAX_POINTS,
-            "description": f"Number of values of a numeric column, if there is no grid; by default {_POINTS}",
+            "maximum": MAX_POINTS,
+            "description": f"Number of values of a numeric column, if there is no grid; by default {POINTS}",
         },
         average={
             "type": ["boolean", "null"],

@@ -36,7 +36,7 @@ from ..codecs.json import decode_json, reject_duplicate_names
 from ..context import RequestContext
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
+from ..http import Request, Response, credentials_from_headers, error_response
 from ..http.body import check_body, parse_off_loop, read_json_members
 from ..http.routing import Route
 from ..inference import Output, Prediction, Target
@@ -124,7 +124,8 @@ class Peltarion:
     """Peltarion Deployment API, dialect ``peltarion``."""
 
     name = "peltarion"
-    max_body = MAX_BODY
+    # sidekick sends up to 128 images in a request.
+    max_body = 50 * 1024 * 1024
     routes: Sequence[Route] = (
         Route("POST", "/deployment/{deployment}/forward"),
         Route("GET", "/deployment/{deployment}/openapi.json", _get_openapi),

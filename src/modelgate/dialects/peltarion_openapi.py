@@ -78,8 +78,11 @@ def _batch(row: str, keywords: Mapping[str, Any] | None = None) -> dict[str, Any
 
 def _input_schema(column: Column) -> dict[str, Any]:
     schema = to_json_schema(column)
-    if column.is_array:
-        return {"type": schema["type"], **_feature(column.kind, *column.array_shape)}
+    if column.kind == "image":
+        return {"type": "string", **_feature("image", *column.array_shape)}
+    if column.kind == "tensor":
+        # sidekick knows no type "tensor". It sends an object with shape and data, and for one element a number.
+        return {"type": ["array", "number", "object", "string"], **_feature("numeric", *column.array_shape)}
     is_text = column.kind in ("text", "datetime") or isinstance(column.example, str)
     return {name: schema[name] for name in _KEYWORDS if name in schema} | _feature(
         "text" if is_text else "numeric"

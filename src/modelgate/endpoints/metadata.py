@@ -25,6 +25,7 @@ def metadata_routes(dialects: Collection[Dialect], openapi: OpenAPI) -> tuple[Ro
     """Return the routes of the endpoints for a gate with *dialects*."""
     return (
         Route("GET", "/deployments/{deployment}/openapi.json", partial(_get_openapi, openapi=openapi)),
+        Route("GET", "/deployments/{deployment}/training", _get_training),
         Route("GET", "/deployments/{deployment}", partial(_get_deployment, dialects=dialects)),
         Route("GET", "/health/live", live, is_public=True),
         Route("GET", "/health/ready", ready, is_public=True),
@@ -36,7 +37,7 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
     context: RequestContext = request.context
     assert context.catalog is not None and context.deployment is not None
     description = yield from context.catalog.describe(context.deployment)
-    forecasts = description.time_series is not None
+    forecasts, limit = description.time_series is not None, description.max_explanations
     templates = {
         dialect.name: getattr(dialect, "request_template", None)
         for dialect in dialects
@@ -47,9 +48,14 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
             "name": description.name,
             "version": description.version,
             "model_id": description.model_id,
-            "input": [_input_field(column) for column in description.schema],
+            "input": [
+                _input_field(column, accepts_others=description.schema.options.unknown_levels != "reject")
+                for column in description.schema
+            ],
             "output": [_output_field(target) for target in description.targets],
             **_time_series(description),
+            **({"function": True} if description.function else {}),
+            **({"max_explanations": limit} if limit is not None else {}),
             "requests": [
                 _request_template(name, template, description)
                 for name, template in templates.items()
@@ -57,6 +63,13 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
             ],
         }
     )
+
+
+def _get_training(request: Request) -> Flow[Response]:
+    """Return the aggregates of a deployment's training data, and the example rows that its owner shows."""
+    context: RequestContext = request.context
+    assert context.catalog is not None and context.deployment is not None
+    return Response.json((yield from context.catalog.summarize_training(context.deployment)))
 
 
 def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
@@ -70,13 +83,15 @@ def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
     )
 
 
-def _input_field(column: Column) -> dict[str, Any]:
+def _input_field(column: Column, *, accepts_others: bool) -> dict[str, Any]:
+    """Return the rules of a column. *accepts_others*: whether the schema accepts unknown levels."""
     options = {
         **column.constraints(),
         "default": column.default,
         "description": column.description or None,
         "example": column.example,
         "shape": list(column.array_shape) or None,
+        "accepts_other_levels": (accepts_others and column.levels is not None) or None,
     }
     return {
         "name": column.name,
@@ -99,7 +114,7 @@ def _time_series(description: Description) -> dict[str, Any]:
 
 def _output_field(target: Target) -> dict[str, Any]:
     if target.classes is None:
-        return {"name": target.name}
+        return {"name": target.name, **({"intervals": True} if target.intervals else {})}
     return {"name": target.name, "classes": target.classes}
 
 

@@ -1,42 +1,75 @@
 """Metrics of a gate for Prometheus."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import getpid
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ..deployments import Deployments
 from ..flow import Flow
 from ..http import Request, Response
+from ..http.large_bodies import LargeBodies
 from ..http.routing import Route
-from ..inference.model_metrics import ModelMetrics
+from ..inference.model_metrics import (
+    CALL_ROWS,
+    CALL_SECONDS,
+    CALLS,
+    GAUGES,
+    REASONS,
+    ROWS,
+    SECONDS,
+    TRIGGERED,
+)
 from ..keys import Principal
 from ..layers import Metrics
-from ..models import ModelCache
-from ..prometheus import CONTENT_TYPE, Histogram, Kind, Labels, MetricFamily, render_metrics
+from ..models.cache import COUNTS, EVENTS, SIZE
+from ..prometheus import (
+    CONTENT_TYPE,
+    Histogram,
+    Kind,
+    Labels,
+    MetricFamily,
+    MetricValues,
+    Totals,
+    current_labels,
+    render_metrics,
+)
+
+if TYPE_CHECKING:
+    from ..monitoring.prometheus_collector import GateCollector
 
 __all__ = ["MetricsEndpoint"]
+
+_MODEL = ("deployment", "version", "role")
+_PROCESS = "process"
 
 
 class MetricsEndpoint:
     """Endpoint that collects and returns the metrics of a gate.
 
     Args:
+        values: Storage of the metrics.
         requests: Metrics of the requests.
-        models: Metrics of the models, by deployment.
-        cache: Model cache.
+        deployments: Deployments, with the metrics of their models and their cache.
+        large_bodies: Large bodies, see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
+        others: Function that returns further metrics.
     """
 
     def __init__(
         self,
+        values: MetricValues,
         requests: Metrics,
-        models: Mapping[str, ModelMetrics],
-        cache: ModelCache[Any],
+        deployments: Deployments,
+        large_bodies: Sequence[LargeBodies],
         hang_timeout: float | None,
+        others: Callable[[], Iterable[MetricFamily]],
     ) -> None:
+        self._values = values
         self._requests = requests
-        self._models = models
-        self._cache = cache
+        self._deployments = deployments
+        self._large_bodies = large_bodies
         self._hang_timeout = hang_timeout
+        self._others = others
 
     def route(self, *, open_to_all: bool) -> Route:
         """Return the route ``GET /metrics``."""
@@ -51,95 +84,137 @@ class MetricsEndpoint:
         return Response(200, self.render().encode(), [("content-type", CONTENT_TYPE)])
 
     def render(self) -> str:
-        """Return the metrics of this process in the text format of Prometheus."""
-        return render_metrics(
-            [
-                *self._process_metrics(),
-                *self._requests.families(),
-                *self._model_metrics(),
-                *self._cache_metrics(),
-            ]
-        )
+        """Return the metrics in the text format of Prometheus."""
+        return render_metrics(self.families())
 
-    def _process_metrics(self) -> Iterator[MetricFamily]:
-        pid: dict[Labels, int] = {(str(getpid()),): 1}
+    def collector(self) -> "GateCollector":
+        """Return a collector of these metrics for a registry of `prometheus_client`.
+
+        Raises:
+            ConfigurationError: The processes of the app share their metrics, and those of the gate are not
+                shared: it has no *metrics_dir*.
+        """
+        from ..monitoring.prometheus_collector import GateCollector
+
+        return GateCollector(self.families, self._values)
+
+    def publish(self) -> None:
+        """Store the gauges of this process, for other processes to read."""
+        self._values.allocate(_PROCESS, ("", "", str(getpid())), gauge=True)[0] = 1
+        self._requests.publish()
+        self._deployments.cache.publish()
+        for name, kind, _, value in _BODIES:
+            cells = self._values.allocate(name, (), gauge=kind == "gauge")
+            cells[0] = sum(map(value, self._large_bodies))
+        for metrics in list(self._deployments.loader.model_metrics.values()):
+            metrics.publish(self._hang_timeout)
+
+    def families(self) -> Iterator[MetricFamily]:
+        """Return the metrics of all processes that share them."""
+        self.publish()
+        totals = self._values.read()
+        processes: dict[Labels, float] = {(pid,): value for (_, _, pid), [value] in totals[_PROCESS].items()}
         yield MetricFamily(
-            "modelgate_process_info", "gauge", "The process that reports these metrics.", ("pid",), pid
+            "modelgate_process_info",
+            "gauge",
+            "The processes that these metrics are from.",
+            ("pid",),
+            processes,
         )
+        yield from self._requests.families(totals)
+        yield from self._model_metrics(totals)
+        yield from _cache_metrics(totals)
+        for name, kind, text, _ in _BODIES:
+            yield MetricFamily(name, kind, text, (), {(): totals[name][()][0]})
+        yield from self._others()
 
-    def _model_metrics(self) -> Iterator[MetricFamily]:
-        models = list(self._models.items())
+    def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
+        def current(name: str) -> dict[Labels, list[float]]:
+            return current_labels(totals.get(name, {}), self._requests.deployments)
+
+        calls, gauges = current(CALLS), current(GAUGES)
         yield MetricFamily(
             "modelgate_batches_total",
             "counter",
             "Model calls, by the reason for sending the batch.",
-            ("deployment", "reason"),
-            {(name, why): count for name, metrics in models for why, count in metrics.calls.items()},
+            (*_MODEL, "reason"),
+            {
+                (*labels, reason): count
+                for labels, cells in calls.items()
+                for reason, count in zip(REASONS, cells, strict=False)
+            },
         )
-        for metric, kind, text, value in _MODEL_METRICS:
-            values: dict[Labels, float | Histogram] = {(name,): value(metrics) for name, metrics in models}
-            yield MetricFamily(metric, kind, text, ("deployment",), values)
-        triggered: dict[Labels, int] = {
-            (name, rule): rows for name, metrics in models for rule, rows in list(metrics.humility.items())
-        }
+        for name, stored, bounds, text in (
+            ("modelgate_batch_rows", CALL_ROWS, ROWS, "Rows per model call."),
+            ("modelgate_model_duration_seconds", CALL_SECONDS, SECONDS, "Duration of a model call."),
+        ):
+            histograms = {labels: Histogram(bounds, cells) for labels, cells in current(stored).items()}
+            yield MetricFamily(name, "histogram", text, _MODEL, histograms)
+        failures = {labels: cells[-1] for labels, cells in calls.items()}
+        text = "Model calls that raised an error."
+        yield MetricFamily("modelgate_model_failures_total", "counter", text, _MODEL, failures)
+        triggered = {labels: rows for labels, [rows] in current(TRIGGERED).items()}
         if triggered:
             yield MetricFamily(
                 "modelgate_humility_triggered_total",
                 "counter",
                 "Rows that triggered a humility rule.",
-                ("deployment", "rule"),
+                (*_MODEL, "rule"),
                 triggered,
             )
-        if self._hang_timeout is not None:
-            overdue: dict[Labels, int] = {
-                (name,): metrics.count_stuck(self._hang_timeout) for name, metrics in models
-            }
-            text = "Model calls in progress that have exceeded the deadline of requests."
-            yield MetricFamily("modelgate_model_calls_overdue", "gauge", text, ("deployment",), overdue)
-
-    def _cache_metrics(self) -> Iterator[MetricFamily]:
-        cache, info = self._cache, self._cache.cache_info()
-        counts = {
-            "hits": (info.hits, "Requests for models that were in memory."),
-            "misses": (info.misses, "Requests for models that were not in memory."),
-            "loads": (cache.loads, "Finished model loads, including failed ones."),
-            "load_failures": (cache.failures, "Failed model loads."),
-            "evictions": (cache.evictions, "Models evicted to make room for others."),
-        }
-        for name, (count, text) in counts.items():
-            yield MetricFamily(f"modelgate_model_cache_{name}_total", "counter", text, (), {(): count})
-        gauges = {
-            "models": (info.currsize, "Models in memory."),
-            "bytes": (info.currbytes, "Size of the files that the models in memory were loaded from."),
-        }
-        for name, (value, text) in gauges.items():
-            yield MetricFamily(f"modelgate_model_cache_{name}", "gauge", text, (), {(): value})
+        for index, (name, text) in enumerate(_GAUGES):
+            if name != "modelgate_model_calls_overdue" or self._hang_timeout is not None:
+                numbers = {labels: cells[index] for labels, cells in gauges.items()}
+                yield MetricFamily(name, "gauge", text, _MODEL, numbers)
 
 
-_MODEL_METRICS: Sequence[tuple[str, Kind, str, Callable[[ModelMetrics], float | Histogram]]] = (
-    ("modelgate_batch_rows", "histogram", "Rows per model call.", lambda metrics: metrics.rows),
+_GAUGES = (
+    ("modelgate_model_calls_running", "Model calls in progress."),
+    ("modelgate_queue_rows", "Rows that are waiting for a model."),
+    ("modelgate_model_calls_overdue", "Model calls in progress that have exceeded the deadline of requests."),
+)
+
+
+def _cache_metrics(totals: Totals) -> Iterator[MetricFamily]:
+    texts = (
+        "Requests for models that were in memory.",
+        "Requests for models that were not in memory.",
+        "Finished model loads, including failed ones.",
+        "Failed model loads.",
+        "Models evicted to make room for others.",
+    )
+    for event, text, count in zip(EVENTS, texts, totals[COUNTS][()], strict=True):
+        yield MetricFamily(f"modelgate_model_cache_{event}_total", "counter", text, (), {(): count})
+    models, size = totals[SIZE][()]
+    text = "Models in memory."
+    yield MetricFamily("modelgate_model_cache_models", "gauge", text, (), {(): models})
+    text = "Size of the files that the models in memory were loaded from."
+    yield MetricFamily("modelgate_model_cache_bytes", "gauge", text, (), {(): size})
+
+
+_BODIES: Sequence[tuple[str, Kind, str, Callable[[LargeBodies], int]]] = (
     (
-        "modelgate_model_duration_seconds",
-        "histogram",
-        "Duration of a model call.",
-        lambda metrics: metrics.seconds,
+        "modelgate_large_bodies_bytes",
+        "gauge",
+        "Size of the large bodies in progress, decompressed.",
+        lambda bodies: bodies.bytes_in_progress,
     ),
     (
-        "modelgate_model_failures_total",
+        "modelgate_large_bodies_waiting",
+        "gauge",
+        "Large bodies that wait until others are finished.",
+        lambda bodies: bodies.waiting,
+    ),
+    (
+        "modelgate_large_bodies_waits_total",
         "counter",
-        "Model calls that raised an error.",
-        lambda metrics: metrics.failed,
+        "Large bodies that had to wait, including rejected ones.",
+        lambda bodies: bodies.waits,
     ),
     (
-        "modelgate_model_calls_running",
-        "gauge",
-        "Model calls in progress.",
-        lambda metrics: len(metrics.running),
-    ),
-    (
-        "modelgate_queue_rows",
-        "gauge",
-        "Rows that are waiting for a model.",
-        lambda metrics: metrics.rows_waiting,
+        "modelgate_large_bodies_rejected_total",
+        "counter",
+        "Large bodies that were rejected because too many were waiting.",
+        lambda bodies: bodies.rejected,
     ),
 )

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ..errors import DeadlineExceeded
 from .flow import Flow, Wait
 
-__all__ = ["DeadlinePassed", "wait_with_deadline", "with_deadline"]
+__all__ = ["DeadlinePassed", "resume", "wait_with_deadline", "with_deadline"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,9 @@ def with_deadline(
             wait = step(value)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        except BaseException:
+            value = None  # as in `drive`
+            raise
         if wait.bounded and deadline < math.inf:
             wait = _DeadlineWait(wait, deadline)  # type: ignore[assignment]  # has every member of Wait
         try:
@@ -127,21 +130,14 @@ class _DeadlineWait:
             return stop.value
         if self._on_wait is not None:
             _call_or_close(self._on_wait, steps)
-        # The wait has suspended. The rest does what `yield from steps` does, and sets a timer.
+        # The wait has suspended, so it needs a timer.
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling, self._expired = task, task.cancelling(), False
         timers = _loop_timers()
         try:
             timers.add(self)
-            while True:
-                try:
-                    step, sent = steps.send, (yield signal)
-                except BaseException as error:
-                    step, sent = steps.throw, error
-                signal = step(sent)
-        except StopIteration as stop:
-            return stop.value
+            return (yield from resume(steps, signal))
         except asyncio.CancelledError:
             if self._expired and task.cancelling() - 1 <= self._cancelling:
                 raise DeadlinePassed(self.until) from None
@@ -155,6 +151,21 @@ class _DeadlineWait:
         """Cancel the wait because its deadline has passed."""
         self._expired = True
         self._task.cancel()
+
+
+def resume(
+    steps: Generator[Any, Any, Any] | Coroutine[Any, Any, Any], signal: Any
+) -> Generator[Any, Any, Any]:
+    """Do what ``yield from steps`` does, if *steps* was started by hand and has yielded *signal*."""
+    try:
+        while True:
+            try:
+                step, sent = steps.send, (yield signal)
+            except BaseException as error:
+                step, sent = steps.throw, error
+            signal = step(sent)
+    except StopIteration as stop:
+        return stop.value
 
 
 def _call_or_close(

@@ -25,6 +25,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from ..cancellation import current_call
 from ..errors import Overloaded
 from .fork_safety import reset_after_fork
 from .greenlets import warn_if_patched_late
@@ -33,6 +34,9 @@ __all__ = ["MAX_WAITING", "FairThreadPool", "PoolQuota", "this_thread"]
 
 MAX_WAITING = 65_536
 """Largest number of rows in the queue of one quota."""
+
+_LARGE_ROWS = 128
+"""Number of rows from which a job is large."""
 
 _SLOW = 1.0
 """Number of seconds after which any job is slow."""
@@ -116,7 +120,7 @@ class FairThreadPool:
     def remove(self, job: "_Job") -> None:
         """Remove *job* from the queue if it is queued."""
         with self._lock:
-            if job in job.quota.waiting:
+            if job in job.queue:
                 self._dequeue(job)
 
     def find_stuck(self) -> None:
@@ -129,16 +133,10 @@ class FairThreadPool:
         # Always queue jobs without rows: the limit counts rows, and queued predictions may wait for them.
         if job.rows and quota.waiting and quota.rows_waiting + job.rows > MAX_WAITING:
             raise Overloaded
-        quota.waiting[job] = None
+        job.queue[job] = None
         quota.rows_waiting += job.rows
         if quota not in self._turns:
             self._turns.append(quota)
-        first = next(iter(quota.waiting))
-        if first.rows and not job.rows:
-            # A job without rows is a batch that many callers may wait for: let at most one large table
-            # precede it.
-            quota.waiting.move_to_end(job, last=False)
-            quota.waiting.move_to_end(first, last=False)
         try:
             self._start_queued()
         except Overloaded:
@@ -147,7 +145,7 @@ class FairThreadPool:
 
     def _dequeue(self, job: "_Job") -> None:
         quota = job.quota
-        del quota.waiting[job]
+        del job.queue[job]
         quota.rows_waiting -= job.rows
         if not quota.waiting and quota in self._turns:
             self._turns.remove(quota)
@@ -158,11 +156,12 @@ class FairThreadPool:
         limit, skipped = self.max_running_per_quota(), 0
         while skipped < len(self._turns) and len(self._fresh) < self.number:
             quota = self._turns[0]
-            if quota.waiting and not self._may_start(quota, limit):
-                skipped += 1
-            elif quota.waiting:
+            job = self._next_job(quota, limit)
+            if job is None:
+                skipped += bool(quota.waiting)
+            else:
                 try:
-                    self._start(next(iter(quota.waiting)))
+                    self._start(job)
                 except Overloaded:
                     if not (self._fresh or self._slow):
                         raise
@@ -176,8 +175,15 @@ class FairThreadPool:
         if self._turns and not self._polling:
             self._start_polling()
 
-    def _may_start(self, quota: "PoolQuota", limit: int) -> bool:
-        return quota.running < limit and (not quota.slow or len(self._fresh) + len(self._slow) < self.number)
+    def _next_job(self, quota: "PoolQuota", limit: int) -> "_Job | None":
+        """Return the queued job of *quota* that may start now, or None."""
+        is_full = len(self._fresh) + len(self._slow) >= self.number
+        if quota.running >= limit or (quota.slow and is_full):
+            return None
+        large_may_start = quota.large and quota.running_large < max(1, limit - 1)
+        if large_may_start and (quota.is_large_next or not quota.small):
+            return next(iter(quota.large))
+        return next(iter(quota.small), None)
 
     def _start_polling(self) -> None:
         """Start a thread that starts queued jobs as soon as running ones become slow."""
@@ -203,11 +209,13 @@ class FairThreadPool:
         # A signal handler may raise after a Python call or in a loop. The lines up to `put` contain neither,
         # so they are not interrupted.
         quota, job.started_at = job.quota, now
-        if job in quota.waiting:
-            del quota.waiting[job]
+        if job in job.queue:
+            del job.queue[job]
             quota.rows_waiting -= job.rows
         self._fresh[job] = None
         quota.running += 1
+        quota.running_large += job.is_large
+        quota.is_large_next = not job.is_large
         self._idle -= 1
         self._started.put(run)
 
@@ -227,9 +235,12 @@ class FairThreadPool:
         settle: Callable[[], None] | None = None
         if job.set_running_or_notify_cancel():
             try:
+                current_call.call = job
                 settle = partial(job.set_result, job.function())
             except BaseException as error:
                 settle = partial(job.set_exception, error)
+            finally:
+                current_call.call = None
         with self._lock:
             if job in self._fresh or job in self._slow:
                 self._end(job)
@@ -259,6 +270,7 @@ class FairThreadPool:
         else:
             del self._fresh[job]
         job.quota.running -= 1
+        job.quota.running_large -= job.is_large
         job.quota.abandoned -= job.abandoned
         job.quota.stuck += stuck
 
@@ -268,9 +280,11 @@ class PoolQuota:
 
     Attributes:
         threads: The pool.
-        waiting: Queued jobs.
+        small, large: Queued jobs with fewer than 128 rows, and the other queued jobs.
+        is_large_next: Whether it is the turn of the large jobs: the last job that started was small.
         rows_waiting: Number of rows in the queued jobs.
         running: Number of running jobs that are not stuck.
+        running_large: Number of large ones among them.
         slow: Number of running jobs that are slow.
         abandoned: Number of running jobs whose caller no longer waits.
         stuck: Number of jobs that have run for longer than the *hang_timeout* of the pool.
@@ -283,8 +297,15 @@ class PoolQuota:
 
     def _reset(self) -> None:
         """Initialize the quota with no jobs."""
-        self.waiting: OrderedDict[_Job, None] = OrderedDict()
-        self.rows_waiting = self.running = self.slow = self.abandoned = self.stuck = 0
+        self.small: OrderedDict[_Job, None] = OrderedDict()
+        self.large: OrderedDict[_Job, None] = OrderedDict()
+        self.is_large_next = False
+        self.rows_waiting = self.running = self.running_large = self.slow = self.abandoned = self.stuck = 0
+
+    @property
+    def waiting(self) -> int:
+        """Number of queued jobs."""
+        return len(self.small) + len(self.large)
 
     def submit(self, function: Callable[[], T], *, immediate: bool = False, rows: int = 0) -> Future[T]:
         """Call *function* in a thread of the pool, and return a future of the result.
@@ -342,10 +363,15 @@ class _Job(Future[Any]):
         self.quota = quota
         self.function = function
         self.rows = rows
+        self.is_large = rows >= _LARGE_ROWS
+        self.queue = quota.large if self.is_large else quota.small
         self.started_at = math.inf
         self.abandoned = False
+        self.stop_requested = False
 
     def cancel(self) -> bool:
+        # The call may be running: let it stop by itself, see `modelgate.cancellation`.
+        self.stop_requested = True
         cancelled = self.started_at == math.inf and super().cancel()
         if cancelled:
             self.quota.threads.remove(self)

@@ -42,6 +42,7 @@ __all__ = [
     "isolate_errors",
     "run",
     "run_coroutine",
+    "run_long",
     "stack",
     "validate_layers",
     "wait_for",
@@ -145,6 +146,8 @@ def drive(flow: Flow[T]) -> T:
     except BaseException:
         # A signal handler may raise between two steps, while the flow is suspended.
         flow.close()
+        # An error collector may store local variables, and a result may be a body with an API key.
+        value = None
         raise
 
 
@@ -168,6 +171,7 @@ async def adrive(flow: Flow[T], value: Any = None) -> T:
     except BaseException:
         # See `drive`.
         flow.close()
+        value = None
         raise
 
 
@@ -326,12 +330,25 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
             response.set("x-greeting", (yield from run(fetch_greeting)))
             return response
     """
+    call = partial(isolate_errors, function, *args, **kwargs)
+    return (yield _share_of(function).wait(call, inline_ok=True))  # type: ignore[no-any-return]
+
+
+def run_long(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
+    """Like `run`, but under WSGI a request with a deadline makes the call in another thread, too.
+
+    So the deadline also ends the wait for this call. The call itself ends early if it uses
+    `modelgate.cancellation.stop_if_abandoned`.
+    """
+    return (yield _share_of(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
+
+
+def _share_of(function: Callable[..., Any]) -> WorkerPool:
     key = getattr(function, "__code__", None) or type(function)
     workers = _functions.get(key)
     if workers is None:
         workers = _functions[key] = _workers.share()
-    call = partial(isolate_errors, function, *args, **kwargs)
-    return (yield workers.wait(call, inline_ok=True))  # type: ignore[no-any-return]
+    return workers
 
 
 def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
@@ -357,17 +374,38 @@ async def _await_future(future: Future[T], timeout: float | None) -> T:
         return future.result(0)
     loop = asyncio.get_running_loop()
     is_done = loop.create_future()
-
-    def wake() -> None:
-        if not is_done.done():
-            is_done.set_result(None)
-
-    def wake_loop(_: Future[T]) -> None:
-        # If the caller no longer waits, its loop may be closed.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(wake)
-
-    future.add_done_callback(wake_loop)
-    async with asyncio.timeout(timeout):
-        await is_done
+    waiting = _waiting_tasks(future, loop)
+    waiting.add(is_done)
+    try:
+        async with asyncio.timeout(timeout):
+            await is_done
+    finally:
+        waiting.discard(is_done)
     return future.result()
+
+
+_waiting: WeakKeyDictionary[Future[Any], dict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]]] = (
+    WeakKeyDictionary()
+)
+"""Tasks that wait for a future, by event loop. A future has one callback for each loop. Callbacks cannot be
+removed, so with one for each task, a future that never finishes would hold memory for each task."""
+
+
+def _waiting_tasks(future: Future[Any], loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:
+    by_loop = _waiting.setdefault(future, {})
+    waiting = by_loop.get(loop)
+    if waiting is None:
+        waiting = by_loop[loop] = set()
+        future.add_done_callback(partial(_wake_tasks, loop, waiting))
+    return waiting
+
+
+def _wake_tasks(loop: asyncio.AbstractEventLoop, waiting: set[asyncio.Future[None]], _: Future[Any]) -> None:
+    def wake() -> None:
+        for is_done in waiting:
+            if not is_done.done():
+                is_done.set_result(None)
+
+    # The loop may be closed if its tasks no longer wait.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(wake)

@@ -1,22 +1,24 @@
-"""Short-lived threads for loads and calls of a model outside of a request.
+"""Threads in which models are loaded and called.
 
-These threads prevent a deadlock after ``fork``. Many models use OpenMP, some even while they are unpickled.
-OpenMP starts worker threads for each thread that calls it, and the workers do not survive ``fork``. If a
-thread calls a model and then forks, as with ``gunicorn --preload``, a model in the child waits for the
-workers forever.
+OpenMP starts worker threads for each thread that calls it, and the workers do not survive ``fork``. Many models
+use OpenMP, some even while they are unpickled. If a thread calls a model and then forks, as with
+``gunicorn --preload``, a model that the thread calls in the child waits for the workers forever.
 
-Each call therefore gets a new thread, which ends with the call. There is no pool, and no call has a timeout.
+So a model is loaded and tested in a new thread, which ends afterwards. And a thread that has called a model
+before a fork calls models in new threads after it.
 """
 
 import contextvars
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from .fork_safety import reset_after_fork
 from .sklearn_config import current_sklearn_config, sklearn_config
 
-__all__ = ["in_model_thread"]
+__all__ = ["ModelLock", "call_model", "in_model_thread", "start_model_thread"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,22 +30,71 @@ def in_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
     The call runs with the context variables and the scikit-learn configuration of the caller. The
     configuration must be passed on, because scikit-learn stores it per thread.
     """
+    return start_model_thread(call, *args, **kwargs).result()
+
+
+def start_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Run *call* in a new thread, as `in_model_thread` does, and return the future of its result."""
     config = current_sklearn_config()
     context = contextvars.copy_context()
-    results: list[T] = []
-    errors: list[BaseException] = []
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
             with sklearn_config(config):
-                results.append(context.run(partial(call, *args, **kwargs)))
+                result = context.run(partial(call, *args, **kwargs))
         except BaseException as error:
-            errors.append(error)
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
     # Use a daemon thread, so that a call that hangs does not keep the program from exiting.
-    thread = threading.Thread(target=run, name="modelgate model", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors.pop()
-    return results.pop()
+    threading.Thread(target=run, name="modelgate model", daemon=True).start()
+    return future
+
+
+class _Thread(threading.local):
+    """State of the current thread.
+
+    Attributes:
+        has_called: Whether the thread has called a model.
+        has_forked: Whether the thread has forked after it had called a model, and this is the child.
+    """
+
+    has_called = has_forked = False
+
+    def reset(self) -> None:
+        self.has_forked = self.has_called
+
+
+_thread = _Thread()
+reset_after_fork(_thread.reset)
+
+
+def call_model(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return the result of *call*, which calls a model: in this thread, or in a new one in a forked child."""
+    if _thread.has_forked:
+        return in_model_thread(call, *args, **kwargs)
+    _thread.has_called = True
+    return call(*args, **kwargs)
+
+
+class ModelLock:
+    """Lock of a model that is not thread-safe."""
+
+    def __init__(self) -> None:
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        # Reentrant: a model may call its own deployment.
+        self._lock = threading.RLock()
+
+    def call_model(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `call_model`, but make only one call at a time."""
+        # The thread that calls the model must hold the lock, because only that thread can enter it again.
+        return call_model(self._call, partial(call, *args, **kwargs))
+
+    def _call(self, call: Callable[[], T]) -> T:
+        with self._lock:
+            return call()

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from ..errors import InvalidInput
+
 __all__ = ["ForecastOptions"]
 
 
@@ -30,3 +32,17 @@ class ForecastOptions(msgspec.Struct, frozen=True, kw_only=True):
     relax_known_in_advance: bool = False
     relax_history: bool = False
     relax_series: bool = False
+
+    @classmethod
+    def from_option(cls, option: "ForecastOptions | None") -> "ForecastOptions":
+        """Return *option*, or the defaults if it is None.
+
+        Raises:
+            InvalidInput: *option* has another type.
+        """
+        if option is not None and not isinstance(option, cls):
+            raise InvalidInput(
+                "options of a forecast must be ForecastOptions(forecast_point=…) or None"
+                f" (got {type(option).__name__})"
+            )
+        return option or cls()

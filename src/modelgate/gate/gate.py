@@ -1,31 +1,25 @@
 """The gate: deployments, the layers around them, and the dialects in which they are called."""
 
-import contextlib
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import msgspec
-
-from .. import console as console_page
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
-from ..endpoints.index import index_routes
 from ..endpoints.metrics import MetricsEndpoint
-from ..errors import ConfigurationError, DeploymentUnavailable, error_context
+from ..errors import ConfigurationError, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
-from ..flow.model_thread import in_model_thread
 from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
-from ..http.routing import Route
 from ..inference import Prediction
 from ..keys import KeyStore
 from ..layers import (
     AccessLog,
+    BodyLimit,
     Cors,
     HttpsOnly,
     KeyAuth,
@@ -33,36 +27,36 @@ from ..layers import (
     RateLimit,
     RequestId,
     ServerTiming,
+    Tracing,
     TrustedProxies,
 )
 from ..models import ModelStore
+from ..monitoring.prediction_hook import PredictionCallback, PredictionHooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
 from ..scoring.layers.context import add_context
+from ..scoring.layers.curve import AddCurve
 from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
+from .documents import create_document
 from .options import (
-    auth_failure_layers,
     check_custom_layers,
-    check_metrics,
+    check_deployments,
+    create_metric_values,
     find_deadline,
     find_key_header,
     resolve_dialects,
-    resolve_registry,
     standard_layers,
 )
-from .poller import PollingLayer
-from .router import create_router
+from .poller import PollingLayer, create_poll_callbacks, create_polling_layer
+from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DEFAULT_POLL_INTERVAL = 10.0
-_FIRST_POLL_TIMEOUT = 2.0
 
 
 @suggest_options
@@ -79,46 +73,46 @@ class Gate:
         key_header: The only header field in which keys are accepted, ``"x-api-key"`` or
             ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
-            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
-            requests a minute and 10,000,000 a day.
+            `ConcurrencyLimit`; by default 1,000,000 a minute and 10,000,000 a day (ML Clever Prediction API).
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
-        cors: Origins of web pages that may call the gate from a browser, such as
-            ``["https://app.example"]``, or ``"*"`` for any page; see `Cors`.
+        cors: Origins of web pages that may call the gate, such as ``["https://app.example"]``, or ``"*"``
+            for any page; see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
-        deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a model
-            call exceeds the deadline, new requests to its deployment get 503.
+        deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a model
+            exceeds the deadline, new requests to its deployment get 503.
+        body_limit: Largest body in bytes, or a `BodyLimit`; by default the limit of each dialect.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
             ``"*:read"``), ``"open"`` to serve it to anyone, False to collect no metrics.
-        dialects: Wire formats, by name or as a `Dialect`; all of them by default. The first one also
-            answers requests to unknown paths.
+        dialects: Wire formats, by name or as a `Dialect`; by default all. The first answers unknown paths, too.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
-            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*, or *keys*
-            other than ``"open"``. *deadline* and *auth_failure_limit* then have no effect.
-        scoring_layers: Scoring layers around each prediction, instead of the standard one (`Round`).
-            Rows are validated and models cached in any case.
+            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*,
+            *body_limit*, or *keys* other than ``"open"``. *deadline* and *auth_failure_limit* have no effect.
+        scoring_layers: Scoring layers to use instead of `Round`. Rows are validated and models cached anyway.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
         public_keys: Ed25519 public keys, as PEM files or in base64. Packages loaded from files or a
             folder must be signed with one of them. A *store* object has its own *public_keys*.
         cache_size: Maximum number of loaded models to keep in memory.
         cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds a request waits for a model that is being loaded, counted from the start of
-            the load; then the request gets 503. `warm` and `score` wait until the model is loaded.
-        poll_interval: Seconds between checks for changed model files, which are then swapped in; None
-            to never check.
-        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
-            its database. The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
-        threads: Maximum number of predictions that run at once under ASGI; by default the number of
-            cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
-            the threads. A call that has taken more than a second no longer counts towards the maximum for
-            other deployments, so that slow calls of one deployment do not block the others.
+            the load, before it gets 503. `warm` and `score` wait until the model is loaded.
+        poll_interval: Seconds between checks for changed model files, which are then swapped in, or None.
+        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or its URL.
+            The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
+        threads: Maximum number of predictions that run at once under ASGI; by default cores + 4, at most 32.
+            Deployments take turns. If there are several, each has at most half of the threads. A call that has
+            taken over a second does not count for the other deployments.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
+        on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
+        metrics_dir: Directory in which the processes of one machine add up their metrics, such as
+            ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
+        tracing: True to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
         layers: The HTTP layers around all deployments.
-        metrics: The metrics of this process; None if none are collected.
+        metrics: The metrics, a `MetricsEndpoint`; None if none are collected.
         asgi, wsgi: Apps to mount.
 
     Raises:
@@ -137,6 +131,7 @@ class Gate:
         cors: Sequence[str] | Literal["*"] | None = None,
         https_only: bool = False,
         deadline: float | None = 30.0,
+        body_limit: int | BodyLimit | None = None,
         metrics: bool | Literal["open"] = True,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
@@ -150,27 +145,29 @@ class Gate:
         deployment_registry: Registry | str | None = None,
         threads: int | None = None,
         console: bool = True,
+        on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
+        metrics_dir: str | Path | None = None,
+        tracing: bool = False,
     ) -> None:
-        check_metrics(metrics)
+        values = create_metric_values(metrics, metrics_dir)
         if layers is None:
-            failures = auth_failure_layers(auth_failure_limit, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies, key_header)
+            options = deadline, trusted_proxies, key_header, body_limit
+            layers = standard_layers(keys, limits, auth_failure_limit, *options)
         else:
-            layers = check_custom_layers(layers, keys, limits, key_header)
+            layers = check_custom_layers(layers, keys, limits, key_header, body_limit)
         layers = [HttpsOnly(), *layers] if https_only else layers
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         key_header = find_key_header(layers)
         self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
-        keyed = any(isinstance(layer, KeyAuth) for layer in layers)
-        limited = any(isinstance(layer, RateLimit) for layer in layers)
+        keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        pages = index_routes(self._openapi, keyed=keyed, console=console, key_header=key_header)
-        if console:
-            pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
-        self._router = create_router(self._dialects.values(), self._openapi, pages)
+        self._router = create_router(
+            self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
+        )
+        self._hooks = PredictionHooks(on_prediction, values)
         self.deployments = Deployments(
-            score_and_encode,
+            partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
             workers,
             store=store,
@@ -179,18 +176,25 @@ class Gate:
             cache_bytes=cache_bytes,
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
+            values=values,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
-        self._poll = self._create_poll(poll_interval, deployment_registry)
+        self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
+        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
+        self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
+        outermost += [Tracing(self._catalog)] if tracing else []
         self.metrics: MetricsEndpoint | None = None
         if metrics:
-            requests = Metrics(self._catalog)
+            requests = Metrics(self._catalog, values)
             outermost.append(requests)
-            models, cache = self.deployments.loader.model_metrics, self.deployments.cache
-            self.metrics = MetricsEndpoint(requests, models, cache, workers.hang_timeout)
+            bodies = [layer.large_bodies for layer in layers if isinstance(layer, BodyLimit)]
+            sources = bodies, workers.hang_timeout, self._hooks.families
+            self.metrics = MetricsEndpoint(values, requests, self.deployments, *sources)
+            if metrics_dir is not None:
+                outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
@@ -198,13 +202,8 @@ class Gate:
                 outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         self._handler = stack(outermost, dispatcher.dispatch)
-        self.asgi = asgi.app(self._handler)
-        self.wsgi = wsgi.app(self._handler)
-        if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
-            raise ConfigurationError(
-                f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
-            )
-        for deployment in deployments:
+        self.asgi, self.wsgi = asgi.app(self._handler, self._hooks.flush), wsgi.app(self._handler)
+        for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
     def __repr__(self) -> str:
@@ -230,34 +229,13 @@ class Gate:
 
         return serve
 
-    def _create_poll(self, interval: float | None, registry: Registry | str | None) -> PollingLayer | None:
-        self._poll_callbacks: list[Callable[[], None]] = []
-        if registry is not None:
-            self._poll_callbacks.append(self.deployments.follow(resolve_registry(registry)))
-        if interval is not None:
-            self._poll_callbacks.append(self.deployments.watch_stores())
-        if not self._poll_callbacks:
-            return None
-        # The first requests wait until the registry is read, so that a paused deployment does not answer
-        # them.
-        timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
-        interval = _DEFAULT_POLL_INTERVAL if interval is None else interval
-        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
-        return PollingLayer(self._poll_once, interval, first_poll_timeout=timeout)
-
     def _poll_once(self) -> None:
         for poll in self._poll_callbacks:
             poll()
 
     def _add_endpoint(self, deployment: Deployment) -> None:
-        path = deployment.endpoint
-        if path is None:
-            return
-        if "simple" not in self._dialects:
-            raise ConfigurationError(f"endpoint {path!r} needs the dialect simple: add it to dialects")
-        params = {"deployment": deployment.name}
-        if not self._router.add(Route("POST", path), self._dialects["simple"], params):
-            raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")
+        if deployment.endpoint is not None:
+            add_endpoint(self._router, self._dialects.get("simple"), deployment.endpoint, deployment.name)
 
     def score(
         self,
@@ -289,12 +267,45 @@ class Gate:
             ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
+        layer = add_context if context else None
+        query = Query(rows, deployment=name, adjusted=True, forecast=forecast, layer=layer)
+        query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
+        return self._score(name, query, timeout)
+
+    def curve(
+        self,
+        name: str,
+        column: str,
+        row: Any = None,
+        *,
+        grid: Sequence[Any] | None = None,
+        points: int | None = None,
+        average: bool = False,
+        timeout: float | None = None,
+    ) -> Prediction:
+        """Return the predictions for *row* with a grid of values of *column*, and the grid in `Prediction.curve`.
+
+        Args:
+            name: Deployment name.
+            column: Name of the column that varies.
+            row: One row in any form that `score` accepts. With *average*, None for no predictions of a row.
+            grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
+                percentile of the training data.
+            points: Number of these numbers, by default 50.
+            average: Whether to add the mean predictions of the packaged rows.
+            timeout: See `score`.
+
+        Raises:
+            InvalidInput: The row, the column or the grid is not valid, or there is no average. See `score`.
+        """
+        layer = AddCurve(column, grid, points, average=average)
+        query = Query([] if row is None else row, deployment=name, layer=layer)
+        return self._score(name, query, timeout)
+
+    def _score(self, name: str, query: Query, timeout: float | None) -> Prediction:
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(rows, deployment=name, adjusted=True, forecast=forecast)
         query.load_timeout = math.inf if timeout is None else timeout
-        query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
-        query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 
     def openapi(self, name: str | None = None) -> dict[str, Any]:
@@ -307,27 +318,19 @@ class Gate:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
             Forbidden: The deployment does not show its schema.
         """
-        if name is None:
-            flow = self._openapi.merged_document(sorted(self._catalog), self._catalog)
-        else:
-            # The document has predictions as examples only if the model is in memory.
-            with contextlib.suppress(DeploymentUnavailable):
-                self.deployments.predictor(name)
-            flow = self._openapi.document(name, self._catalog)
-        document = in_model_thread(drive, flow)
-        return msgspec.json.decode(document, type=dict[str, Any])
+        return create_document(self._openapi, self.deployments, name)
 
     def close(self) -> None:
-        """Stop polling for changed models and the registry. The gate continues to serve."""
+        """Stop polling, and close the hooks of *on_prediction*. The gate continues to serve."""
         if self._poll is not None:
             self._poll.close()
+        self._hooks.close()
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.
 
         The middleware and hooks of the app do not apply to requests to the gate, except in Starlette and
-        FastAPI. In FastAPI, the document at ``/openapi.json`` and the page ``/docs`` include the gate's
-        paths.
+        FastAPI. In FastAPI, ``/openapi.json`` and ``/docs`` include the gate's paths.
 
         Args:
             app: App of a framework.
@@ -383,9 +386,10 @@ class Gate:
         """
         if dialect is not None and dialect not in self._dialects:
             raise ConfigurationError(f"dialect must be one of {', '.join(self._dialects)} (got {dialect!r})")
-        wire = self._dialects[dialect] if dialect is not None else self._default_dialect
-        answer = partial(self._handle, deployment=deployment, dialect=wire)
-        return frameworks.handle(request, answer, response)
+        wire = self._default_dialect if dialect is None else self._dialects[dialect]
+        return frameworks.handle(
+            request, partial(self._handle, deployment=deployment, dialect=wire), response
+        )
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

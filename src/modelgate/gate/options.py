@@ -1,8 +1,9 @@
 """Turn the options of a gate into layers, dialects and a registry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from ..deployments.deployment import HTTPLayer
+from ..deployments.deployment import Deployment, HTTPLayer
 from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
 from ..dialects.key_header import with_key_header
@@ -12,11 +13,13 @@ from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
 from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, KeyAuth, RateLimit
 from ..layers.rate_limit import DEFAULT_RATE
+from ..monitoring.shared_values import SharedValues
+from ..prometheus import LocalValues, MetricValues
 
 __all__ = [
-    "auth_failure_layers",
     "check_custom_layers",
-    "check_metrics",
+    "check_deployments",
+    "create_metric_values",
     "find_deadline",
     "find_key_header",
     "resolve_dialects",
@@ -28,20 +31,22 @@ __all__ = [
 def standard_layers(
     keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
-    failures: Sequence[HTTPLayer],
+    auth_failure_limit: str | None,
     deadline: float | None,
     proxies: Sequence[str] | None,
     key_header: str | None,
+    body_limit: int | BodyLimit | None,
 ) -> list[HTTPLayer]:
     """Return the HTTP layers of a gate without custom layers.
 
     Args:
         keys: See `Gate`.
         limits: See `Gate`.
-        failures: Layers that limit failed authentication.
+        auth_failure_limit: See `Gate`.
         deadline: See `Gate`.
         proxies: Option ``trusted_proxies`` of `Gate`.
         key_header: See `Gate`.
+        body_limit: See `Gate`.
 
     Raises:
         ConfigurationError: There are no keys, or an option cannot be used.
@@ -50,10 +55,17 @@ def standard_layers(
         raise ConfigurationError(
             f"keys must be {ACCEPTED_KEYS} (got None): a gate without keys would serve anyone"
         )
+    if keys == "open" and key_header is not None:
+        raise ConfigurationError(
+            f'key_header must be None for a gate without keys (got {key_header!r}): remove it, or replace keys="open"'
+        )
     with error_context("deadline"):
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
-    guards += [Admission(), BodyLimit(), *failures]
+    with error_context("body_limit"):
+        limit = body_limit if isinstance(body_limit, BodyLimit) else BodyLimit(body_limit)
+    guards += [Admission(), limit]
     if keys != "open":
+        guards += _auth_failure_layers(auth_failure_limit, proxies)
         guards.append(KeyAuth(keys, skip_forwarded=proxies is None, key_header=key_header))
     with error_context("limits"):
         return [*guards, *_limit_layers(DEFAULT_RATE if limits is None else limits)]
@@ -70,17 +82,30 @@ def _limit_layers(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTT
     return validate_layers([limits] if callable(limits) else limits)
 
 
-def auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
-    """Return a list with the layer that limits failed authentication, or an empty list if *rate* is None."""
+def _auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
     with error_context("auth_failure_limit"):
         # Without trusted_proxies, the address of a forwarded request is not known.
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
 
 
-def check_metrics(metrics: object) -> None:
-    """Raise `ConfigurationError` unless *metrics* is a valid option of `Gate`."""
+def check_deployments(deployments: Iterable[Deployment]) -> Iterable[Deployment]:
+    """Return *deployments*. Raises `ConfigurationError` unless it is a list or another iterable."""
+    if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
+        raise ConfigurationError(
+            f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
+        )
+    return deployments
+
+
+def create_metric_values(metrics: object, directory: str | Path | None) -> MetricValues:
+    """Return the storage of metrics for the options *metrics* and *metrics_dir* of `Gate`.
+
+    Raises:
+        ConfigurationError: An option is invalid.
+    """
     if metrics is not True and metrics is not False and metrics != "open":
         raise ConfigurationError(f'metrics must be True, False, or "open" for anyone (got {metrics!r})')
+    return LocalValues() if directory is None or not metrics else SharedValues(directory)
 
 
 def resolve_registry(registry: Registry | str) -> Registry:
@@ -101,18 +126,20 @@ def resolve_registry(registry: Registry | str) -> Registry:
 
 
 def check_custom_layers(
-    layers: Sequence[HTTPLayer], keys: object, limits: object, key_header: object
+    layers: Sequence[HTTPLayer], keys: object, limits: object, key_header: object, body_limit: object
 ) -> Sequence[HTTPLayer]:
     """Return *layers* after checking that they fit the other options.
 
     Raises:
-        ConfigurationError: *keys*, *key_header* or *limits* are set too, or no layer authenticates callers.
+        ConfigurationError: *keys*, *key_header*, *body_limit* or *limits* are set too, or no layer
+            authenticates callers.
     """
     layers = validate_layers(layers)
-    if limits is not None or key_header is not None or keys not in (None, "open"):
+    options = (limits, key_header, body_limit)
+    if any(option is not None for option in options) or keys not in (None, "open"):
         raise ConfigurationError(
-            "keys, key_header and limits must not be combined with layers: remove these options, and add"
-            " KeyAuth and RateLimit to layers"
+            "keys, key_header, body_limit and limits must not be combined with layers: remove these options, and"
+            " add KeyAuth, BodyLimit and RateLimit to layers"
         )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')

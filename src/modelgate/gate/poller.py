@@ -9,18 +9,43 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from ..deployments import Deployments
+from ..deployments.reconciler import Registry
 from ..flow import Flow, Handler, isolate_errors, wait_for
 from ..flow.fork_safety import reset_after_fork
 from ..flow.greenlets import warn_if_patched_late
 from ..http import Request, Response
 from ..validation import require_positive_seconds
+from .options import resolve_registry
 
-__all__ = ["PollingLayer"]
+__all__ = ["PollingLayer", "create_poll_callbacks", "create_polling_layer"]
 
 logger = logging.getLogger("modelgate")
 
+_DEFAULT_INTERVAL = 10.0
+_FIRST_POLL_TIMEOUT = 2.0
 _JITTER = 0.25
 """Share of the interval by which a poll may be early. The jitter keeps processes from polling in step."""
+
+
+def create_poll_callbacks(
+    deployments: Deployments, interval: float | None, registry: Registry | str | None
+) -> list[Callable[[], None]]:
+    """Return what to call in each poll, see the options *poll_interval* and *deployment_registry* of `Gate`."""
+    follow = [] if registry is None else [deployments.follow(resolve_registry(registry))]
+    return follow if interval is None else [*follow, deployments.watch_stores()]
+
+
+def create_polling_layer(
+    poll: Callable[[], None], interval: float | None, registry: object
+) -> "PollingLayer | None":
+    """Return the layer that calls the method *poll* periodically; None if there is nothing to poll."""
+    if interval is None and registry is None:
+        return None
+    # The first requests wait until the registry is read, so that a paused deployment does not answer them.
+    timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
+    interval = _DEFAULT_INTERVAL if interval is None else interval
+    return PollingLayer(poll, interval, first_poll_timeout=timeout)
 
 
 class PollingLayer:
@@ -38,7 +63,7 @@ class PollingLayer:
         ConfigurationError: *interval* is not a positive number of seconds that a thread can wait for.
     """
 
-    def __init__(self, poll: Callable[[], None], interval: float, *, first_poll_timeout: float = 0) -> None:
+    def __init__(self, poll: Callable[[], None], interval: float, first_poll_timeout: float = 0) -> None:
         require_positive_seconds("poll_interval", interval)
         self._poll = weakref.WeakMethod(poll)
         self._interval = interval

@@ -1,18 +1,34 @@
 """Routes of a gate."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
+from .. import console as console_page
 from ..dialects import Dialect
+from ..endpoints.index import index_routes
 from ..endpoints.metadata import metadata_routes
+from ..errors import ConfigurationError
 from ..http import PLAIN_JSON
 from ..http.routing import Route, Router
 from ..openapi import OpenAPI
 
-__all__ = ["create_router"]
+__all__ = ["add_endpoint", "create_router"]
 
 
-def create_router(dialects: Collection[Dialect], openapi: OpenAPI, pages: Sequence[Route]) -> Router:
-    """Return a router with the routes of the dialects, the metadata routes, and *pages*."""
+def create_router(
+    dialects: Collection[Dialect], openapi: OpenAPI, *, keyed: bool, console: bool, key_header: str | None
+) -> Router:
+    """Return a router with the routes of the dialects, the metadata routes, and the pages.
+
+    Args:
+        dialects: Dialects of the gate.
+        openapi: Generator of the OpenAPI documents.
+        keyed: Whether requests need an API key.
+        console: Whether each deployment has a console.
+        key_header: Header field with the key; ``"authorization"`` if None.
+    """
+    pages = index_routes(openapi, keyed=keyed, console=console, key_header=key_header)
+    if console:
+        pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
     router = Router()
     for dialect in dialects:
         for route in dialect.routes:
@@ -20,3 +36,21 @@ def create_router(dialects: Collection[Dialect], openapi: OpenAPI, pages: Sequen
     for route in [*metadata_routes(dialects, openapi), *pages]:
         router.add(route, PLAIN_JSON)
     return router
+
+
+def add_endpoint(router: Router, simple: Dialect | None, path: str, deployment: str) -> None:
+    """Add the path of a deployment's option *endpoint*.
+
+    Args:
+        router: Router of the gate.
+        simple: The dialect ``simple``; None if the gate does not have it.
+        path: Path to add.
+        deployment: Deployment name.
+
+    Raises:
+        ConfigurationError: *simple* is None, or the path is in use.
+    """
+    if simple is None:
+        raise ConfigurationError(f"endpoint {path!r} needs the dialect simple: add it to dialects")
+    if not router.add(Route("POST", path), simple, {"deployment": deployment}):
+        raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")

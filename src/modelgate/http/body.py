@@ -7,10 +7,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from ..codecs.charsets import is_json, media_type
-from ..codecs.compression import decompress
-from ..codecs.json import LARGE, check_unread_members, decode_json
-from ..errors import UnsupportedMediaType
-from ..flow import Flow, run
+from ..codecs.compression import decompress, largest_expansion
+from ..codecs.json import LARGE, RAW, check_unread_members, decode_json
+from ..errors import BodyTooLarge, UnsupportedMediaType
+from ..flow import Flow, run_long
 from .request import Request
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_RAW = msgspec.json.Decoder(msgspec.Raw)
 _NULL = msgspec.Raw(b"null")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -48,7 +47,11 @@ def read_json_body(request: Request, *also: str) -> Flow[bytes]:
     """
     content_type = request.headers.get("content-type")
     if not content_type or content_type == "application/json" or content_type in also:
-        return (yield from read_body(request))
+        return read_body(request)
+    return _read_body_of_type(request, content_type)
+
+
+def _read_body_of_type(request: Request, content_type: str) -> Flow[bytes]:
     is_text = _is_text(content_type)
     raw = yield from read_body(request)
     if is_text and raw.lstrip()[:1] not in (b"{", b"["):
@@ -81,12 +84,35 @@ def read_body(request: Request) -> Flow[bytes]:
     if request.content is None:
         raw, coding = (yield from request.read()), request.headers.get("content-encoding")
         if coding is None or coding.lower() == "identity":
+            if len(raw) > LARGE and request.large_bodies is not None:
+                yield from request.large_bodies.admit(len(raw), len(raw), request.on_close)
             request.content = raw
         else:
-            request.content = yield from run(
-                decompress, raw, coding, request.max_body or request.wire.max_body
-            )
+            request.content = yield from _decompress(request, raw, coding)
     return request.content
+
+
+def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
+    limit, bodies = request.max_body or request.wire.max_body, request.large_bodies
+    if bodies is None:
+        return (yield from run_long(decompress, raw, coding, limit))
+    # Small bodies do not wait for large ones. Their size is known only after decompression.
+    small = yield from run_long(_decompress_small, raw, coding, min(limit, LARGE))
+    if small is not None:
+        return small
+    largest = min(limit, largest_expansion(len(raw), bodies.max_expansion))
+    share = yield from bodies.admit(len(raw), largest, request.on_close)
+    body = yield from run_long(decompress, raw, coding, limit, bodies.max_expansion)
+    bodies.resize(share, len(body))
+    return body
+
+
+def _decompress_small(raw: bytes, coding: str, limit: int) -> bytes | None:
+    """Return the decompressed body, or None if it has more than *limit* bytes."""
+    try:
+        return decompress(raw, coding, limit)
+    except BodyTooLarge:
+        return None
 
 
 def read_json(request: Request, decoder: "msgspec.json.Decoder[T]", *also: str) -> Flow[T]:
@@ -107,7 +133,7 @@ def read_json(request: Request, decoder: "msgspec.json.Decoder[T]", *also: str) 
 
 def read_json_raw(request: Request) -> Flow[bytes]:
     """Return the JSON body as raw bytes without surrounding white space. For errors see `read_json`."""
-    return bytes((yield from read_json(request, _RAW)))
+    return bytes((yield from read_json(request, RAW)))
 
 
 def parse_off_loop(
@@ -115,7 +141,7 @@ def parse_off_loop(
 ) -> Flow[T]:
     """Return the result of *read* for *raw*, a body or part of one. Use a thread if *raw* is large."""
     if len(raw) > LARGE:
-        return (yield from run(read, raw, *args, **kwargs))
+        return (yield from run_long(read, raw, *args, **kwargs))
     return read(raw, *args, **kwargs)
 
 
@@ -140,7 +166,10 @@ def read_json_members(request: Request, *also: str) -> Flow[dict[str, msgspec.Ra
     Raises:
         UnsupportedMediaType, BodyTooLarge, MalformedBody: See `read_json`.
     """
-    members = yield from read_json(request, _MEMBERS, *also)
+    raw = yield from read_json_body(request, *also)
+    members = (
+        decode_json(raw, _MEMBERS) if len(raw) <= LARGE else (yield from decode_json_off_loop(raw, _MEMBERS))
+    )
     if _NULL in members.values():
         return {name: value for name, value in members.items() if value != _NULL}
     return members
@@ -152,4 +181,4 @@ def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Coll
     if len(body) <= LARGE:
         check_unread_members(body, members, known)
     else:
-        yield from run(check_unread_members, body, members, known)
+        yield from run_long(check_unread_members, body, members, known)

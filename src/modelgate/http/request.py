@@ -4,7 +4,7 @@ Independent of web frameworks: `modelgate.mount` creates the requests.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,7 @@ from .response import Response, error_response
 
 if TYPE_CHECKING:
     from ..flow.timing import Timing
+    from .large_bodies import LargeBodies
 
 __all__ = ["MAX_BODY", "PLAIN_JSON", "BodySizeLimiter", "Headers", "PlainJSON", "Request", "WireFormat"]
 
@@ -101,11 +102,14 @@ class Request:
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
+        on_exception: Function to call with an exception that is answered with 500, for the error tracking of
+            a framework; None if it has none but logs.
         wire: Wire format of the request.
         context: State beyond HTTP, by default a new `modelgate.RequestContext`.
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
+        large_bodies: Limits on the memory of large bodies, set by `BodyLimit`; None for none.
         read_limit: Limit of `read`, a pair ``(timeout, on_wait)``, or None. The body must be received within
             *timeout* seconds of the arrival of the request. Before `read` waits for the body, it calls
             ``on_wait(request)``, which may raise an error. `KeyAuth` sets a limit while it reads the key.
@@ -123,9 +127,11 @@ class Request:
         "error_code",
         "headers",
         "id",
+        "large_bodies",
         "max_body",
         "method",
         "on_close",
+        "on_exception",
         "params",
         "path",
         "query_string",
@@ -163,8 +169,10 @@ class Request:
         self.started = time.perf_counter()
         self.timing: Timing | None = None
         self.error_code: str | None = None
+        self.on_exception: Callable[[BaseException], object] | None = None
         self.wire: WireFormat = PLAIN_JSON
         self.max_body: int | None = None
+        self.large_bodies: LargeBodies | None = None
         self.read_limit: tuple[float, Callable[[Request], None]] | None = None
         self.whole_response = False
         self.body_read: bytes | None = None
@@ -190,17 +198,20 @@ class Request:
             MalformedBody: The server could not read it, or the caller disconnected.
         """
         if self.body_read is None:
-            wait = Wait(sync=self._read, aio=self._aread)
-            if self.read_limit is not None:
-                timeout, on_wait = self.read_limit
-                wait = wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
-            self.body_read = yield wait
+            self.body_read = yield self.limit_read(Wait(sync=self._read, aio=self._aread))
         return self.body_read
+
+    def limit_read(self, wait: Wait) -> Wait:
+        """Return *wait*, which reads the body, with the `read_limit` of the request if there is one."""
+        if self.read_limit is None:
+            return wait
+        timeout, on_wait = self.read_limit
+        return wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
 
     def _read(self) -> bytes:
         raise NotImplementedError  # overridden by the request classes of `modelgate.mount`
 
-    def _aread(self) -> Awaitable[bytes]:
+    def _aread(self) -> Coroutine[Any, Any, bytes]:
         raise NotImplementedError
 
     def close(self) -> None:

@@ -64,12 +64,13 @@ class Response:
         Args:
             method: Method of the request.
         """
-        if not isinstance(self.body, bytes):
-            return self.body
+        body = self.body
+        if not isinstance(body, bytes):
+            return body
         # RFC 9110, section 8.6: 204 and 304 have no content.
         if self.header("content-length") is None and self.status not in (204, 304):
-            self.headers.append(("content-length", str(len(self.body))))
-        return b"" if method == "HEAD" else self.body
+            self.headers.append(("content-length", f"{len(body)}"))
+        return b"" if method == "HEAD" else body
 
     def set(self, name: str, value: str) -> None:
         """Set the field *name* (lower case) to *value*, replacing any existing values."""

@@ -148,12 +148,16 @@ class HumilityRules(Sequence[HumilityRule]):
             ValueError: A function predicted several outputs, or a type other than that of the override.
         """
         reports: list[Sequence[TriggeredRule]] = [()] * len(prediction)
-        overrides: dict[int, Any] = {}
+        overrides: list[tuple[list[int], Any]] = []
         for rule in self._rules if triggered else ():
-            for row in triggered.get(rule.rule_id, ()):
-                reports[row] = (*reports[row], rule.report)
-                if isinstance(rule.action, OverridePrediction):
-                    overrides.setdefault(row, rule.action.value)
+            rows, report = triggered.get(rule.rule_id, []), rule.report
+            # Rows with the same rules share a tuple, which saves most of the time for many rows.
+            extended: dict[Sequence[TriggeredRule], Sequence[TriggeredRule]] = {(): (report,)}
+            for row in rows:
+                before = reports[row]
+                reports[row] = extended.get(before) or extended.setdefault(before, (*before, report))
+            if rows and isinstance(rule.action, OverridePrediction):
+                overrides.append((rows, rule.action.value))
         prediction.humility = reports
         if overrides:
             if len(prediction.outputs) > 1:
@@ -161,11 +165,16 @@ class HumilityRules(Sequence[HumilityRule]):
             _override(prediction.outputs[0], overrides)
 
 
-def _override(output: Output, overrides: Mapping[int, Any]) -> None:
-    """Replace the values of the rows in *overrides*. Numbers stay numbers, and labels keep their type."""
+def _override(output: Output, overrides: Sequence[tuple[list[int], Any]]) -> None:
+    """Replace values of *output*. Numbers stay numbers, and labels keep their type.
+
+    Args:
+        output: Output to change.
+        overrides: Rows and their new value. The first one of a row determines its value.
+    """
     output.model_values = output.values
     kind = output.values.dtype.kind
-    is_whole = all(type(value) is int for value in overrides.values())
+    is_whole = all(type(value) is int for _, value in overrides)
     if kind == "U":
         # The text dtype is as wide as the longest predicted label, and would truncate a longer one.
         values = output.values.astype(object)
@@ -173,6 +182,6 @@ def _override(output: Output, overrides: Mapping[int, Any]) -> None:
         values = output.values.astype(np.int64 if is_whole and kind != "f" else np.float64)
     else:
         values = output.values.copy()
-    for row, value in overrides.items():
-        values[row] = value
+    for rows, value in reversed(overrides):
+        values[rows] = value
     output.values = values

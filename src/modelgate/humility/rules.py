@@ -322,6 +322,9 @@ class LowObservationRegion(InputRule):
         if isinstance(values, np.ndarray):
             # In a column of booleans, true is stored as 1.0.
             numbers = {value for _, value in known}
+            if len(values) > _SMALL:
+                is_unknown = ~np.isin(values, np.array([*numbers], dtype=np.float64))
+                return np.flatnonzero(is_unknown if on_null else is_unknown & (values == values)).tolist()
             return [
                 index
                 for index, value in enumerate(values.tolist())

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..schema import Table
 
-__all__ = ["describe_rows"]
+__all__ = ["count_booleans", "describe_rows"]
 
 _STORED_LEVELS = 50
 """Maximum number of levels in training statistics. With this many, rarer levels may have been left out."""
@@ -44,7 +44,7 @@ def describe_rows(
                 nulls if v is None else _compare_number(v, column["deciles"]) for v in values
             ]
         elif is_boolean or "levels" in column:
-            levels = _count_booleans(column, training_rows) if is_boolean else column["levels"]
+            levels = count_booleans(column, training_rows) if is_boolean else column["levels"]
             counts = {_level_key(level): count for level, count in levels}
             is_complete = len(counts) < _STORED_LEVELS
             comparisons[name] = [
@@ -71,7 +71,7 @@ def _compare_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
     return {"percentile": round((left - 1 + (value - below) / (above - below)) * 10, 2)}
 
 
-def _count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[bool, int]]:
+def count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[bool, int]]:
     """Return each boolean and its number of training rows, from the statistics of the numbers 0 and 1."""
     known = training_rows - column["nulls"]
     true = round(column["mean"] * known)

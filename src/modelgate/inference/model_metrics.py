@@ -1,19 +1,19 @@
 """Counters of a deployment's model calls, and estimates of how long they take."""
 
 import threading
-from bisect import bisect_left
 from collections.abc import Callable
 from time import perf_counter
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakSet
 
+from ..cancellation import CallAbandoned
 from ..flow import isolate_error
 from ..flow.fork_safety import reset_after_fork
-from ..prometheus import Histogram
+from ..prometheus import Cells, Histogram, Labels, LocalValues, MetricValues
 
 __all__ = ["LIGHT", "LIGHT_ROWS", "LatencyEstimator", "ModelMetrics"]
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 SECONDS = (
@@ -46,6 +46,16 @@ REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
 - ``split``: a call for more tables failed.
 - ``unbatched``: the call is not batched, for example because the model itself requested it.
 """
+_INDEX = {name: index for index, name in enumerate((*REASONS, "failed"))}
+CALLS, CALL_ROWS, CALL_SECONDS, GAUGES, TRIGGERED = (
+    "model_calls",
+    "model_call_rows",
+    "model_call_seconds",
+    "model_gauges",
+    "humility_triggered",
+)
+"""Names under which the values are stored, see `MetricValues`."""
+
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 
 LIGHT = 0.002
@@ -66,38 +76,38 @@ class WaitingRows(Protocol):
 
 
 class ModelMetrics:
-    """Counters of the calls of a deployment's model. Replacing the model does not reset them.
+    """Counters of the calls of a model. Loading the model again does not reset them.
+
+    Args:
+        labels: Deployment, version of the model, and its role: ``serving`` or ``shadow``.
+        values: Storage of the counters; None for the memory of this process.
 
     Attributes:
-        calls: Number of calls by reason, one of `REASONS`.
-        failed: Number of calls that raised an error.
         rows: Histogram of the number of rows per call.
         seconds: Histogram of the duration of the calls.
         running: Start times of the calls in progress, on the clock of `time.perf_counter`.
         queues: Queues in which rows wait for the model.
-        humility: Number of rows that have triggered each humility rule, by the rule's name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Labels = ("", "", "serving"), values: MetricValues | None = None) -> None:
+        self.labels = labels
         self.queues: WeakSet[WaitingRows] = WeakSet()
-        self.humility: dict[str, int] = {}
+        self._values = values or LocalValues()
         self._reset()
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Set all counters to zero. Also called in forked children, which count only their own calls."""
+        """Allocate the counters. Also called in forked children, which count only their own calls."""
         # Reentrant: garbage collection under the lock may close a request, which acquires the lock too.
         self._lock = threading.RLock()
-        self.calls = dict.fromkeys(REASONS, 0)
-        self.failed = 0
-        self.rows = Histogram(ROWS)
-        self.seconds = Histogram(SECONDS)
+        allocate = self._values.allocate
+        self._calls = allocate(CALLS, self.labels, len(_INDEX))
+        self.rows = Histogram(ROWS, allocate(CALL_ROWS, self.labels, len(ROWS) + 2))
+        self.seconds = Histogram(SECONDS, allocate(CALL_SECONDS, self.labels, len(SECONDS) + 2))
+        self._humility: dict[str, Cells] = {}
         self.running: set[float] = set()
-        self.humility = dict.fromkeys(self.humility, 0)
 
-    def measure(
-        self, reason: str, rows: int, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[T, float]:
+    def measure(self, reason: str, rows: int, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> tuple[T, float]:
         """Call *call*, record the call, and return its result and its duration in seconds.
 
         Errors of *call* are converted by `isolate_error`.
@@ -106,15 +116,17 @@ class ModelMetrics:
             reason: Reason why the call is made, one of `REASONS`.
             rows: Number of rows to score.
             call: Function to call.
-            args: Positional arguments of *call*.
-            kwargs: Keyword arguments of *call*.
+            args: Arguments of *call*.
         """
         started_at, failed = perf_counter(), True
         try:
             try:
                 self.running.add(started_at)
-                result = call(*args, **kwargs)
+                result = call(*args)
                 failed = False
+            except CallAbandoned:
+                failed = False
+                raise
             finally:
                 elapsed = self.end(started_at, reason, rows, failed=failed)
         except BaseException as error:
@@ -129,18 +141,36 @@ class ModelMetrics:
         with self._lock:
             # Not `remove`, which could fail: in a child forked during the call, *running* is empty.
             self.running.discard(started_at)
-            self.calls[reason] += 1
-            self.failed += failed
-            self.rows.counts[bisect_left(ROWS, rows)] += 1
-            self.rows.sum += rows
-            self.seconds.counts[bisect_left(SECONDS, elapsed)] += 1
-            self.seconds.sum += elapsed
+            self._calls[_INDEX[reason]] += 1
+            if failed:
+                self._calls[_INDEX["failed"]] += 1
+            self.rows.observe(rows)
+            self.seconds.observe(elapsed)
         return elapsed
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """Number of calls in this process by reason, one of `REASONS`."""
+        return {reason: int(self._calls[_INDEX[reason]]) for reason in REASONS}
+
+    @property
+    def failed(self) -> int:
+        """Number of calls in this process that raised an error."""
+        return int(self._calls[_INDEX["failed"]])
 
     def count_triggered(self, rule: str, rows: int) -> None:
         """Record that *rows* rows have triggered the humility rule named *rule*."""
         with self._lock:
-            self.humility[rule] = self.humility.get(rule, 0) + rows
+            cells = self._humility.get(rule)
+            if cells is None:
+                cells = self._humility[rule] = self._values.allocate(TRIGGERED, (*self.labels, rule))
+            cells[0] += rows
+
+    def publish(self, hang_timeout: float | None) -> None:
+        """Store the number of running calls, of rows that wait, and of stuck calls, for other processes."""
+        cells = self._values.allocate(GAUGES, self.labels, 3, gauge=True)
+        stuck = 0 if hang_timeout is None else self.count_stuck(hang_timeout)
+        cells[0], cells[1], cells[2] = len(self.running), self.rows_waiting, stuck
 
     @property
     def rows_waiting(self) -> int:

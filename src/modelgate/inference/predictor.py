@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..explanations import Explainer
-from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow import Flow, Wait, WorkerPool, isolate_errors, run, run_coroutine
+from ..flow.model_thread import ModelLock, call_model
 from ..flow.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..forecasting import ForecastRequest
 from ..forecasting.forecaster import Forecaster, is_forecaster
@@ -24,6 +26,7 @@ from ..models.multi_target import target_names
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
+from .async_calls import isolate_async_errors, run_with_timeout
 from .batching.batcher import Batcher
 from .checks import ShapeError
 from .conversion import describe_result, to_prediction
@@ -70,6 +73,8 @@ class Predictor:
             ``"null"`` replaces the prediction by null (see `NullNonFinite`).
         input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
             ``"texts"``; None to detect it.
+        thread_safe: Whether several threads may call the model at once. If False, calls of the model wait
+            for each other, and *workers* make all of them. Must be True for an async function.
 
     Attributes:
         forecaster: The model if it is a `Forecaster`; otherwise None.
@@ -80,6 +85,7 @@ class Predictor:
         calibration: Calibration of prediction intervals; None if the model has none.
         exposure_column: Column of *schema* that the model does not take; None if there is none.
         training: Training data of the model; None if it was not packaged.
+        public_examples: Example rows that callers may see.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -103,6 +109,7 @@ class Predictor:
         sample: Sequence[Mapping[str, Any]] = (),
         nonfinite: Literal["error", "null"] = "error",
         input: InputForm | None = None,  # noqa: A002  a word for users
+        thread_safe: bool = True,
     ) -> None:
         self.model = model
         self.target = target_names(model, target)
@@ -117,15 +124,18 @@ class Predictor:
         self.calibration: Calibration | None = None
         self.exposure_column: str | None = None
         self.training: TrainingData | None = None
+        self.public_examples: Sequence[Mapping[str, Any]] = ()
         self._workers = None if workers is None else workers.share()
-        self._metrics = metrics or ModelMetrics()
+        self.metrics = metrics or ModelMetrics()
+        inline = inline if thread_safe else False
         if self._workers is not None:
-            self._metrics.queues.add(self._workers)
+            self.metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
         self._function: Callable[[Any], Any]
         self.forecaster: Forecaster | None = None
         self._config: Config = None
-        self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
+        self._async = _is_async(model)
+        self._call_model = call_model if thread_safe else _serial_caller(model)
         if isinstance(model, type):
             raise ConfigurationError(
                 f"model must be a fitted estimator (got the class {model.__name__}):"
@@ -169,9 +179,7 @@ class Predictor:
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
             key = self._function.dtype_key
-            self.batcher = Batcher(
-                self._function, self._workers, inline=inline, key=key, metrics=self._metrics
-            )
+            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, metrics=self.metrics)
 
     @cached_property
     def targets(self) -> list[Target]:
@@ -184,7 +192,7 @@ class Predictor:
             # Estimators store the number of outputs in a dozen ways, and some do not store it.
             with contextlib.suppress(Exception), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                outputs = self._function(self.schema.read(self.schema.example)).outputs
+                outputs = self._score(self.schema.read(self.schema.example)).outputs
                 return [Target.from_output(output) for output in outputs]
         if self.forecaster is not None:
             return [Target(self.forecaster.spec.target, number=True)]
@@ -277,14 +285,20 @@ class Predictor:
         Raises:
             Overloaded: Too many calls of the model do not finish.
         """
+        call: Callable[[], T] = partial(self._call_model, function)
         is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None
         if self._workers is None or is_inline:
-            return isolate_errors(function)
-        return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
+            return isolate_errors(call)
+        return (yield self._workers.wait(partial(isolate_errors, call), rows=rows))  # type: ignore[no-any-return]
 
     def _score(self, table: Any) -> Prediction:
         if isinstance(self._function, Estimator):
-            return self._function(table)
+            return self._call_model(self._function, table)
+        return self._call_model(self._call_function, table)
+
+    def _call_function(self, table: Any) -> Prediction:
+        if self._config is None:
+            return self._to_prediction(self._function(table), table)
         with sklearn_config(self._config):
             return self._to_prediction(self._function(table), table)
 
@@ -302,7 +316,7 @@ class Predictor:
     def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
         """Convert the result of a function. The error for an invalid result names the function."""
         try:
-            return to_prediction(result, len(table), self.target, nullable=self.nullable)
+            return to_prediction(result, len(table.numbers), self.target, nullable=self.nullable)
         except ShapeError as error:
             name = getattr(self.model, "__name__", type(self.model).__name__)
             raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
@@ -316,27 +330,28 @@ class Predictor:
         return Wait(
             sync=partial(run_coroutine, coroutine),
             aio=coroutine,
-            within=partial(_run_with_timeout, coroutine),
+            within=partial(run_with_timeout, coroutine),
         )
 
     def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
-        metrics, latency = self._metrics, self._latency
+        metrics, latency = self.metrics, self._latency
         hangs = metrics.running and metrics.count_stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
-        prediction, elapsed = self._metrics.measure("unbatched", len(table), self._score, table)
+        rows = len(table.numbers)
+        prediction, elapsed = self.metrics.measure("unbatched", rows, self._score, table)
         if self._latency is not None:
-            self._latency.record(elapsed, len(table))
+            self._latency.record(elapsed, rows)
         return prediction
 
     async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:
-        metrics, started_at, failed = self._metrics, perf_counter(), True
+        metrics, started_at, failed = self.metrics, perf_counter(), True
         try:
             try:
                 metrics.running.add(started_at)
-                result = await _isolate_errors_async(partial(self._function, table))
+                result = await isolate_async_errors(partial(self._function, table))
                 prediction = self._to_prediction(result, table)
                 failed = False
             except (asyncio.CancelledError, GeneratorExit):
@@ -352,6 +367,22 @@ class Predictor:
         return prediction
 
 
+_locks: WeakValueDictionary[int, ModelLock] = WeakValueDictionary()
+"""Locks by the id of the model, so that predictors of the same model share one. A predictor keeps its model and
+its lock in memory, so the id belongs to that model."""
+
+
+def _serial_caller(model: Any) -> Callable[..., Any]:
+    """Return a function like `call_model` that makes only one call of *model* at a time."""
+    if _is_async(model):
+        raise ConfigurationError("thread_safe must be True for an async function (got False)")
+    return _locks.setdefault(id(model), ModelLock()).call_model
+
+
+def _is_async(model: Any) -> bool:
+    return inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
+
+
 def _check_function_options(form: InputForm | None, plans: bool | Literal["onnx"]) -> None:
     if form is not None:
         raise ConfigurationError(f"input must be None for a function, which gets a Table (got {form!r})")
@@ -364,37 +395,3 @@ def _empty_output(target: Target) -> Output:
         return Output(target.name, np.empty(0))
     probabilities = np.empty((0, len(target.classes))) if target.probabilities else None
     return Output(target.name, np.empty(0, dtype=object), list(target.classes), probabilities)
-
-
-async def _isolate_errors_async(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Await *call*, and turn exceptions that would end the task or the program into RuntimeError.
-
-    This is `isolate_errors` for a coroutine function.
-    """
-    task = asyncio.current_task()
-    try:
-        return await call()
-    except asyncio.CancelledError as error:
-        if task is not None and task.cancelling():
-            raise
-        raise RuntimeError("the function cancelled itself") from error
-    except Exception:
-        raise
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and in_main_thread():
-            raise
-        if isinstance(error, GeneratorExit) and not _is_running(task):
-            raise
-        raise RuntimeError(f"the function raised {type(error).__name__}") from error
-
-
-def _is_running(task: asyncio.Task[Any] | None) -> bool:
-    """Return whether *task* is the current task. Return False while its coroutine is being closed."""
-    try:
-        return asyncio.current_task() is task
-    except RuntimeError:
-        return False
-
-
-def _run_with_timeout(function: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:
-    return run_coroutine(lambda: asyncio.wait_for(function(), seconds))

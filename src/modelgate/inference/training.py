@@ -22,6 +22,7 @@ class TrainingData:
     Attributes:
         rows: Number of training rows.
         statistics: Statistics by column.
+        target_statistics: Statistics of each output; empty if the package has none.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class TrainingData:
         self._sample = sample
         self.rows: int = statistics.get("rows", 0)
         self.statistics: Mapping[str, Any] = statistics.get("columns", {})
+        self.target_statistics: Sequence[Mapping[str, Any]] = statistics.get("target", ())
 
     @cached_property
     def background(self) -> Table | None:

@@ -9,9 +9,9 @@ that are safe only for long random keys:
   cannot choose its digest.
 """
 
-import hashlib
 import hmac
 import os
+from hashlib import sha256
 
 from ..errors import ConfigurationError
 
@@ -34,7 +34,7 @@ def hash_key(key: str, pepper: bytes | None = None) -> bytes | None:
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii():
         return None
     if pepper is None:
-        return hashlib.sha256(key.encode()).digest()
+        return sha256(key.encode()).digest()
     return hmac.digest(pepper, key.encode(), "sha256")
 
 

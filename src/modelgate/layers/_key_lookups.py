@@ -1,8 +1,12 @@
-"""Limits for requests whose key has not been accepted yet."""
+"""Limits for requests whose key has not been accepted yet.
+
+A request may end at any time: when a signal handler raises, or when garbage collection closes it while this thread
+holds a lock. So a slot or turn can be left at any time and more than once, and leaving never waits for a lock.
+"""
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 
 from ..errors import Overloaded
@@ -28,27 +32,23 @@ class AddressSlots:
     def _reset(self) -> None:
         """Start with all slots free."""
         self._lock = threading.Lock()
-        # Only addresses with a taken slot are stored.
-        self._taken: dict[str, int] = {}
-        self._total = 0
+        # Addresses by the owner of the slot.
+        self._taken: dict[Hashable, str] = {}
 
-    def enter(self, address: str) -> None:
-        """Take a slot. Raise `Overloaded` if none is free."""
+    def enter(self, owner: Hashable, address: str) -> None:
+        """Take a slot for *owner*. Raise `Overloaded` if none is free."""
         with self._lock:
-            taken = self._taken.get(address, 0)
-            if self._total >= self._limit or taken >= self._per_address:
+            if len(self._taken) >= self._limit or count_address(self._taken, address) >= self._per_address:
                 raise Overloaded
-            self._taken[address] = taken + 1
-            self._total += 1
+            self._taken[owner] = address
 
-    def leave(self, address: str) -> None:
-        """Free a slot."""
-        with self._lock:
-            self._total -= _decrement(self._taken, address)
+    def leave(self, owner: Hashable) -> None:
+        """Free the slot of *owner*, if it has one."""
+        self._taken.pop(owner, None)
 
 
 class LookupTurn(Future[bool]):
-    """Future of one queued look-up: True if the look-up may start, False if it was rejected.
+    """Future of one look-up: True if the look-up may start, False if it was rejected.
 
     Args:
         address: Address of the caller.
@@ -86,48 +86,60 @@ class LookupQueue:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, deque[LookupTurn]] = OrderedDict()
-        self._running: dict[str, int] = {}
+        self._running: dict[LookupTurn, str] = {}
+        # Turns that have joined or left since the lock was last held.
+        self._joined: deque[LookupTurn] = deque()
+        self._left: deque[LookupTurn] = deque()
 
-    def queue(self, address: str, remaining_failures: Callable[[], int] | None) -> LookupTurn:
-        """Queue a look-up and return its turn. The caller must end the turn by `leave`.
-
-        Args:
-            address: Address of the caller.
-            remaining_failures: Returns how many more failures are allowed for the address; None for no limit.
+    def join(self, turn: LookupTurn) -> None:
+        """Queue *turn*. The caller must end the turn by `leave`, also after an error.
 
         Raises:
             Overloaded: Too many look-ups are waiting.
         """
-        self._slots.enter(address)
-        turn = LookupTurn(address, remaining_failures)
-        with self._lock:
-            self._waiting.setdefault(address, deque()).append(turn)
-            self._start_turns()
-        return turn
+        self._slots.enter(turn, turn.address)
+        self._joined.append(turn)
+        self._update()
 
     def leave(self, turn: LookupTurn) -> None:
-        """End *turn*, whether it is running or waiting."""
-        self._slots.leave(turn.address)
-        with self._lock:
-            waiting = self._waiting.get(turn.address, ())
-            if turn in waiting:
-                self._remove(turn)
-            elif turn.done() and turn.result():
-                _decrement(self._running, turn.address)
-            self._start_turns()
+        """End *turn*, whether it is running, waiting or has already ended."""
+        self._slots.leave(turn)
+        self._left.append(turn)
+        self._update()
+
+    def _update(self) -> None:
+        """Process the turns that have joined or left, and start others.
+
+        If the lock is held, its holder does so: perhaps this very thread, during garbage collection.
+        """
+        while (self._joined or self._left) and not self._lock.locked():
+            with self._lock:
+                # Turns are removed last: an interruption may repeat a step, but not skip one.
+                while self._joined:
+                    turn = self._joined[0]
+                    self._waiting.setdefault(turn.address, deque()).append(turn)
+                    self._joined.popleft()
+                while self._left:
+                    self._remove(self._left[0])
+                    self._left.popleft()
+                self._start_turns()
 
     def _remove(self, turn: LookupTurn) -> None:
-        waiting = self._waiting[turn.address]
-        waiting.remove(turn)
-        if not waiting:
-            del self._waiting[turn.address]
+        self._running.pop(turn, None)
+        waiting = self._waiting.get(turn.address, deque())
+        while turn in waiting:
+            waiting.remove(turn)
 
     def _start_turns(self) -> None:
         skipped = 0
-        while sum(self._running.values()) < self._max_running and skipped < len(self._waiting):
+        while len(self._running) < self._max_running and skipped < len(self._waiting):
             address, turns = next(iter(self._waiting.items()))
+            if not turns:
+                del self._waiting[address]
+                continue
             self._waiting.move_to_end(address)
-            turn, running, room = turns[0], self._running.get(address, 0), max(1, self._max_running // 2)
+            running, room = count_address(self._running, address), max(1, self._max_running // 2)
+            turn = turns[0]
             if turn.remaining_failures is not None:
                 room = min(room, turn.remaining_failures())
             may_start = running < room
@@ -136,15 +148,13 @@ class LookupQueue:
                 skipped += 1
                 continue
             skipped = 0
-            self._remove(turn)
+            if not turn.done():
+                turn.set_result(may_start)
             if may_start:
-                self._running[address] = running + 1
-            turn.set_result(may_start)
+                self._running[turn] = address
+            turns.popleft()
 
 
-def _decrement(counts: dict[str, int], address: str) -> int:
-    """Decrement the count of *address*. Return the difference: 1, or 0 if there is no count, as in a forked child."""
-    count = counts.pop(address, 0)
-    if count > 1:
-        counts[address] = count - 1
-    return min(count, 1)
+def count_address(addresses: dict[Hashable, str] | dict[LookupTurn, str], address: str) -> int:
+    """Return how many owners have *address*. Other threads may remove owners meanwhile."""
+    return [*addresses.values()].count(address)

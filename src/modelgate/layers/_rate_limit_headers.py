@@ -21,9 +21,9 @@ def rate_limit_headers(decision: RateLimitDecision, unit: str | None = None) -> 
     index = decision.binding_window
     remaining, reset = decision.quota(index)
     headers = [
-        ("x-ratelimit-limit", str(decision.rate.windows[index].amount)),
-        ("x-ratelimit-remaining", str(remaining)),
-        ("x-ratelimit-reset", str(math.ceil(reset))),
+        ("x-ratelimit-limit", f"{decision.rate.windows[index].amount}"),
+        ("x-ratelimit-remaining", f"{remaining}"),
+        ("x-ratelimit-reset", f"{math.ceil(reset)}"),
     ]
     if unit is not None:
         headers.append(("ratelimit-policy", _format_policies(decision.rate, unit)))

@@ -19,15 +19,17 @@ class Admission:
 
     Args:
         limit: Maximum number of requests in flight.
-        retry_after: Value of ``Retry-After`` in the 503, in whole seconds.
+        retry_after: Value of ``Retry-After`` in the 503, in whole seconds. None for a random number from 1
+            to 3, so that rejected callers do not all return at once.
 
     Raises:
-        ConfigurationError: An option is not a positive integer.
+        ConfigurationError: The value of an option is not valid.
     """
 
-    def __init__(self, limit: int = 1000, *, retry_after: int = 1) -> None:
-        for name, value in (("limit", limit), ("retry_after", retry_after)):
-            require_positive_int(name, value)
+    def __init__(self, limit: int = 1000, *, retry_after: int | None = None) -> None:
+        require_positive_int("limit", limit)
+        if retry_after is not None:
+            require_positive_int("retry_after", retry_after)
         self._limit = limit
         self._retry_after = retry_after
         self._reset()

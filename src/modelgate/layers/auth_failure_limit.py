@@ -48,16 +48,19 @@ class AuthFailureLimit:
         self._rate = Rate.parse(rate)
         self._skip_forwarded = skip_forwarded
         self._counts = MemoryLimiter(self._rate, clock=clock)
+        self._has_counted = False
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        self.check(request)
+        if self._has_counted:
+            self.check(request)
         request.context.auth_failures = self
         try:
             response = yield from call_next(request)
         except (Unauthorized, KeyInactive, InsufficientScope):
             self._count_once(request)
             raise
-        if response.status == 401 or (response.status == 403 and response.header("www-authenticate")):
+        status = response.status
+        if status == 401 or (status == 403 and response.header("www-authenticate")):
             self._count_once(request)
         return response
 
@@ -80,7 +83,7 @@ class AuthFailureLimit:
         Raises:
             RateLimitExceeded: The address had already reached the limit of failures.
         """
-        request.context.failure_counted = True
+        request.context.failure_counted = self._has_counted = True
         decision = self._counts.hit(self._rate, rate_limit_address(request.client) or "")
         # Concurrent requests may have used up the rate since this one was checked.
         if not decision.allowed:

@@ -22,10 +22,11 @@ from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
 from ..http.credentials import KEY_HEADERS, is_json_web_token, key_from_header
 from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
+from ..keys.digest import MIN_KEY_LENGTH
 from ..keys.principal import is_scope
 from ..spelling import suggest_options
 from ..validation import require_positive_int, require_positive_seconds
-from ._key_lookups import AddressSlots, LookupQueue
+from ._key_lookups import AddressSlots, LookupQueue, LookupTurn
 
 __all__ = ["KeyAuth"]
 
@@ -139,9 +140,7 @@ class KeyAuth:
             context.principal = principal = yield from self._authenticate(request)
         finally:
             request.read_limit = None
-            if context.body_slot is not None:
-                self._bodies.leave(context.body_slot)
-                context.body_slot = None
+            self._bodies.leave(request)
         if context.deployment is not None:
             context.require_access(context.deployment)
         scope = self._scope
@@ -194,9 +193,7 @@ class KeyAuth:
         except AnswerableError:
             raise
         except Exception as error:
-            # Log the traceback as text. An error collector may store its local variables, such as the key.
-            details = "".join(traceback.format_exception(error))
-            logger.error("request %s: key store: look-up failed: %s", request.id, details)
+            logger.error("request %s: key store: look-up failed: %s", request.id, _describe(error, key))
             raise ServingError from None
         if principal is None:
             self._accepted.discard(key_hash)
@@ -222,8 +219,11 @@ class KeyAuth:
         """Wait for the turn of the caller's address, then look up a key that was not accepted before."""
         failures = request.context.auth_failures
         remaining_failures = None if failures is None else partial(failures.remaining, request)
-        turn = self._turns.queue(self._address(request), remaining_failures)
+        turn = LookupTurn(self._address(request), remaining_failures)
+        # Also when the request ends, because an interruption may end the `finally` before it does anything.
+        request.on_close.append(partial(self._turns.leave, turn))
         try:
+            self._turns.join(turn)
             may_look_up = turn.result() if turn.done() else (yield from wait_for(turn))
             if failures is not None and not may_look_up:
                 failures.check(request)
@@ -239,12 +239,21 @@ class KeyAuth:
             self._turns.leave(turn)
 
     def _take_slot(self, request: Request) -> None:
-        address = self._address(request)
-        self._bodies.enter(address)
-        request.context.body_slot = address
+        request.on_close.append(partial(self._bodies.leave, request))
+        self._bodies.enter(request, self._address(request))
 
     def _address(self, request: Request) -> str:
         """Return the address by which *max_bodies* and *max_look_ups* count the request."""
         hop = forwarded_hop(request.headers) if self._skip_forwarded else None
         address = rate_limit_address(request.client) or ""
         return address if hop is None else f"{address} {hop}"
+
+
+def _describe(error: Exception, key: str) -> str:
+    """Return the traceback of *error* as text without *key*.
+
+    An error collector may store the local variables of a traceback, such as the key. The message may contain the
+    key, too, as that of a `KeyError` does.
+    """
+    text = "".join(traceback.format_exception(error))
+    return text.replace(key, "***") if len(key) >= MIN_KEY_LENGTH else text

@@ -3,54 +3,61 @@
 import asyncio
 import threading
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Container, Iterator
 from time import perf_counter
+from typing import TypeAlias
 
 from ..context import RequestContext
 from ..errors import AnswerableError, ServingError
 from ..flow import Flow, Handler
 from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response
-from ..prometheus import Histogram, Labels, MetricFamily
+from ..prometheus import (
+    Cells,
+    Histogram,
+    Labels,
+    LocalValues,
+    MetricFamily,
+    MetricValues,
+    Totals,
+    current_labels,
+)
 
 __all__ = ["Metrics"]
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROWS = len(SECONDS) + 2
+"""Index of the number of rows with predictions, after the buckets and the sum of the durations."""
 
+_RESPONSES, _ERRORS, _IN_FLIGHT = "responses", "errors", "requests_in_flight"
 
-class _ResponseStats(Histogram):
-    """Durations of the responses with one set of labels, and the total number of rows with predictions."""
-
-    __slots__ = ("rows",)
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        super().__init__(bounds)
-        self.rows = 0
+_Key: TypeAlias = tuple[str, str, str, int | None]
 
 
 class Metrics:
-    """Count requests, their durations, rows and errors in this process. `families` returns the counts.
+    """Count requests, their durations, rows and errors. `families` returns the counts.
 
     Text from callers never becomes a label: the label ``deployment`` is empty if the request names
     none of *deployments*.
 
     Args:
         deployments: Names of the deployments.
+        values: Storage of the counts; None for the memory of this process.
     """
 
-    def __init__(self, deployments: Container[str] = ()) -> None:
-        self._deployments = deployments
+    def __init__(self, deployments: Container[str] = (), values: MetricValues | None = None) -> None:
+        self.deployments = deployments
+        self._values = values or LocalValues()
         self._reset()
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Set all counts to zero, at the start and in forked children: each process has its own counts."""
+        """Start without counts, also in forked children: each process counts its own requests."""
         # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
         self._under_way: set[Request] = set()
-        self._responses: dict[tuple[str, str, int | None], _ResponseStats] = {}
-        self._errors: Counter[Labels] = Counter()
+        self._responses: dict[_Key, Cells] = {}
+        self._errors: dict[Labels, Cells] = {}
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         status = None
@@ -78,83 +85,102 @@ class Metrics:
     def _count(self, request: Request, status: int | None) -> None:
         elapsed = perf_counter() - request.started
         context: RequestContext = request.context
-        name = context.deployment
-        if name is None or name not in self._deployments:
+        name, query, version = context.deployment, context.query, ""
+        if name is None or name not in self.deployments:
             name = ""
-        key = name, getattr(request.wire, "name", ""), status
-        table = context.query.table if context.query is not None else None
+        elif query is not None and query.predictor is not None:
+            version = query.predictor.version
+        key = name, version, getattr(request.wire, "name", ""), status
         with self._lock:
             # Not `remove`: in a forked child the request is not in the set.
             self._under_way.discard(request)
-            stats = self._responses.get(key)
-            if stats is None:
-                self._discard_removed()
-                stats = self._responses[key] = _ResponseStats(SECONDS)
-            stats.counts[bisect_left(SECONDS, elapsed)] += 1
-            stats.sum += elapsed
+            cells = self._responses.get(key) or self._allocate(key)
+            cells[bisect_left(SECONDS, elapsed)] += 1
+            cells[_ROWS - 1] += elapsed
             if request.error_code is not None:
-                self._errors[name, request.error_code] += 1
-            elif table is not None and status is not None:
-                stats.rows += len(table.numbers)
+                self._count_error((name, version, request.error_code))
+            elif query is not None and query.table is not None and status is not None:
+                cells[_ROWS] += len(query.table.numbers)
+
+    def _allocate(self, key: _Key) -> Cells:
+        self._discard_removed()
+        *names, status = key
+        labels = *names, "cancelled" if status is None else str(status)
+        cells = self._responses[key] = self._values.allocate(_RESPONSES, labels, _ROWS + 1)
+        return cells
+
+    def _count_error(self, labels: Labels) -> None:
+        cells = self._errors.get(labels)
+        if cells is None:
+            cells = self._errors[labels] = self._values.allocate(_ERRORS, labels)
+        cells[0] += 1
 
     def _discard_removed(self) -> None:
         """Discard the counts of deployments that no longer exist."""
-        names = {name for name, *_ in [*self._responses, *self._errors] if name}
-        removed = {name for name in names if name not in self._deployments}
-        if removed:
-            responses, errors = list(self._responses.items()), list(self._errors.items())
-            self._responses = {key: stats for key, stats in responses if key[0] not in removed}
-            self._errors = Counter({key: count for key, count in errors if key[0] not in removed})
+        self._values.discard(self.deployments)
+        known = self.deployments
+        responses, errors = list(self._responses.items()), list(self._errors.items())
+        self._responses = {key: cells for key, cells in responses if not key[0] or key[0] in known}
+        self._errors = {labels: cells for labels, cells in errors if not labels[0] or labels[0] in known}
 
-    def families(self) -> Iterator[MetricFamily]:
-        """Return the metrics of this layer."""
-        with self._lock:
-            self._discard_removed()
-            originals = list(self._responses.items())
-            responses = {key: stats.copy() for key, stats in originals}
-            rows, errors = Counter[Labels](), dict(self._errors)
-            for (name, *_), stats in originals:
-                rows[name,] += stats.rows
-        requests: dict[Labels, int] = {
-            (*names, "cancelled" if status is None else str(status)): stats.count
-            for (*names, status), stats in responses.items()
-        }
+    def publish(self) -> None:
+        """Store the number of requests in flight, for other processes to read."""
+        self._values.allocate(_IN_FLIGHT, (), gauge=True)[0] = len(self._under_way)
+
+    def families(self, totals: Totals | None = None) -> Iterator[MetricFamily]:
+        """Return the metrics of this layer.
+
+        Args:
+            totals: Stored values; None to read them.
+        """
+        if totals is None:
+            self.publish()
+            totals = self._values.read()
+        responses = current_labels(totals.get(_RESPONSES, {}), self.deployments)
+        rows: dict[Labels, float] = {}
+        durations: dict[Labels, Histogram] = {}
+        requests: dict[Labels, float] = {}
+        for (deployment, version, dialect, code), cells in responses.items():
+            histogram = Histogram(SECONDS, cells[:_ROWS])
+            requests[deployment, version, dialect, code] = histogram.count
+            status_class = code if code == "cancelled" else f"{code[0]}xx"
+            durations.setdefault((deployment, version, status_class), Histogram(SECONDS)).add(histogram)
+            rows[deployment, version] = rows.get((deployment, version), 0) + cells[_ROWS]
         yield MetricFamily(
             "modelgate_requests_total",
             "counter",
             "Responses sent; code is cancelled if the caller disconnected first.",
-            ("deployment", "dialect", "code"),
+            ("deployment", "version", "dialect", "code"),
             requests,
         )
         yield MetricFamily(
             "modelgate_request_duration_seconds",
             "histogram",
             "Time from a request's arrival to its response, by class of status.",
-            ("deployment", "class"),
-            _merge_by_class(responses),
+            ("deployment", "version", "class"),
+            durations,
         )
         yield MetricFamily(
             "modelgate_requests_in_flight",
             "gauge",
             "Requests without a response yet.",
             (),
-            {(): len(self._under_way)},
+            {(): totals.get(_IN_FLIGHT, {}).get((), [0.0])[0]},
         )
         yield MetricFamily(
             "modelgate_errors_total",
             "counter",
             "Requests that were rejected or failed, by error code.",
-            ("deployment", "reason"),
-            errors,
+            ("deployment", "version", "reason"),
+            {
+                labels: count
+                for labels, [count] in current_labels(totals.get(_ERRORS, {}), self.deployments).items()
+            },
         )
         yield MetricFamily(
-            "modelgate_rows_total", "counter", "Rows with predictions in responses.", ("deployment",), rows
+            "modelgate_rows_total",
+            "counter",
+            "Rows with predictions in responses.",
+            ("deployment", "version"),
+            rows,
         )
-
-
-def _merge_by_class(responses: dict[tuple[str, str, int | None], Histogram]) -> dict[Labels, Histogram]:
-    classes: dict[Labels, Histogram] = {}
-    for (deployment, _, status), stats in responses.items():
-        key = deployment, "cancelled" if status is None else f"{status // 100}xx"
-        classes.setdefault(key, Histogram(SECONDS)).add(stats)
-    return classes

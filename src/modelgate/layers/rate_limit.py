@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec.structs import replace
 
 from ..context import RequestContext
-from ..errors import AnswerableError, BatchTooLarge, ConfigurationError, RateLimitExceeded
+from ..errors import AnswerableError, BatchTooLarge, ConfigurationError, Overloaded, RateLimitExceeded
 from ..flow import Flow, Handler
 from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response, call_encoding_errors, encode_error
@@ -36,7 +36,7 @@ class RateLimit:
     """Reject callers who exceed *rate*, with 429 and ``Retry-After``.
 
     All windows are tested together and then charged together, so that rejected requests cost
-    nothing. A request that costs more than the amount of a window can never pass, and gets 413.
+    nothing. A request that is rejected with `Overloaded` costs nothing either. A request that costs more than the amount of a window can never pass, and gets 413.
     Other responses describe the window with the least room in ``X-RateLimit-Limit``,
     ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
@@ -158,9 +158,11 @@ class RateLimit:
         return self._apply(request, call_next)
 
     def _charge_request(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        cost = 1 if self._cost_of is None else self._cost_of(request)
-        if type(cost) is not int or cost < 0:
-            raise ValueError(f"cost must return an integer of 0 or more (got {cost!r})")
+        cost = 1
+        if self._cost_of is not None:
+            cost = self._cost_of(request)
+            if type(cost) is not int or cost < 0:
+                raise ValueError(f"cost must return an integer of 0 or more (got {cost!r})")
         rate, identity = self._rate_for(request), self._identity(request)
         decision = self._limiter.hit(rate, identity, cost)
         if not isinstance(decision, RateLimitDecision):
@@ -172,10 +174,10 @@ class RateLimit:
         except AnswerableError as error:
             response = encode_error(request, error)
         except Exception:
-            yield from self._refund_uncounted(Response(500), identity, decision)
+            yield from self._refund_uncounted(request, Response(500), identity, decision)
             raise
-        if self._charge_when is not None:
-            decision = yield from self._refund_uncounted(response, identity, decision)
+        if self._charge_when is not None or response.status == Overloaded.status:
+            decision = yield from self._refund_uncounted(request, response, identity, decision)
         if not self._dry_run:
             add_rate_limit_headers(response, decision, self._unit)
         return response
@@ -198,7 +200,7 @@ class RateLimit:
             response = yield from call_encoding_errors(request, call_next)
         except Exception:
             for identity, decision in charges:
-                yield from self._refund_uncounted(Response(500), identity, decision)
+                yield from self._refund_uncounted(request, Response(500), identity, decision)
             raise
         if not charges and request.method in ("POST", "PUT", "PATCH") and response.status < 400:
             # Without this error, a request whose rows are never counted would pass every limit.
@@ -207,7 +209,7 @@ class RateLimit:
                 " this layer, or exclude the request with exempt=…"
             )
         for identity, decision in charges:
-            final = yield from self._refund_uncounted(response, identity, decision)
+            final = yield from self._refund_uncounted(request, response, identity, decision)
             if not self._dry_run:
                 add_rate_limit_headers(response, final, self._unit)
         return response
@@ -231,10 +233,15 @@ class RateLimit:
         raise RateLimitExceeded(str(rate.windows[decision.binding_window]), decision.retry_after, headers)
 
     def _refund_uncounted(
-        self, response: Response, identity: str, decision: RateLimitDecision
+        self, request: Request, response: Response, identity: str, decision: RateLimitDecision
     ) -> Flow[RateLimitDecision]:
-        """Refund the charge if `charge_when` returns False, and return the resulting decision."""
-        if self._charge_when is None or not decision.allowed or self._charge_when(response):
+        """Refund the charge if the request does not count, and return the resulting decision.
+
+        A request does not count if it was rejected with `Overloaded`, or if `charge_when` returns False.
+        """
+        is_rejected = response.status == Overloaded.status and request.error_code == Overloaded.code
+        is_counted = not is_rejected and (self._charge_when is None or self._charge_when(response))
+        if is_counted or not decision.allowed or not self._limiter.can_refund:
             return decision
         refund = self._limiter.refund(decision.rate, identity, decision.cost, decision.now)
         if refund is not None:

@@ -61,8 +61,12 @@ class RateLimitDecision(msgspec.Struct):
 
     def quota(self, index: int) -> tuple[int, float]:
         """Return `remaining` and `reset` of a window."""
-        available, window = self.available[index], self.rate.windows[index]
-        remaining = available - self.cost if self.allowed else max(available, 0)
-        required = remaining + 1 if self.allowed or available >= self.cost else self.cost
-        step_start, counts = self.state[2 * index], self.state[2 * index + 1]
+        available, window, cost = self.available[index], self.rate.windows[index], self.cost
+        if self.allowed:
+            remaining = available - cost
+            required = remaining + 1
+        else:
+            remaining = max(available, 0)
+            required = remaining + 1 if available >= cost else cost
+        step_start, counts = self.state[2 * index : 2 * index + 2]
         return remaining, window.available_at(step_start, counts, required)

@@ -33,6 +33,10 @@ class Limiter(Protocol):
     def outage_count(self) -> int:
         """Number of outages of the storage."""
 
+    @property
+    def can_refund(self) -> bool:
+        """Whether the storage can refund charges."""
+
     def hit(self, rate: Rate, identity: str, cost: int = 1) -> RateLimitDecision | Flow[RateLimitDecision]:
         """Charge *cost* to *identity* if every window of *rate* has room for it."""
 

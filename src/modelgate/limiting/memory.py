@@ -28,9 +28,11 @@ class MemoryLimiter:
 
     Attributes:
         outage_count: Always 0, since memory has no outages.
+        can_refund: Always True.
     """
 
     outage_count = 0
+    can_refund = True
 
     def __init__(
         self, rate: Rate, *, clock: Callable[[], float] = time.time, max_buckets: int = 100_000

@@ -4,7 +4,6 @@ import logging
 import math
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +16,8 @@ from ..errors import DeploymentLoading, DeploymentUnavailable, NotFound, Overloa
 from ..flow import Flow, wait_for
 from ..flow.fair_pool import FairThreadPool
 from ..flow.fork_safety import reset_after_fork
+from ..flow.tracebacks import clear_locals
+from ..prometheus import LocalValues, MetricValues
 from ..validation import require_positive_int, require_positive_seconds
 
 __all__ = ["CacheInfo", "ModelCache"]
@@ -24,6 +25,11 @@ __all__ = ["CacheInfo", "ModelCache"]
 T = TypeVar("T")
 
 logger = logging.getLogger("modelgate")
+
+EVENTS = ("hits", "misses", "loads", "load_failures", "evictions")
+_HITS, _MISSES, _LOADS, _FAILURES, _EVICTIONS = range(len(EVENTS))
+COUNTS, SIZE = "model_cache", "model_cache_size"
+"""Names under which the values are stored, see `MetricValues`."""
 
 _FAILURE_TTL = 1.0
 _MAX_FAILURES = 1000
@@ -87,11 +93,7 @@ class ModelCache(Generic[T]):
         load_timeout: Maximum number of seconds that a caller waits, counted from the start of the load.
             Callers of `get` can set another limit.
         clock: Function that returns the time in seconds.
-
-    Attributes:
-        loads: Number of finished loads.
-        failures: Number of failed loads.
-        evictions: Number of models evicted to make room for others.
+        values: Storage of the counts; None for the memory of this process.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -106,6 +108,7 @@ class ModelCache(Generic[T]):
         sizeof: Callable[[T], int] = lambda _: 0,
         load_timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        values: MetricValues | None = None,
     ) -> None:
         require_positive_int("maxsize", maxsize)
         if maxbytes is not None:
@@ -121,16 +124,17 @@ class ModelCache(Generic[T]):
         self._pinned: set[str] = set()
         self._renamed: dict[str, str] = {}
         self._failures: TTLCache[str, _Failure] = TTLCache(_MAX_FAILURES, _FAILURE_TTL, timer=clock)
-        self._hits = self._misses = self._bytes = 0
-        self.loads = self.failures = self.evictions = 0
+        self._values = values or LocalValues()
         self._threads = FairThreadPool(_MAX_LOADS, load_timeout).share()
         self._reset()
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Discard running loads. Called in a forked child, which does not have the threads of the loads."""
+        """Discard counts and running loads. A forked child does not have the threads of the loads."""
         self._lock = threading.Lock()
         self._loading: dict[str, _Load[T]] = {}
+        self._counts = self._values.allocate(COUNTS, (), len(EVENTS))
+        self._cleared = 0, 0
 
     def get(self, name: str, timeout: float | None = None) -> Flow[tuple[T, bool]]:
         """Return the model *name*, and whether it was cached. Load the model if it was not.
@@ -149,9 +153,9 @@ class ModelCache(Generic[T]):
             cached = self._models.get(name)
             if cached is not None:
                 self._models.move_to_end(name)
-                self._hits += 1
+                self._counts[_HITS] += 1
                 return cached.model, True
-            self._misses += 1
+            self._counts[_MISSES] += 1
             load = self._get_or_start(name)
         return (yield from self._wait(name, load, timeout)), False
 
@@ -162,7 +166,7 @@ class ModelCache(Generic[T]):
             if cached is None:
                 return None
             self._models.move_to_end(name)
-            self._hits += 1
+            self._counts[_HITS] += 1
             return cached.model
 
     def reload(self, name: str) -> Flow[T]:
@@ -196,7 +200,7 @@ class ModelCache(Generic[T]):
         """
         with self._lock:
             for name in names:
-                self._remove(name)
+                self._models.pop(name, None)
                 self._loading.pop(name, None)
 
     def rename(self, name: str, model: str | None) -> None:
@@ -268,11 +272,11 @@ class ModelCache(Generic[T]):
             size = self._sizeof(outcome)
         except BaseException as error:
             logger.error("model %s: load failed", name, exc_info=error)
-            outcome = _Failure(_clear_locals(error))
+            outcome = _Failure(clear_locals(error))
         with self._lock:
-            self.loads += 1
+            self._counts[_LOADS] += 1
             if isinstance(outcome, _Failure):
-                self.failures += 1
+                self._counts[_FAILURES] += 1
                 self._failures[name] = outcome
             elif self._loading.get(name) is load:
                 self._insert(name, _CachedModel(outcome, size))
@@ -281,29 +285,48 @@ class ModelCache(Generic[T]):
         load.future.set_result(outcome)
 
     def _insert(self, name: str, cached: _CachedModel[T]) -> None:
-        self._remove(name)
+        self._models.pop(name, None)
         pinned = {self._renamed.get(pin, pin) for pin in self._pinned}
         evictable = [other for other in self._models if other not in pinned]
         self._models[name] = cached
-        self._bytes += cached.size
         limit = math.inf if self._maxbytes is None else self._maxbytes
         for other in evictable:
-            if len(self._models) <= self._maxsize and self._bytes <= limit:
+            if len(self._models) <= self._maxsize and self._currbytes() <= limit:
                 break
-            self._remove(other)
-            self.evictions += 1
+            del self._models[other]
+            self._counts[_EVICTIONS] += 1
 
-    def _remove(self, name: str) -> None:
-        cached = self._models.pop(name, None)
-        if cached is not None:
-            self._bytes -= cached.size
+    def _currbytes(self) -> int:
+        # Not counted along: an interruption between a change and its count would leave the count wrong.
+        return sum(cached.size for cached in self._models.values())
 
     def cache_info(self) -> CacheInfo:
         """Return the statistics of the cache."""
         with self._lock:
+            hits, misses = (int(self._counts[index]) - self._cleared[index] for index in (_HITS, _MISSES))
             return CacheInfo(
-                self._hits, self._misses, self._maxsize, len(self._models), self._maxbytes, self._bytes
+                hits, misses, self._maxsize, len(self._models), self._maxbytes, self._currbytes()
             )
+
+    @property
+    def loads(self) -> int:
+        """Number of finished loads."""
+        return int(self._counts[_LOADS])
+
+    @property
+    def failures(self) -> int:
+        """Number of failed loads."""
+        return int(self._counts[_FAILURES])
+
+    @property
+    def evictions(self) -> int:
+        """Number of models evicted to make room for others."""
+        return int(self._counts[_EVICTIONS])
+
+    def publish(self) -> None:
+        """Store the number and the size of the cached models, for other processes to read."""
+        cells = self._values.allocate(SIZE, (), 2, gauge=True)
+        cells[0], cells[1] = len(self._models), self._currbytes()
 
     def cache_clear(self) -> None:
         """Remove all models (even pinned ones) and recent failures, and reset the statistics.
@@ -313,18 +336,5 @@ class ModelCache(Generic[T]):
         with self._lock:
             self._models.clear()
             self._failures.clear()
-            self._hits = self._misses = self._bytes = 0
-
-
-def _clear_locals(error: BaseException) -> BaseException:
-    """Clear the local variables in the tracebacks of *error*, and return *error*.
-
-    Otherwise a cached error would hold variables in memory, such as the content of a file.
-    """
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        traceback.clear_frames(cause.__traceback__)
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return error
+            # Metrics are counters, which never decrease.
+            self._cleared = int(self._counts[_HITS]), int(self._counts[_MISSES])

@@ -32,6 +32,7 @@ __all__ = [
 _ROWS = 200
 MAX_LEVELS = 50
 """Maximum number of levels in the statistics of a column. Only the most frequent levels are stored."""
+_BINS = 20
 _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
 
@@ -95,7 +96,18 @@ def _summarize_numbers(values: npt.NDArray[Any]) -> dict[str, Any]:
     if len(finite):
         statistics["mean"], statistics["std"] = float(finite.mean()), float(finite.std())
         statistics["deciles"] = np.quantile(finite, np.linspace(0, 1, 11)).tolist()
+        statistics |= _count_bins(finite)
     return statistics
+
+
+def _count_bins(values: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return the histogram of *values*: counts in bins of equal width from the minimum to the maximum."""
+    low, high = float(values.min()), float(values.max())
+    width = high - low
+    if not 0 < width < math.inf:
+        return {}
+    bins = np.minimum((values - low) / width * _BINS, _BINS - 1).astype(np.int64)
+    return {"histogram": np.bincount(bins, minlength=_BINS).tolist()}
 
 
 def _summarize_datetimes(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:

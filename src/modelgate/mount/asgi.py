@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
+from ..flow.deadline import resume
 from ..http import (
     BodySizeLimiter,
     Request,
@@ -61,6 +62,19 @@ class ASGIRequest(Request):
         self.scope = scope
         self.receive = receive
 
+    def read(self) -> Flow[bytes]:
+        """Return the whole body as it was sent, see `Request.read`. A body that is already here needs no wait."""
+        if self.body_read is None:
+            steps = self._aread()
+            try:
+                signal = steps.send(None)
+            except StopIteration as stop:
+                self.body_read = stop.value
+            else:
+                resumed = _Resumed(steps, signal)
+                self.body_read = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
+        return self.body_read  # type: ignore[no-any-return]
+
     async def _aread(self) -> bytes:
         limit, received, chunks = self.max_body, 0, list[bytes]()
         while True:
@@ -76,6 +90,17 @@ class ASGIRequest(Request):
             if not message.get("more_body"):
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
+
+
+class _Resumed:
+    """Awaitable for the rest of a coroutine that has been started by hand and has yielded *signal*."""
+
+    def __init__(self, steps: Coroutine[Any, Any, Any], signal: Any) -> None:
+        self._steps = steps
+        self._signal = signal
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return resume(self._steps, self._signal)
 
 
 def _decode_headers(fields: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -126,16 +151,20 @@ def _reject_event_loop(request: Request) -> Flow[Response]:
     return encode_error(request, UnsupportedEventLoop())
 
 
-def app(handler: Handler[Request, Response]) -> ASGIApp:
+def app(handler: Handler[Request, Response], on_shutdown: Callable[[], None] | None = None) -> ASGIApp:
     """Return an ASGI app that calls *handler*. The app accepts lifespan events, but does not need them.
 
     If the server does not run an asyncio event loop (but trio, for example), all requests get 503, even
     readiness checks.
+
+    Args:
+        handler: Handler, for example a gate.
+        on_shutdown: Function to call at the end of the lifespan; None for none.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await _handle_other_scope(scope, receive, send)
+            return await _handle_other_scope(scope, receive, send, on_shutdown)
         call_handler, request = select_handler(handler), ASGIRequest(scope, receive)
         try:
             try:
@@ -181,12 +210,17 @@ def mount(application: ASGIApp, prefix: str, handler: Handler[Request, Response]
     return dispatch
 
 
-async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> None:
+async def _handle_other_scope(
+    scope: Scope, receive: Receive, send: Send, on_shutdown: Callable[[], None] | None
+) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000})
     elif scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
+        if on_shutdown is not None:
+            # It may block: nothing else is left to do. A server such as uvicorn then ends without an exit.
+            on_shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -1,24 +1,81 @@
-"""Types of `modelgate.Gate.handle`, for type checkers."""
+"""Types of `modelgate.Gate.handle`, for type checkers.
 
-from collections.abc import Awaitable, Callable
+The class of a framework that is not installed has the type Any, which matches every request. Requests are therefore
+recognized by members that only the requests of one framework have. Only responses have the types of the framework.
+
+Requests of Django have no overload: the same class of request is answered by a response in a sync view, and by an
+awaitable of it in an async view. Pyramid and Bottle do not contain type information.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
+    import blacksheep
     import flask
     import litestar
     import quart
+    import sanic
     import starlette.requests
     import starlette.responses
-    import werkzeug.wrappers
 
 __all__ = ["typed_handle"]
+
+
+class _WerkzeugRequest(Protocol):
+    """Request of Flask or Werkzeug."""
+
+    @property
+    def want_form_data_parsed(self) -> bool: ...
+
+
+class _QuartRequest(Protocol):
+    """Request of Quart."""
+
+    @property
+    def blueprint(self) -> str | None: ...
+
+    async def send_push_promise(self, path: str) -> None: ...
+
+
+class _LitestarRequest(Protocol):
+    """Request of Litestar."""
+
+    @property
+    def route_handler(self) -> Any: ...
+
+
+class _BlackSheepRequest(Protocol):
+    """Request of BlackSheep."""
+
+    @property
+    def route_values(self) -> Mapping[str, Any]: ...
+
+
+class _SanicRequest(Protocol):
+    """Request of Sanic."""
+
+    @property
+    def network_paths(self) -> Any: ...
+
+
+class _FalconRequest(Protocol):
+    """Request of Falcon under WSGI."""
+
+    @property
+    def relative_uri(self) -> str: ...
+
+
+class _FalconASGIRequest(_FalconRequest, Protocol):
+    """Request of Falcon under ASGI."""
+
+    @property
+    def scope(self) -> Mapping[str, Any]: ...
 
 
 class Handle(Protocol):
     """Function that answers a request of a web framework with a response of the same framework."""
 
-    # Starlette comes first, because it is always installed. Requests of frameworks that are not installed have
-    # the type Any, and match every request.
     @overload
     def __call__(
         self,
@@ -29,24 +86,42 @@ class Handle(Protocol):
     ) -> "Awaitable[starlette.responses.Response]": ...
     @overload
     def __call__(
-        self,
-        request: "werkzeug.wrappers.Request",
-        deployment: str | None = None,
-        *,
-        dialect: str | None = None,
+        self, request: _WerkzeugRequest, deployment: str | None = None, *, dialect: str | None = None
     ) -> "flask.Response": ...
     @overload
     def __call__(
-        self, request: "quart.Request", deployment: str | None = None, *, dialect: str | None = None
+        self, request: _QuartRequest, deployment: str | None = None, *, dialect: str | None = None
     ) -> "Awaitable[quart.Response]": ...
     @overload
     def __call__(
+        self, request: _LitestarRequest, deployment: str | None = None, *, dialect: str | None = None
+    ) -> "Awaitable[litestar.Response[bytes]]": ...
+    @overload
+    def __call__(
+        self, request: _BlackSheepRequest, deployment: str | None = None, *, dialect: str | None = None
+    ) -> "Awaitable[blacksheep.Response]": ...
+    @overload
+    def __call__(
+        self, request: _SanicRequest, deployment: str | None = None, *, dialect: str | None = None
+    ) -> "Awaitable[sanic.HTTPResponse]": ...
+    @overload
+    def __call__(
         self,
-        request: "litestar.Request[Any, Any, Any]",
+        request: _FalconASGIRequest,
         deployment: str | None = None,
         *,
         dialect: str | None = None,
-    ) -> "Awaitable[litestar.Response[bytes]]": ...
+        response: Any,
+    ) -> Awaitable[None]: ...
+    @overload
+    def __call__(
+        self,
+        request: _FalconRequest,
+        deployment: str | None = None,
+        *,
+        dialect: str | None = None,
+        response: Any,
+    ) -> None: ...
     @overload
     def __call__(
         self,

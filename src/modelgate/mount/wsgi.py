@@ -54,6 +54,16 @@ class WSGIRequest(Request):
         )
         self.environ = environ
 
+    def read(self) -> Flow[bytes]:
+        """Return the whole body as it was sent, see `Request.read`. The server's read cannot time out."""
+        if self.body_read is None:
+            if self.read_limit is not None:
+                _, on_wait = self.read_limit
+                on_wait(self)
+            self.body_read = self._read()
+        return self.body_read
+        yield  # a flow, although it never waits
+
     def _read(self) -> bytes:
         length = self.content_length
         if length is None and not self.environ.get("wsgi.input_terminated"):

@@ -41,6 +41,7 @@ def _errors_with_arguments() -> Iterator[AnswerableError]:
     yield errors.RateLimitExceeded("60/minute", 17)
     yield errors.HumilityError([99])
     yield errors.DeploymentLoading(12)
+    yield errors.Overloaded(1)
 
 
 def error_examples(schema: Schema, max_body: int, *, keyed: bool) -> Iterator[AnswerableError]:

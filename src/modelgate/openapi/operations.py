@@ -111,7 +111,7 @@ class OperationBuilder:
         if self._description.time_series is None:
             for template, described in spec.operations.items():
                 self._add_other(name, template, described, operation)
-        explains = self._description.explains
+        explains = self._description.max_explanations is not None
         query = [*spec.parameters, *(spec.explanation_parameters if explains else ())]
         if any(target.intervals for target in self._targets):
             query += spec.interval_parameters
@@ -207,7 +207,7 @@ class OperationBuilder:
             media_type = _media_type(response)
             predictions["example"] = _decode(media_type, response.body)
         headers = self._response_headers([response] if response is not None else [])
-        if self._description.explains and spec.explanation_parameters:
+        if self._description.max_explanations is not None and spec.explanation_parameters:
             headers |= {
                 name: {"description": text, "schema": {"type": "string"}}
                 for name, text in _EXPLANATION_HEADERS.items()

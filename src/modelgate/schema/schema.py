@@ -291,7 +291,7 @@ class Schema:
         return validate_rows(self.columns, records, self.options)
 
     def read_column(self, column: Column, values: Sequence[object]) -> Table:
-        """Validate JSON *values* of one *column* of the schema, and return them as a table of this column.
+        """Validate *values* of one *column* of the schema, and return them as a table of this column.
 
         Raises:
             InvalidValues: A value breaks a rule of the column. The error contains the value's index.
@@ -299,7 +299,7 @@ class Schema:
         alone = self._columns_alone.get(column.name)
         if alone is None:
             alone = self._columns_alone[column.name] = Schema([column], self.options)
-        return alone.read(msgspec.json.encode([{column.name: value} for value in values]))
+        return alone.read(msgspec.json.encode([{column.name: to_json_value(value)} for value in values]))
 
     def iter_csv(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
         """Validate CSV that is too large for a single table, and iterate over it in parts.

@@ -1,5 +1,6 @@
 """Tensors: nested arrays of numbers of a fixed shape."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -26,10 +27,14 @@ def is_shape(shape: object) -> bool:
 def parse_tensor(value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Return *value*, nested lists of numbers or an array, as a float64 array of *shape*.
 
+    A tensor of one element may also be a number.
+
     Raises:
         ValueError: *value* has another shape, or contains a value that is not a finite number. The message is
             `tensor_rule`.
     """
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.prod(shape) == 1:
+        value = np.full(shape, value)
     try:
         # Unlike numpy, msgspec does not count booleans and texts as numbers.
         nested = value if isinstance(value, np.ndarray) else msgspec.convert(value, _nested_type(len(shape)))

@@ -26,7 +26,8 @@ class Description:
         time_series: Columns and windows of a forecaster; None for other models.
         example: Rows that a forecaster can score; None for other models, and while the
             forecaster is not in memory.
-        explains: Whether the deployment explains its predictions.
+        max_explanations: Largest number of contributions that a request may ask for; None for a deployment
+            without explanations.
     """
 
     name: str
@@ -38,4 +39,4 @@ class Description:
     endpoint: str | None = None
     time_series: TimeSeriesSpec | None = None
     example: Sequence[Mapping[str, Any]] | None = None
-    explains: bool = False
+    max_explanations: int | None = None

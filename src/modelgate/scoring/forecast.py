@@ -3,11 +3,11 @@
 from functools import partial
 
 from ..errors import InvalidInput
-from ..flow import Flow, run
+from ..flow import Flow, run_long
 from ..forecasting import ForecastOptions
 from ..forecasting.read_request import read_request
 from ..inference import Prediction
-from .layers.validate import is_large
+from .many_rows import is_large
 from .query import Query
 
 __all__ = ["forecast"]
@@ -26,10 +26,10 @@ def forecast(query: Query) -> Flow[Prediction]:
         raise InvalidInput("Time series predictions are not available for this deployment")
     if query.layer is not None:
         raise InvalidInput("Curves and context are not available for a deployment that predicts time series")
-    options = query.forecast or ForecastOptions()
+    options = ForecastOptions.from_option(query.forecast)
     read = partial(read_request, query.table, forecaster, options, query.intervals)
     try:
-        request = (yield from run(read)) if is_large(query.rows) else read()
+        request = (yield from run_long(read)) if is_large(query.rows) else read()
     except InvalidInput as error:
         if not query.predictor.schema.options.show_schema:
             error.hide()

@@ -16,6 +16,7 @@ from .forecast import forecast
 from .layers.intervals import add_intervals
 from .layers.rounding import Round
 from .layers.validate import Validate
+from .many_rows import run_if_many
 from .query import Query
 
 __all__ = ["predict", "score"]
@@ -59,20 +60,21 @@ def predict(query: Query) -> Flow[Prediction]:
     Raises:
         ExplanationsUnavailable: The query asks for explanations, which the deployment does not provide.
     """
-    assert query.predictor is not None and query.table is not None
-    if query.explain is not None and query.predictor.explainer is None:
+    predictor = query.predictor
+    assert predictor is not None and query.table is not None
+    if query.explain is not None and predictor.explainer is None:
         raise ExplanationsUnavailable
-    if query.predictor.forecaster is None and query.forecast is None:
-        flow = query.predictor.predict(query.table)
+    if predictor.forecaster is None and query.forecast is None:
+        flow = predictor.predict(query.table)
     else:
         flow = forecast(query)
     if query.timing is not None:
         flow = _measure(flow, query.timing)
-    rule = query.predictor.decision
-    flow = flow if rule is None else _apply_rule(flow, rule)
-    if not query.intervals or query.predictor.forecaster is not None:
-        return flow
-    return add_intervals(flow, query)
+    if predictor.decision is not None:
+        flow = _apply_rule(flow, predictor.decision)
+    if query.intervals and predictor.forecaster is None:
+        flow = add_intervals(flow, query)
+    return flow
 
 
 def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
@@ -83,4 +85,5 @@ def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
 
 
 def _apply_rule(flow: Flow[Prediction], rule: DecisionRule | NullNonFinite) -> Flow[Prediction]:
-    return rule.apply((yield from flow))
+    prediction = yield from flow
+    return (yield from run_if_many(len(prediction), rule.apply, prediction))

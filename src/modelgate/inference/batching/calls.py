@@ -1,9 +1,7 @@
 """Model calls for a batch. If a call fails, it is repeated for each half of the batch."""
 
-import threading
 from collections.abc import Callable, Sequence
-from contextvars import Context
-from functools import partial
+from contextvars import Context, ContextVar
 from typing import NamedTuple
 
 from ...schema import Table
@@ -14,16 +12,12 @@ from .waiters import Result, Waiter
 __all__ = ["BatchInfo", "ModelCalls", "is_in_call"]
 
 
-class _Thread(threading.local):
-    in_call = False
-
-
-_thread = _Thread()
+_in_call = ContextVar("modelgate_in_call", default=False)
 
 
 def is_in_call() -> bool:
-    """Return whether this thread is scoring a batch. If so, the caller is a model."""
-    return _thread.in_call
+    """Return whether the caller is a model: it has the context in which a batch is being scored, or a copy."""
+    return _in_call.get()
 
 
 class BatchInfo(NamedTuple):
@@ -107,25 +101,26 @@ class ModelCalls:
             Exception: The error that the model raised.
         """
         self.batches += 1
-        outer, alone = _thread.in_call, len(batch) == 1
+        outer, alone = _in_call.get(), len(batch) == 1
         try:
             try:
-                _thread.in_call = True
+                _in_call.set(True)
                 rows = batch[0].rows if alone else sum(waiter.rows for waiter in batch)
                 if alone:
                     table, context = batch[0].table, None if batch[0] is own else batch[0].context
                 else:
                     table, context = Table.concat([waiter.table for waiter in batch]), Context()
-                call = partial(self._score, table)
-                if context is not None:
-                    call = partial(context.run, call)
-                prediction, elapsed = self._metrics.measure(reason, rows, call)
+                if context is None:
+                    prediction, elapsed = self._metrics.measure(reason, rows, self._score, table)
+                else:
+                    context.run(_in_call.set, True)
+                    prediction, elapsed = self._metrics.measure(reason, rows, context.run, self._score, table)
                 predictions = [prediction] if alone else prediction.split([waiter.rows for waiter in batch])
             finally:
-                _thread.in_call = outer
+                _in_call.set(outer)
         except BaseException:
             # A KeyboardInterrupt may have ended the `finally` before it did anything.
-            _thread.in_call = outer
+            _in_call.set(outer)
             self.failed += 1
             raise
         self.latency.record(elapsed, rows)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InvalidInput
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Prediction
 from ...inference.curve import default_grid, mean_outputs
 from ...inference.prediction import Curve
@@ -13,7 +13,11 @@ from ...schema import Column, Table
 from ...spelling import closest_match
 from ..query import Query
 
-__all__ = ["AddCurve"]
+__all__ = ["MAX_POINTS", "POINTS", "AddCurve"]
+
+MAX_POINTS = 200
+POINTS = 50
+"""Number of points of the default grid, unless the caller sets another."""
 
 
 class AddCurve:
@@ -26,14 +30,21 @@ class AddCurve:
     Args:
         column: Name of the column that varies.
         grid: Values of the column; None for `default_grid`.
-        points: Number of points of the default grid.
+        points: Number of points of the default grid; None for `POINTS`.
         average: Whether to add the mean predictions of the packaged rows.
+
+    Raises:
+        InvalidInput: There are both *grid* and *points*, or no points or too many.
     """
 
-    def __init__(self, column: str, grid: Sequence[Any] | None, points: int, *, average: bool) -> None:
+    def __init__(self, column: str, grid: Sequence[Any] | None, points: int | None, *, average: bool) -> None:
+        if grid is not None and points is not None:
+            raise InvalidInput("points must be left out if the request has a grid")
+        self._points = len(grid) if grid is not None else POINTS if points is None else points
+        if not 1 <= self._points <= MAX_POINTS:
+            raise InvalidInput(f"A response curve must have 1 to {MAX_POINTS} points (got {self._points})")
         self._column = column
         self._grid = grid
-        self._points = points
         self._average = average
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
@@ -42,20 +53,25 @@ class AddCurve:
         The prediction has a row for each point of the grid. If the query has no row, the prediction is empty.
 
         Raises:
-            InvalidInput: The model is a forecaster, the column is unknown, its range is not known, the model
-                has no packaged rows, or its predictions cannot be averaged.
+            InvalidInput: The model is a forecaster, the query has several rows, or none and no average, the
+                column is unknown, its range is not known, the model has no packaged rows, or its predictions
+                cannot be averaged.
             InvalidValues: A value of the grid breaks a rule of the column.
         """
         predictor, table = query.predictor, query.table
         assert predictor is not None and table is not None
         if predictor.forecaster is not None:
             raise InvalidInput("This deployment forecasts time series, which have no response curves")
+        if len(table) > 1 or not (len(table) or self._average):
+            raise InvalidInput(
+                f"row must be one row (got {len(table)}); only with average, it can be left out"
+            )
         column = _find_column(predictor, self._column)
         values = predictor.schema.read_column(column, self._find_grid(predictor, column))
         tables = [table.cross(values)]
         if self._average:
             # This may be tens of thousands of rows.
-            tables.append((yield from run(_cross_background, predictor, table, values)))
+            tables.append((yield from run_long(_cross_background, predictor, table, values)))
         points, rows = len(values), sum(map(len, tables))
         for check in query.on_rows if rows > len(table) else ():
             yield from check(rows - len(table))

@@ -13,13 +13,13 @@ from ...errors import AnswerableError, InvalidInput, PredictionError
 from ...explanations import Explain, RowExplanation
 from ...explanations.attribution import Method, Numbers, is_additive
 from ...explanations.describe import describe_rows
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Output, Prediction, Predictor
 from ...inference.explained import explained_numbers
 from ...schema import Table, read_sent_rows
 from ...schema.coerce import to_json_value
+from ..many_rows import is_large, run_if_many
 from ..query import Query
-from .validate import is_large
 
 __all__ = ["add_explanations"]
 
@@ -56,7 +56,7 @@ def _add_explanations(
         seconds = predictor.explainer.seconds_per_row * len(table)
         read_numbers = partial(explained_numbers, predictor, table, prediction)
         numbers = yield from predictor.call(read_numbers, seconds, len(table))
-        targets = _targets(prediction.outputs, numbers, explain)
+        targets = yield from run_if_many(len(table), _targets, prediction.outputs, numbers, explain)
         selected = targets[0].selected
         for target in targets[1:]:
             selected = selected | target.selected
@@ -70,7 +70,7 @@ def _add_explanations(
         raise PredictionError from error
     builder = _ExplanationBuilder(query, explain, selected, method, strengths)
     if len(table) > _MANY_ROWS or is_large(query.rows):
-        yield from run(builder.set_explanations, targets)
+        yield from run_long(builder.set_explanations, targets)
     else:
         builder.set_explanations(targets)
     return prediction

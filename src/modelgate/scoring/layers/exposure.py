@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from ...flow import Flow, Handler
 from ...inference import Exposure, Prediction
 from ...inference.nonfinite import prediction_error
+from ..many_rows import run_if_many
 from ..query import Query
 
 __all__ = ["ApplyExposure"]
@@ -27,13 +28,16 @@ class ApplyExposure:
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         assert query.table is not None and query.predictor is not None
         schema = query.predictor.schema
-        exposure = self._exposure.read(query.table, schema)
+        rows = len(query.table)
+        exposure = yield from run_if_many(rows, self._exposure.read, query.table, schema)
         inner = query
         if query.predictor.exposure_column is not None:
             inner = replace(query, table=query.table.without(query.predictor.exposure_column))
         prediction = yield from call_next(inner)
         try:
-            self._exposure.apply(prediction, exposure, schema, adjusted=query.adjusted)
+            yield from run_if_many(
+                rows, self._exposure.apply, prediction, exposure, schema, adjusted=query.adjusted
+            )
         except ValueError as error:
             raise prediction_error(error) from error
         return prediction

@@ -6,6 +6,8 @@ from ...humility.rule_set import RowsByRule
 from ...inference import Prediction
 from ...inference.model_metrics import ModelMetrics
 from ...inference.nonfinite import prediction_error
+from ...schema import Table
+from ..many_rows import run_if_many
 from ..query import Query
 
 __all__ = ["Humility"]
@@ -18,33 +20,37 @@ class Humility:
 
     Args:
         rules: The rules.
-        metrics: Metrics in which triggered rules are counted.
     """
 
     scores = True
 
-    def __init__(self, rules: HumilityRules, metrics: ModelMetrics) -> None:
+    def __init__(self, rules: HumilityRules) -> None:
         self._rules = rules
-        self._metrics = metrics
-        for rule in rules:
-            metrics.count_triggered(rule.name, 0)
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        assert query.table is not None
-        by_input = self._rules.find_input_rows(query.table)
-        self._count(by_input)
-        self._rules.reject(by_input)
+        assert query.table is not None and query.predictor is not None
+        rows, metrics = len(query.table), query.predictor.metrics
+        by_input = yield from run_if_many(rows, self._check_input, query.table, metrics)
         prediction = yield from call_next(query)
         try:
-            by_output = self._rules.find_output_rows(prediction)
-            self._count(by_output)
-            self._rules.reject(by_output)
-            self._rules.apply(prediction, {**by_input, **by_output})
+            yield from run_if_many(rows, self._apply, prediction, by_input, metrics)
         except (TypeError, ValueError) as error:
             raise prediction_error(error) from error
         return prediction
 
-    def _count(self, triggered: RowsByRule) -> None:
+    def _check_input(self, table: Table, metrics: ModelMetrics) -> RowsByRule:
+        triggered = self._rules.find_input_rows(table)
+        self._count(triggered, metrics)
+        self._rules.reject(triggered)
+        return triggered
+
+    def _apply(self, prediction: Prediction, by_input: RowsByRule, metrics: ModelMetrics) -> None:
+        triggered = self._rules.find_output_rows(prediction)
+        self._count(triggered, metrics)
+        self._rules.reject(triggered)
+        self._rules.apply(prediction, {**by_input, **triggered})
+
+    def _count(self, triggered: RowsByRule, metrics: ModelMetrics) -> None:
         for rule in self._rules if triggered else ():
             if rule.rule_id in triggered:
-                self._metrics.count_triggered(rule.name, len(triggered[rule.rule_id]))
+                metrics.count_triggered(rule.name, len(triggered[rule.rule_id]))

@@ -1,6 +1,6 @@
 """Scoring layer that rounds predicted numbers as Python's `round` does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ...errors import ConfigurationError
 from ...flow import Flow, Handler
 from ...inference import Output, Prediction
+from ..many_rows import run_if_many
 from ..query import Query
 
 __all__ = ["Decimals", "Round", "round_half_even"]
@@ -47,10 +48,14 @@ class Round:
         prediction = yield from call_next(query)
         decimals = query.decimals if self._decimals == "service" else self._decimals
         if decimals is not None or self._by_output:
-            for output in prediction.outputs:
-                if output.classes is None:
-                    _round_output(output, self._by_output.get(output.name, decimals))
+            numbers = [output for output in prediction.outputs if output.classes is None]
+            if numbers:
+                yield from run_if_many(len(prediction), self._round, numbers, decimals)
         return prediction
+
+    def _round(self, outputs: Sequence[Output], decimals: int | None) -> None:
+        for output in outputs:
+            _round_output(output, self._by_output.get(output.name, decimals))
 
 
 def _round_output(output: Output, decimals: int | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from ...flow import Flow, Handler
 from ...inference import Prediction
 from ...inference.decision import DecisionRule
+from ..many_rows import run_if_many
 from ..query import Query
 
 __all__ = ["Threshold"]
@@ -30,4 +31,5 @@ class Threshold:
         self._rule = DecisionRule(threshold, positive_class)
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        return self._rule.apply((yield from call_next(query)))
+        prediction = yield from call_next(query)
+        return (yield from run_if_many(len(prediction), self._rule.apply, prediction))

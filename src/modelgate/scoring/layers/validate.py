@@ -5,19 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from ...codecs.json import LARGE
 from ...errors import ConfigurationError, InvalidInput, MalformedBody
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Prediction
 from ...schema import CSV, Schema, SplitRows, Table, rows_from_columns
 from ...validation import require_positive_int
+from ..many_rows import is_large
 from ..query import Query
 
-__all__ = ["Validate", "is_large", "read_rows"]
+__all__ = ["Validate", "read_rows"]
 
 SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
-
-_MANY_ROWS = 500
 
 _FILLED_OBJECT = re.compile(rb"[ \t\r\n]*+\{[ \t\r\n]*+[^}]")
 """Start of a JSON object with members. An empty object is a row that lacks all columns."""
@@ -59,7 +57,7 @@ class Validate:
         try:
             # Most requests are small. Creating a flow would take longer than reading the rows.
             query.table = (
-                (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
+                (yield from run_long(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
             )
         except InvalidInput as error:
             if not (self._columns and isinstance(rows, bytes) and _FILLED_OBJECT.match(rows)):
@@ -83,21 +81,13 @@ def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
         error: Error raised when *raw* was read as a row.
     """
     try:
-        return (yield from run(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
+        return (yield from run_long(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
     except MalformedBody:
         raise error from None
-
-
-def is_large(rows: object) -> bool:
-    """Return whether reading *rows* takes too long for an event loop."""
-    # A tuple of types is faster than a union, which would be created in each call.
-    if isinstance(rows, (bytes, CSV)):
-        return len(rows) > LARGE
-    return isinstance(rows, SplitRows) and len(rows) > _MANY_ROWS
 
 
 def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
     """Read *rows* with `Schema.read`, in a worker thread if they are large or contain images."""
     if is_large(rows) or schema.has_images:
-        return (yield from run(schema.read, rows, max_rows))
+        return (yield from run_long(schema.read, rows, max_rows))
     return schema.read(rows, max_rows)

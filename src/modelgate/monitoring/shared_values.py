@@ -1,0 +1,263 @@
+"""Metric values that the processes of one machine share through files."""
+
+import contextlib
+import logging
+import mmap
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Container, Iterator
+from pathlib import Path
+from struct import Struct
+from typing import IO, NamedTuple
+
+import msgspec
+
+from ..errors import ConfigurationError
+from ..flow.fork_safety import reset_after_fork
+from ..prometheus import Cells, Labels, Totals, create_cells
+
+__all__ = ["SharedValues"]
+
+logger = logging.getLogger("modelgate")
+
+_SEGMENT = 64 * 1024
+"""Bytes by which a file grows; a multiple of the page size of every platform."""
+
+_USED = Struct("=Q")
+_HEADER = Struct("=II")
+
+
+class _Description(msgspec.Struct, array_like=True):
+    name: str
+    labels: Labels
+    gauge: bool
+
+
+class _Entry(NamedTuple):
+    name: str
+    labels: Labels
+    gauge: bool
+    values: list[float]
+
+
+class _Ended(msgspec.Struct):
+    """Counters of processes that have ended.
+
+    Attributes:
+        files: Files that were added, and may not be deleted yet.
+        values: Names, labels and values.
+    """
+
+    files: list[str] = []
+    values: list[tuple[str, Labels, list[float]]] = []
+
+
+class SharedValues:
+    """Storage of metric values in a directory: each process writes a memory-mapped file of its own.
+
+    A value is in the file as soon as it is counted, so that not even a killed process loses a count. The
+    counters of ended processes are kept, their gauges are not.
+
+    - A process locks its file as long as it runs. A file without a lock is that of an ended process. The next
+      process that starts adds its counters to the file ``ended.json``, and deletes it.
+    - ``ended.json`` names the files it includes, so that none counts twice if this is interrupted.
+
+    Args:
+        directory: Directory for the files, without other contents. Created if missing.
+
+    Raises:
+        ConfigurationError: The directory cannot be written, or the system has no file locks.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        try:
+            import fcntl
+        except ImportError:
+            raise ConfigurationError("metrics_dir must be None on this system, which has no fcntl") from None
+        self._flock = fcntl.flock
+        self._shared, self._exclusive = fcntl.LOCK_SH, fcntl.LOCK_EX
+        self._at_once = fcntl.LOCK_NB
+        self._directory = Path(directory)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            (self._directory / "lock").touch()
+        except OSError as error:
+            raise ConfigurationError(
+                f"metrics_dir must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
+            ) from error
+        self._file: _ValueFile | None = None
+        self._pid = 0
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Start without a file, in forked children too."""
+        if self._pid == os.getpid():
+            return
+        if self._file is not None:
+            # The lock would outlive the parent.
+            self._file.unlock()
+        self._file = None
+        self._pid = os.getpid()
+        # Reentrant: a signal handler may count.
+        self._lock = threading.RLock()
+        self._cells: dict[tuple[str, Labels], Cells] = {}
+
+    def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:
+        if self._pid != os.getpid():
+            # Objects with values may be reset before this one in a forked child.
+            self._reset()
+        with self._lock:
+            cells = self._cells.get((name, labels))
+            if cells is None:
+                cells = self._cells[name, labels] = self._append(name, labels, size, gauge)
+            return cells
+
+    def _append(self, name: str, labels: Labels, size: int, gauge: bool) -> Cells:
+        try:
+            if self._file is None:
+                self._file = self._create_file()
+            return self._file.append(_Description(name, labels, gauge), size)
+        except OSError as error:
+            # A full disk: counting must not fail a request.
+            logger.error("metrics_dir: cannot store %s of this process: %s", name, error)
+            return create_cells(size)
+
+    def discard(self, deployments: Container[str]) -> None:
+        """Do nothing: the values may be those of another process."""
+
+    def read(self) -> Totals:
+        totals: Totals = {}
+        with self._locked(self._shared):
+            ended = self._read_ended()
+            entries = [_Entry(name, labels, False, values) for name, labels, values in ended.values]
+            for path in self._files(ended):
+                is_live = self._is_live(path)
+                entries += (entry for entry in _read_entries(path) if is_live or not entry.gauge)
+        for name, labels, _, values in entries:
+            metric = totals.setdefault(name, {})
+            # Inserted again: the labels in use by the newest processes are the last.
+            metric[labels] = _add(metric.pop(labels, None), values)
+        return totals
+
+    def _files(self, ended: _Ended) -> list[Path]:
+        """Return the files that *ended* does not include, the oldest first."""
+        paths = [path for path in self._directory.glob("*.values") if path.name not in ended.files]
+        return sorted(paths, key=lambda path: path.stat().st_ctime_ns)
+
+    def _is_live(self, path: Path) -> bool:
+        with path.open("rb") as file:
+            try:
+                self._flock(file, self._shared | self._at_once)
+            except OSError:
+                return True
+        return False
+
+    @contextlib.contextmanager
+    def _locked(self, operation: int) -> Iterator[None]:
+        with (self._directory / "lock").open("rb") as file:
+            self._flock(file, operation)
+            yield
+
+    def _create_file(self) -> "_ValueFile":
+        with self._locked(self._exclusive):
+            self._collect_ended()
+            path = self._directory / f"{uuid.uuid4().hex}.values"
+            path.touch(0o600)
+            lock_file = path.open("rb")
+            self._flock(lock_file, self._exclusive)
+            return _ValueFile(path, lock_file)
+
+    def _collect_ended(self) -> None:
+        """Move the counters of ended processes into one file."""
+        ended = self._read_ended()
+        dead = [path for path in self._directory.glob("*.values") if not self._is_live(path)]
+        if not dead:
+            return
+        totals: dict[tuple[str, Labels], list[float]] = {
+            (name, labels): values for name, labels, values in ended.values
+        }
+        for path in self._files(ended):
+            for name, labels, gauge, values in _read_entries(path) if path in dead else ():
+                if not gauge:
+                    totals[name, labels] = _add(totals.pop((name, labels), None), values)
+        merged = _Ended([path.name for path in dead], [(*key, values) for key, values in totals.items()])
+        temporary = self._directory / "ended.json.new"
+        temporary.write_bytes(msgspec.json.encode(merged))
+        temporary.replace(self._directory / "ended.json")
+        for path in dead:
+            path.unlink()
+
+    def _read_ended(self) -> _Ended:
+        try:
+            return msgspec.json.decode((self._directory / "ended.json").read_bytes(), type=_Ended)
+        except FileNotFoundError:
+            return _Ended()
+
+
+def _add(values: list[float] | None, more: list[float]) -> list[float]:
+    # Another version of modelgate may store another number of values: the newer file counts.
+    if values is None or len(values) != len(more):
+        return more
+    return [value + other for value, other in zip(values, more, strict=True)]
+
+
+class _ValueFile:
+    """File of segments. A segment has the number of bytes used, then entries: a header, a description, values.
+
+    Args:
+        path: Empty file.
+        lock_file: The same file, opened and locked.
+    """
+
+    def __init__(self, path: Path, lock_file: IO[bytes]) -> None:
+        self._path = path
+        self.unlock = weakref.finalize(self, lock_file.close)
+        self._segments = 0
+        self._used = _SEGMENT
+        self._segment = memoryview(b"")
+
+    def append(self, description: _Description, size: int) -> Cells:
+        """Add an entry for *size* values, and return the values."""
+        encoded = msgspec.json.encode(description)
+        encoded += b" " * (-len(encoded) % 8)
+        start = self._used + _HEADER.size + len(encoded)
+        if start + 8 * size > _SEGMENT:
+            self._extend()
+            start = self._used + _HEADER.size + len(encoded)
+        _HEADER.pack_into(self._segment, self._used, len(encoded), size)
+        self._segment[start - len(encoded) : start] = encoded
+        end = start + 8 * size
+        # Readers see the entry once it is complete.
+        _USED.pack_into(self._segment, 0, end)
+        self._used = end
+        return self._segment[start:end].cast("d")
+
+    def _extend(self) -> None:
+        offset = self._segments * _SEGMENT
+        with self._path.open("r+b") as file:
+            # Without space on the disk, writing to a hole in the file would kill the process (SIGBUS).
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), offset, _SEGMENT)
+            else:
+                file.truncate(offset + _SEGMENT)
+            self._segment = memoryview(mmap.mmap(file.fileno(), _SEGMENT, offset=offset))
+        self._segments += 1
+        self._used = _USED.size
+        _USED.pack_into(self._segment, 0, self._used)
+
+
+def _read_entries(path: Path) -> Iterator[_Entry]:
+    content = path.read_bytes()
+    for offset in range(0, len(content), _SEGMENT):
+        position, end = offset + _USED.size, offset + _USED.unpack_from(content, offset)[0]
+        while position < end:
+            length, size = _HEADER.unpack_from(content, position)
+            start = position + _HEADER.size + length
+            text = content[start - length : start]
+            description = msgspec.json.decode(text, type=_Description)
+            position = start + 8 * size
+            values: Cells = memoryview(content[start:position]).cast("d")
+            yield _Entry(description.name, description.labels, description.gauge, list(values))

@@ -1,0 +1,168 @@
+"""Metric values that several processes add up through files."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelgate import ConfigurationError
+from modelgate.monitoring.shared_values import SharedValues
+from support.marks import examples
+from support.waiting import SOON, wait_until
+
+COUNT = """
+import os, sys
+from modelgate.monitoring.shared_values import SharedValues
+values = SharedValues(sys.argv[1])
+values.allocate("c", ("m",))[0] += 2
+values.allocate("g", ("m",), gauge=True)[0] = 7
+"""
+
+
+def run(directory, script=COUNT):
+    subprocess.run([sys.executable, "-c", script, str(directory)], check=True, timeout=SOON)
+
+
+def kill(directory):
+    """Count in another process, which is killed."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{COUNT}os.kill(os.getpid(), 9)", str(directory)], timeout=SOON
+    )
+
+    assert -9 == done.returncode
+
+
+def files(directory):
+    return sorted(path.suffix for path in directory.iterdir() if path.name != "lock")
+
+
+def test_values_of_two_storages_are_added(tmp_path):
+    """Of each name and label."""
+    one, two = SharedValues(tmp_path), SharedValues(tmp_path)
+    one.allocate("c", ("m",), 2)[0] += 1
+    two.allocate("c", ("m",), 2)[1] += 0.5
+    two.allocate("c", ("n",))[0] += 4
+    two.allocate("g", (), gauge=True)[0] = 3
+    expected = {"c": {("m",): [1, 0.5], ("n",): [4]}, "g": {(): [3]}}
+
+    assert [expected, expected] == [one.read(), two.read()]
+
+
+def test_values_are_the_same_for_the_same_labels(tmp_path):
+    values = SharedValues(tmp_path)
+    values.allocate("c", ("m",))[0] += 1
+    values.allocate("c", ("m",))[0] += 1
+
+    assert {"c": {("m",): [2]}} == values.read()
+
+
+def test_counters_of_killed_processes_stay_and_gauges_do_not(tmp_path):
+    """Read before and after another process has collected their files."""
+    kill(tmp_path)
+    kill(tmp_path)
+    values = SharedValues(tmp_path)
+    before = values.read()
+    values.allocate("c", ("m",))[0] += 1
+
+    assert ({"c": {("m",): [4]}}, {"c": {("m",): [5]}}) == (before, values.read())
+    assert [".json", ".values"] == files(tmp_path)
+
+
+def test_interrupted_collection_counts_nothing_twice(tmp_path):
+    """The collected file was not deleted yet."""
+    run(tmp_path)
+    [path] = tmp_path.glob("*.values")
+    content = path.read_bytes()
+    first = SharedValues(tmp_path)
+    first.allocate("c", ("m",))
+    path.write_bytes(content)
+    before = first.read()
+    SharedValues(tmp_path).allocate("c", ("m",))
+
+    assert [{"c": {("m",): [2]}}] * 2 == [before, first.read()]
+    assert not path.exists()
+
+
+def test_forked_child_counts_in_a_file_of_its_own(tmp_path):
+    """It starts from zero, and its end does not end the parent's gauges."""
+    script = """
+import os, sys
+from modelgate.monitoring.shared_values import SharedValues
+values = SharedValues(sys.argv[1])
+values.allocate("c", ())[0] += 1
+values.allocate("g", (), gauge=True)[0] = 5
+if not os.fork():
+    values.allocate("c", ())[0] += 10
+    assert {"c": {(): [11]}, "g": {(): [5]}} == values.read()
+    os._exit(0)
+assert 0 == os.wait()[1]
+SharedValues(sys.argv[1]).allocate("c", ())
+assert {"c": {(): [11]}, "g": {(): [5]}} == values.read(), values.read()
+"""
+    run(tmp_path, script)
+
+
+def test_parent_that_ends_before_its_child_keeps_no_gauges(tmp_path):
+    """The child has inherited the lock of the parent's file, and gives it up."""
+    script = """
+import os, sys, time
+from modelgate.monitoring.shared_values import SharedValues
+values = SharedValues(sys.argv[1])
+values.allocate("g", (), gauge=True)[0] = 5
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+while os.getppid() == parent:
+    time.sleep(0.001)
+assert {} == values.read(), values.read()
+open(sys.argv[1] + "/child", "w").close()
+"""
+    run(tmp_path, script)
+    wait_until((tmp_path / "child").exists)
+
+
+@examples(1)
+@given(st.lists(st.tuples(st.text(), st.integers(1, 900)), unique_by=lambda pair: pair[0], max_size=40))
+def test_values_survive_in_any_number_and_size(tmp_path_factory, entries):
+    """Across the segments of the file, with any text as a label."""
+    values = SharedValues(tmp_path_factory.mktemp("values"))
+    for number, (label, size) in enumerate(entries):
+        values.allocate("c", (label,), size)[size - 1] = number + 0.1
+    expected = {(label,): [*[0.0] * (size - 1), number + 0.1] for number, (label, size) in enumerate(entries)}
+
+    assert ({"c": expected} if entries else {}) == values.read()
+
+
+def test_full_disk_costs_no_request(tmp_path, monkeypatch, caplog):
+    """Counts then stay in the memory of the process, and the log says so."""
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    values = SharedValues(tmp_path)
+    with caplog.at_level(logging.ERROR, "modelgate"):
+        cells = values.allocate("c", ())
+    cells[0] += 1
+
+    assert ([1], {}) == (list(cells), values.read())
+    assert "metrics_dir: cannot store c of this process" in caplog.text
+
+
+def test_directory_must_be_writable(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="metrics_dir must be a directory that can be written"):
+        SharedValues(tmp_path / "file")
+
+
+def test_collected_counters_are_readable_json(tmp_path):
+    run(tmp_path)
+    SharedValues(tmp_path).allocate("c", ("m",))
+    [path] = tmp_path.glob("*.json")
+
+    assert [["c", ["m"], [2.0]]] == json.loads(path.read_text())["values"]
