@@ -69,11 +69,12 @@ if TYPE_CHECKING:
         RateLimit,
         RequestId,
         ServerTiming,
+        Tracing,
         TrustedProxies,
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
-    from .monitoring import PredictionHook, PredictionRecord
+    from .monitoring import JSONFormatter, PredictionHook, PredictionLog, PredictionRecord, RowWriter
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -116,6 +117,7 @@ __all__ = [
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
+    "JSONFormatter",
     "KeyAuth",
     "KeyInactive",
     "Layer",
@@ -137,6 +139,7 @@ __all__ = [
     "Prediction",
     "PredictionError",
     "PredictionHook",
+    "PredictionLog",
     "PredictionRecord",
     "Predictor",
     "Query",
@@ -151,6 +154,7 @@ __all__ = [
     "Rollout",
     "Round",
     "RowExplanation",
+    "RowWriter",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -162,6 +166,7 @@ __all__ = [
     "Table",
     "Threshold",
     "TimeSeriesSpec",
+    "Tracing",
     "TrustedProxies",
     "Unauthorized",
     "UnknownColumns",

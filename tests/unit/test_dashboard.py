@@ -3,7 +3,7 @@
 import json
 import re
 
-from modelgate import Deployment, Gate, Schema
+from modelgate import Deployment, Gate, PredictionLog, Schema
 from modelgate.humility import OutlyingInput
 from modelgate.testing import Client
 from support.prometheus import parse_samples
@@ -13,7 +13,7 @@ QUERY = re.compile(r"(modelgate_\w+)(?:\{([^}]*)\})?")
 GROUPS = re.compile(r"by \(([^)]*)\)")
 
 
-def read_labels():
+def read_labels(folder):
     """Return the labels of each sample of a gate."""
     price = Deployment(
         "price",
@@ -21,7 +21,7 @@ def read_labels():
         schema=Schema.of(age=float),
         humility=[OutlyingInput("age", upper=5)],
     )
-    gate = Gate([price], keys="open")
+    gate = Gate([price], keys="open", on_prediction=PredictionLog(folder))
     client = Client(gate.wsgi)
     client.post("/simple/price", json=[{"age": 9}])
     client.post("/simple/price", json=[{"age": "old"}])
@@ -34,8 +34,8 @@ def read_expressions():
     return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
 
 
-def test_dashboard_queries_existing_metrics_and_labels():
-    labels, used = read_labels(), {}
+def test_dashboard_queries_existing_metrics_and_labels(tmp_path):
+    labels, used = read_labels(tmp_path), {}
     for expression in read_expressions():
         grouped = {label for group in GROUPS.findall(expression) for label in group.split(", ")}
         for name, selectors in QUERY.findall(expression):

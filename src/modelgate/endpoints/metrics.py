@@ -120,8 +120,11 @@ class MetricsEndpoint:
         yield from self._requests.families(totals)
         yield from self._model_metrics(totals)
         yield from _cache_metrics(totals)
-        for other in self._others:
-            yield from other()
+        others: dict[str, MetricFamily] = {}
+        for family in (family for other in self._others for family in other()):
+            before = others.get(family.name, family)
+            others[family.name] = family._replace(values={**before.values, **family.values})
+        yield from others.values()
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
         def current(name: str) -> dict[Labels, list[float]]:

@@ -81,7 +81,7 @@ class RequestDispatcher:
         except AnswerableError as error:
             return _error_response(request, error)
         except Exception as error:
-            logger.error("request %s failed", request.id, exc_info=error)
+            _report_exception(request, error, "request %s failed", request.id)
             return _error_response(request, ServingError())
 
     def _check_keys(self) -> None:
@@ -243,10 +243,13 @@ def _record(request: Request, query: Query, prediction: Prediction) -> Predictio
 
 def _error_response(request: Request, error: AnswerableError) -> Response:
     if isinstance(error, PredictionError):
-        logger.error(
-            "request %s: deployment %s failed to predict",
-            request.id,
-            request.context.deployment,
-            exc_info=error.__cause__,
-        )
+        message, name = "request %s: deployment %s failed to predict", request.context.deployment
+        _report_exception(request, error.__cause__ or error, message, request.id, name)
     return encode_error(request, error)
+
+
+def _report_exception(request: Request, error: BaseException, message: str, *args: object) -> None:
+    """Report *error* to the error tracking of the app, which listens to logs or to its framework."""
+    logger.error(message, *args, exc_info=error, extra={"request_id": request.id})
+    if request.on_exception is not None:
+        request.on_exception(error)

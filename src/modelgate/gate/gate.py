@@ -26,6 +26,7 @@ from ..layers import (
     RateLimit,
     RequestId,
     ServerTiming,
+    Tracing,
     TrustedProxies,
 )
 from ..models import ModelStore
@@ -109,6 +110,7 @@ class Gate:
             prediction sent, such as a `PredictionLog`. They must not block.
         metrics_dir: Directory in which the processes of one machine add up their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
+        tracing: True to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
@@ -147,6 +149,7 @@ class Gate:
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
         metrics_dir: str | Path | None = None,
+        tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
         if layers is None:
@@ -163,7 +166,7 @@ class Gate:
         self._router = create_router(
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
-        self._hooks = resolve_hooks(on_prediction)
+        self._hooks = resolve_hooks(on_prediction, values)
         self.deployments = Deployments(
             partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
@@ -183,6 +186,8 @@ class Gate:
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
+        if tracing:
+            outermost.append(Tracing(self._catalog))
         self.metrics: MetricsEndpoint | None = None
         if metrics:
             requests = Metrics(self._catalog, values)

@@ -101,6 +101,8 @@ class Request:
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
+        on_exception: Function to call with an exception that is answered with 500, for the error tracking of
+            a framework; None if it has none but logs.
         wire: Wire format of the request.
         context: State beyond HTTP, by default a new `modelgate.RequestContext`.
         body_read: Body as it was sent, or None if it has not been read yet.
@@ -126,6 +128,7 @@ class Request:
         "max_body",
         "method",
         "on_close",
+        "on_exception",
         "params",
         "path",
         "query_string",
@@ -163,6 +166,7 @@ class Request:
         self.started = time.perf_counter()
         self.timing: Timing | None = None
         self.error_code: str | None = None
+        self.on_exception: Callable[[BaseException], object] | None = None
         self.wire: WireFormat = PLAIN_JSON
         self.max_body: int | None = None
         self.read_limit: tuple[float, Callable[[Request], None]] | None = None

@@ -8,7 +8,7 @@ import msgspec
 
 from ..errors import ConfigurationError
 from ..inference import Prediction
-from ..prometheus import MetricFamily
+from ..prometheus import MetricFamily, MetricValues
 from ..schema import Table
 
 __all__ = [
@@ -65,16 +65,26 @@ class PredictionHook:
         """Take *record* over."""
         raise NotImplementedError
 
+    def attach(self, values: MetricValues) -> None:
+        """Count in *values*, the storage of the gate's metrics. Called once, when the gate is constructed."""
+
     def families(self) -> Iterable[MetricFamily]:
-        """Return the metrics of the hook, which the gate adds to its own."""
+        """Return the metrics of the hook, which the gate adds to its own.
+
+        Hooks may return families of the same name, with other values of the labels.
+        """
         return ()
 
     def close(self) -> None:
         """Release the resources. Called by `Gate.close`."""
 
 
-def resolve_hooks(hooks: object) -> list[PredictionCallback]:
+def resolve_hooks(hooks: object, values: MetricValues) -> list[PredictionCallback]:
     """Return the hooks of the option *on_prediction*, which is None, a hook or a list of hooks.
+
+    Args:
+        hooks: Value of the option.
+        values: Storage in which the hooks count.
 
     Raises:
         ConfigurationError: One of them is not callable.
@@ -85,6 +95,8 @@ def resolve_hooks(hooks: object) -> list[PredictionCallback]:
             raise ConfigurationError(
                 f"on_prediction must be a function of a PredictionRecord, or a list of them (got {hook!r})"
             )
+        if isinstance(hook, PredictionHook):
+            hook.attach(values)
     return listed
 
 

@@ -136,12 +136,21 @@ class Table:
         columns = [column for column in self._columns if column.name != name]
         return Table(columns, np.delete(self.numbers, index, axis=1), self.texts)
 
-    def rows(self) -> list[dict[str, Any]]:
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of each column, see `Column`."""
+        return {column.name: column.kind for column in self._columns}
+
+    def rows(self, omit: Collection[str] = ()) -> list[dict[str, Any]]:
         """Return the rows as dictionaries of plain Python values. Null is None.
 
         Datetimes of a column with a time zone are in that zone.
+
+        Args:
+            omit: Columns to leave out.
         """
-        return columns_to_records({column.name: self._to_list(column) for column in self._columns})
+        columns = {column.name: self._to_list(column) for column in self._columns if column.name not in omit}
+        return columns_to_records(columns) if columns else [{} for _ in range(len(self))]
 
     def _to_list(self, column: Column) -> list[Any]:
         if column.kind == "datetime":
