@@ -74,7 +74,15 @@ if TYPE_CHECKING:
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
-    from .monitoring import JSONFormatter, PredictionHook, PredictionLog, PredictionRecord, RowWriter
+    from .monitoring import (
+        DriftAlarm,
+        DriftMonitor,
+        JSONFormatter,
+        PredictionHook,
+        PredictionLog,
+        PredictionRecord,
+        RowWriter,
+    )
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -100,6 +108,8 @@ __all__ = [
     "DeploymentLoading",
     "DeploymentUnavailable",
     "DirectForecaster",
+    "DriftAlarm",
+    "DriftMonitor",
     "Explain",
     "Explanations",
     "ExplanationsUnavailable",

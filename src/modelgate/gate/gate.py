@@ -30,7 +30,13 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
-from ..monitoring.prediction_hook import PredictionCallback, close_hooks, metric_sources, resolve_hooks
+from ..monitoring.prediction_hook import (
+    PredictionCallback,
+    close_hooks,
+    hook_routes,
+    metric_sources,
+    resolve_hooks,
+)
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -167,6 +173,8 @@ class Gate:
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
         self._hooks = resolve_hooks(on_prediction, values)
+        for route in hook_routes(self._hooks):
+            self._router.add(route, PLAIN_JSON)
         self.deployments = Deployments(
             partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,

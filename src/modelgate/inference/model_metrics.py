@@ -106,9 +106,7 @@ class ModelMetrics:
         self._humility: dict[str, Cells] = {}
         self.running: set[float] = set()
 
-    def measure(
-        self, reason: str, rows: int, call: Callable[[Unpack[Ts]], T], *args: *Ts
-    ) -> tuple[T, float]:
+    def measure(self, reason: str, rows: int, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> tuple[T, float]:
         """Call *call*, record the call, and return its result and its duration in seconds.
 
         Errors of *call* are converted by `isolate_error`.

@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..errors import ConfigurationError
+from ..http.routing import Route
 from ..inference import Prediction
+from ..inference.training import TrainingData
 from ..prometheus import MetricFamily, MetricValues
 from ..schema import Table
 
@@ -17,6 +19,7 @@ __all__ = [
     "PredictionRecord",
     "call_hooks",
     "close_hooks",
+    "hook_routes",
     "metric_sources",
     "resolve_hooks",
 ]
@@ -38,6 +41,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
         seconds: Time from the arrival of the request to the prediction, in seconds.
         table: Validated rows.
         prediction: Prediction, of as many rows as *table*; a forecast has its own rows.
+        training: Training data of the model; None if it was not packaged.
     """
 
     request_id: str
@@ -48,6 +52,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
     seconds: float
     table: Table
     prediction: Prediction
+    training: TrainingData | None = None
 
 
 PredictionCallback: TypeAlias = Callable[[PredictionRecord], object]
@@ -73,6 +78,10 @@ class PredictionHook:
 
         Hooks may return families of the same name, with other values of the labels.
         """
+        return ()
+
+    def routes(self) -> Iterable[Route]:
+        """Return the endpoints of the hook, which the gate adds to its own."""
         return ()
 
     def close(self) -> None:
@@ -103,6 +112,11 @@ def resolve_hooks(hooks: object, values: MetricValues) -> list[PredictionCallbac
 def metric_sources(hooks: Iterable[PredictionCallback]) -> list[Callable[[], Iterable[MetricFamily]]]:
     """Return the methods that return the metrics of *hooks*."""
     return [hook.families for hook in hooks if isinstance(hook, PredictionHook)]
+
+
+def hook_routes(hooks: Iterable[PredictionCallback]) -> list[Route]:
+    """Return the endpoints of *hooks*."""
+    return [route for hook in hooks if isinstance(hook, PredictionHook) for route in hook.routes()]
 
 
 def close_hooks(hooks: Iterable[PredictionCallback]) -> None:
