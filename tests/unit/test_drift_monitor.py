@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from modelgate import ConfigurationError, Deployment, DriftMonitor, Gate, ModelPackage, StoreError
 from modelgate.humility import OutlyingInput
 from modelgate.testing import Client
+from support.databases import DATABASES, make_database
 from support.keys import KEY
 from support.prometheus import read_sample
 from support.waiting import SOON, wait_until
@@ -61,9 +62,9 @@ def send_windows(client, monitor, clock, shifts):
     send(client, monitor, rows=1)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def database(request, tmp_path):
-    return None if request.param == "memory" else f"sqlite:///{tmp_path / 'monitor.db'}"
+@pytest.fixture(params=["memory", *DATABASES])
+def database(request):
+    return None if request.param == "memory" else make_database(request.param, request)
 
 
 def test_monitor_compares_with_training_data(database, clock):

@@ -1,9 +1,10 @@
-"""Hooks that get every prediction, logs of predictions, and monitoring for drift."""
+"""Hooks that get every prediction, logs of predictions, drift, and accuracy."""
 
 from .drift_judge import DriftAlarm
 from .drift_monitor import DriftMonitor
 from .json_formatter import JSONFormatter
 from .log_rows import RowWriter
+from .outcome_log import OutcomeLog
 from .prediction_hook import PredictionHook, PredictionRecord
 from .prediction_log import PredictionLog
 
@@ -11,6 +12,7 @@ __all__ = [
     "DriftAlarm",
     "DriftMonitor",
     "JSONFormatter",
+    "OutcomeLog",
     "PredictionHook",
     "PredictionLog",
     "PredictionRecord",

@@ -80,8 +80,9 @@ class DriftMonitor(PredictionHook):
             raise ConfigurationError(f"on_alarm must be a function or a URL (got {on_alarm!r})")
         self._min_rows = min_rows
         thresholds = Thresholds(psi_threshold, share_threshold, min_rows)
+        self._storage = _create_storage(database)
         self._counter = DriftCounter(
-            _create_storage(database), window, thresholds, sustained, frozenset(ignore), on_alarm, clock
+            self._storage, window, thresholds, sustained, frozenset(ignore), on_alarm, clock
         )
         self._log = PredictionLog(
             self._counter, max_queued_rows=max_queued_rows, flush_interval=_FLUSH_INTERVAL, name="drift"
@@ -99,6 +100,7 @@ class DriftMonitor(PredictionHook):
 
     def close(self) -> None:
         self._log.close()
+        self._storage.close()
 
     def judge(self, deployment: str) -> list[Judgement]:
         """Return the state of each model of a deployment; the newest is last. Blocks.

@@ -60,6 +60,9 @@ class DriftStorage(Protocol):
     def prune(self, before: float) -> None:
         """Delete counts of periods that began *before* a time."""
 
+    def close(self) -> None:
+        """Close connections. They are opened again when needed."""
+
 
 class MemoryDriftStorage:
     """Storage in the memory of this process. A forked child starts with nothing."""
@@ -102,3 +105,6 @@ class MemoryDriftStorage:
                 model.buckets = [bucket for bucket in model.buckets if bucket.start >= before]
             self._models = {key: model for key, model in self._models.items() if model.buckets}
             self._claims = {claim: time for claim, time in self._claims.items() if time >= before}
+
+    def close(self) -> None:
+        pass

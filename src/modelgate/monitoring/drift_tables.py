@@ -132,6 +132,9 @@ class SQLDriftStorage:
 
         self._database.commit(write)
 
+    def close(self) -> None:
+        self._database.close()
+
 
 def _matches(table: sa.Table, values: Mapping[str, Any]) -> sa.ColumnElement[bool]:
     return sa.and_(*(table.c[name] == value for name, value in values.items()))
