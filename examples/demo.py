@@ -11,7 +11,18 @@ from modelgate import Deployment, Gate, Schema, keys
 
 from .training import PHOTO, SAMPLES, train
 
-__all__ = ["CELLAR", "CELSIUS", "KEY", "SERVING", "curl", "greet", "not_found_page", "port", "start_page"]
+__all__ = [
+    "CELLAR",
+    "CELSIUS",
+    "KEY",
+    "SERVING",
+    "SERVING_EXAMPLES",
+    "curl",
+    "greet",
+    "not_found_page",
+    "port",
+    "start_page",
+]
 
 KEY = os.environ.setdefault("MODELGATE_DEMO_KEY", keys.generate())
 """API key from the environment, or a new one, which is set there for child processes."""
@@ -27,6 +38,9 @@ CELLAR = [
     {"name": "Grignolino 2019", "alcohol": 12.4, "colour": "light"},
     {"name": "Barbera 2018", "alcohol": 13.1, "colour": "medium"},
 ]
+
+SERVING_EXAMPLES = [{column: wine[column] for column in SERVING.names} for wine in CELLAR]
+"""Example rows of the function ``serving-temperature``."""
 
 _SAMPLES = {**SAMPLES, "serving-temperature": {"alcohol": 13.1, "colour": "medium"}}
 _DESCRIPTIONS = {
@@ -59,7 +73,13 @@ def gate() -> Gate:
                 public_examples=5,
             ),
             Deployment("bottles", models / "bottles.mgpkg"),
-            Deployment("digits", models / "digits.skops", target="digit", schema=Schema.of(photo=PHOTO)),
+            Deployment(
+                "digits",
+                models / "digits.skops",
+                target="digit",
+                schema=Schema.of(photo=PHOTO),
+                public_examples=[SAMPLES["digits"]],
+            ),
         ],
         keys={KEY: "*"},
         limits="600/minute",

@@ -15,7 +15,13 @@ from examples import demo
 gate = demo.gate()
 
 
-@gate.handler("serving-temperature", schema=demo.SERVING, target="celsius", decimals=1)
+@gate.handler(
+    "serving-temperature",
+    schema=demo.SERVING,
+    target="celsius",
+    decimals=1,
+    public_examples=demo.SERVING_EXAMPLES,
+)
 def serving_temperature(table: Table) -> list[float]:
     """Return the serving temperature of each wine: the stronger, the warmer."""
     pairs = zip(table["alcohol"], table["colour"], strict=True)

@@ -16,6 +16,7 @@ from support.browser import (
     download_result,
     drop_file,
     open_console,
+    open_filled,
     open_page,
     press_predict,
     save_screenshot,
@@ -77,6 +78,34 @@ def test_prediction_of_entered_values(console, example):
     assert [] == console.watched.errors
     assert {f"http://127.0.0.1:{example.port}"} == console.watched.hosts()
     save_screenshot(console, f"{example.name}-prediction")
+
+
+def test_example_apps_explain_their_predictions(page, example):
+    """From open to the smallest change, without an error or a request to elsewhere."""
+    address = f"http://127.0.0.1:{example.port}"
+    open_filled(page, f"{address}/ml", "wine", KEY)
+    filled = page.locator("#fields input:not([type=range])").evaluate_all("all => all.map(one => one.value)")
+    why = page.locator("#why .label").all_inner_texts()
+    save_screenshot(page, f"{example.name}-explained")
+    page.get_by_label("and", exact=True).select_option("flavanoids")
+    page.locator(".heat").wait_for()
+    page.get_by_role("button", name="Find the smallest change").click()
+    page.locator("#changes li").first.wait_for()
+    change = page.locator("#changes li").first.inner_text()
+    save_screenshot(page, f"{example.name}-what-if")
+    open_filled(page, f"{address}/ml", "diabetes", KEY)
+    interval = page.locator(".interval").inner_text()
+    save_screenshot(page, f"{example.name}-interval")
+
+    assert ["14.23", "1.71", "3.06", "1.04", "1065"] == filled, "the first row of the training data"
+    assert ["Base value", "Score of cultivar-1"] == [why[0], why[-1]]
+    assert {"alcohol", "malic_acid", "flavanoids", "hue", "proline", "colour", "body"} == set(why[1:-1])
+    assert re.match(
+        r"If \w+ were [\d.]+ instead of [\d.]+, the prediction would be cultivar-[23]\. It ", change
+    )
+    assert re.search(r"Interval of 90 %: [\d.]+ to [\d.]+", interval)
+    assert [] == page.watched.errors
+    assert {address} == page.watched.hosts()
 
 
 def wine_rows(rows):

@@ -92,6 +92,13 @@ def open_console(page, address, deployment, key=None, *, is_cleared=True):
         page.get_by_role("button", name="Clear").click()
 
 
+def open_filled(page, address, deployment, key=None):
+    """Open a console, and wait for its first prediction and plot."""
+    open_console(page, address, deployment, key, is_cleared=False)
+    page.locator(".value").first.wait_for()
+    page.locator("#what-if-plot figure").first.wait_for()
+
+
 def press_predict(page):
     """Press Predict, and wait until the response is shown."""
     page.get_by_role("button", name="Predict").click()

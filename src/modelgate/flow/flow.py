@@ -42,6 +42,7 @@ __all__ = [
     "isolate_errors",
     "run",
     "run_coroutine",
+    "run_long",
     "stack",
     "validate_layers",
     "wait_for",
@@ -145,6 +146,8 @@ def drive(flow: Flow[T]) -> T:
     except BaseException:
         # A signal handler may raise between two steps, while the flow is suspended.
         flow.close()
+        # An error collector may store local variables, and a result may be a body with an API key.
+        value = None
         raise
 
 
@@ -168,6 +171,7 @@ async def adrive(flow: Flow[T], value: Any = None) -> T:
     except BaseException:
         # See `drive`.
         flow.close()
+        value = None
         raise
 
 
@@ -326,12 +330,25 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
             response.set("x-greeting", (yield from run(fetch_greeting)))
             return response
     """
+    call = partial(isolate_errors, function, *args, **kwargs)
+    return (yield _share_of(function).wait(call, inline_ok=True))  # type: ignore[no-any-return]
+
+
+def run_long(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
+    """Like `run`, but under WSGI a request with a deadline makes the call in another thread, too.
+
+    So the deadline also ends the wait for this call. The call itself ends early if it uses
+    `modelgate.cancellation.stop_if_abandoned`.
+    """
+    return (yield _share_of(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
+
+
+def _share_of(function: Callable[..., Any]) -> WorkerPool:
     key = getattr(function, "__code__", None) or type(function)
     workers = _functions.get(key)
     if workers is None:
         workers = _functions[key] = _workers.share()
-    call = partial(isolate_errors, function, *args, **kwargs)
-    return (yield workers.wait(call, inline_ok=True))  # type: ignore[no-any-return]
+    return workers
 
 
 def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
