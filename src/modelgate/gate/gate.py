@@ -167,6 +167,8 @@ class Gate:
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
         self._hooks = PredictionHooks(on_prediction, values)
+        for route in self._hooks.routes():
+            self._router.add(route, PLAIN_JSON)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
