@@ -35,7 +35,7 @@ def start_page(gate: Gate, base: str, made_with: str) -> str:
         f'<h2>Next week</h2><div class="card">{_forecast(gate)}</div>'
         '<h2>Models to try</h2><p class="muted">Each has a console in the browser, which explains its predictions.</p>'
         '<p class="note small">The key is in the environment variable <code>MODELGATE_DEMO_KEY</code>. If you have not set it,'
-        " the app has printed its own when it started.</p>"
+        " the app has printed its own when it started. Code from a console reads it from <code>MODELGATE_KEY</code>.</p>"
         f'<div class="grid">{"".join(_model_cards(base))}</div>',
     )
 

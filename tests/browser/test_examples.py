@@ -200,7 +200,7 @@ def test_curl_commands_work_in_every_dialect(console, example):
         assert "cultivar-1" == console.locator(".value").inner_text(), dialect
         assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(read_bars(console)), dialect
         assert (dialect in WITHOUT_PROBABILITIES) == (
-            "Its responses have" in console.locator("#result").inner_text()
+            "Responses in this wire format have" in console.locator("#result").inner_text()
         )
         assert KEY not in command
         assert (200, shown_response(console)) == run_in_shell(command), dialect
@@ -270,10 +270,16 @@ def without_varying_parts(answer):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_is_accessible(chromium, example, scheme, width):
-    """Axe finds no violation: before a key, with a prediction, with errors, and with a scored file."""
+    """Axe finds no violation: on the start page and the index, and in the console before a key, with a prediction, with
+    errors, and with a scored file.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found, name = [], f"{example.name}-{scheme}-{width}"
     with open_page(chromium, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
+        for path, view in (("/", "start"), ("/ml/", "index")):
+            page.goto(f"http://127.0.0.1:{example.port}{path}")
+            found.append(axe.run(page))
+            save_screenshot(page, f"{name}-{view}")
         page.goto(console_url(f"http://127.0.0.1:{example.port}/ml", "wine"))
         page.get_by_label("API key").wait_for()
         found.append(axe.run(page))

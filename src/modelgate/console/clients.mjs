@@ -2,6 +2,7 @@
 
 // `shares` is whether a response has the probability of each class, of the predicted class alone, or of none.
 const CLIENTS = {
+  __proto__: null,
   native: { label: "modelgate", about: "The format of this gate and its client, with explanations and intervals." },
   mlclever: { label: "ML Clever clients", about: "For programs that call the ML Clever Prediction API.", link: "https://mlclever.com" },
   plexe: { label: "Plexe clients", about: "For programs that call the Plexe inference API.", link: "https://docs.plexe.ai", shares: "one" },
@@ -14,8 +15,8 @@ const CLIENTS = {
 };
 
 const SHARES = {
-  one: "Its responses have the probability of the predicted class only.",
-  none: "Its responses have no probabilities.",
+  one: "Responses in this wire format have the probability of the predicted class only.",
+  none: "Responses in this wire format have no probabilities.",
 };
 
 export const clientsOf = (dialect) => CLIENTS[dialect] ?? { label: dialect, about: "A wire format that the owner of this gate has added." };

@@ -28,10 +28,13 @@ export function showCode() {
   show("code-note", usesExamples ? "Empty fields have the values of a typical row. " : null, state.key ? `The key is read from the environment variable ${VARIABLE}.` : null);
   const { about, link } = clientsOf(dialect);
   show("dialect-note", ...present([
-    about, missingShares(dialect, output) && make("b", {}, ` ${missingShares(dialect, output)}`),
-    link && make("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, ` ${new URL(link).host}`),
+    `${about} `, link && make("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, shortAddress(link)),
+    missingShares(dialect, output) && make("b", {}, ` ${missingShares(dialect, output)}`),
   ]));
 }
+
+// "github.com/owner/name", or the host.
+const shortAddress = (link) => link.split("/").slice(2, 5).join("/");
 
 const tabId = (name) => `tab-${name.replaceAll(" ", "-")}`;
 

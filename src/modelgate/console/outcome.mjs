@@ -9,7 +9,7 @@ const MAX_GROUPS = 12;
 const CONFIDENCE_BINS = 40;
 const MAX_COLOURS = 6;
 
-// The probability of the predicted class; null if the response has none.
+// The probability of the predicted class; null if the response has none, as for a prediction that a rule has replaced.
 export function confidenceOf({ value, shares, confidence }) {
   return shares?.find(([label]) => String(label) === String(value))?.[1] ?? confidence;
 }
@@ -34,12 +34,12 @@ export function outcomeColumns(results, targets) {
 // The share of each class as a part of a bar, and the probability of the predicted one.
 function strip(output, classes) {
   const confidence = confidenceOf(output);
-  const parts = output.shares && output.shares.length <= MAX_COLOURS ? output.shares : [[output.value, confidence]];
+  const parts = output.shares && output.shares.length <= MAX_COLOURS ? output.shares : [[output.value, confidence ?? 0]];
   const title = parts.map(([label, share]) => `${label} ${percent(share)}`).join(", ");
   return make("span", { class: "strip", title },
     make("span", { class: "stacked", "aria-hidden": "true" },
       ...parts.map(([label, share], index) => make("span", { class: colour(parts.length > 1 ? index : placeOfClass(label, classes)), style: { width: `${share * 100}%` } }))),
-    percent(confidence));
+    confidence === null ? "" : percent(confidence));
 }
 
 const colour = (place) => `c${place % MAX_COLOURS}`;

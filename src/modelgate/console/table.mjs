@@ -24,7 +24,7 @@ export class RowTable {
   }
 
   setColumns(columns) {
-    const sorted = this.sorted && columns.find(({ name }) => name === this.sorted.column.name);
+    const sorted = this.sorted && columns.find(({ name, style }) => name === this.sorted.column.name && style === this.sorted.column.style);
     this.sorted = sorted ? { ...this.sorted, column: sorted } : null;
     this.columns = columns;
     const rows = [...Array(Math.min(this.total, MEASURED_ROWS)).keys()];
