@@ -1,6 +1,6 @@
 """Logs of predictions: files, tables, and destinations that fail."""
 
-import gc
+import asyncio
 import json
 import logging
 import subprocess
@@ -281,6 +281,23 @@ def test_dead_database_costs_no_request(caplog):
     assert "secret" not in caplog.text
 
 
+def test_lifespan_of_asgi_server_ends_with_a_written_log(tmp_path):
+    """uvicorn ends with a signal, so that Python's exit handlers do not run."""
+    gate = make_gate(PredictionLog(tmp_path, flush_interval=1000))
+    send(gate, ROW)
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive():
+        return next(messages)
+
+    async def ignore(message):
+        pass
+
+    asyncio.run(gate.asgi({"type": "lifespan"}, receive, ignore))
+
+    assert [ROW] == [line["input"] for line in read_lines(tmp_path)]
+
+
 def test_record_that_cannot_be_encoded_does_not_stop_the_others(caplog):
     class Picky(Destination):
         def write(self, records, redact):
@@ -370,11 +387,10 @@ def test_forecasts_hide_a_redacted_series(tmp_path):
 
 
 def test_log_without_records_has_no_thread(tmp_path):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     make_gate(PredictionLog(tmp_path))
-    gc.collect()
 
-    assert before == threading.active_count()
+    assert set() == set(threading.enumerate()) - before
 
 
 @pytest.mark.parametrize(

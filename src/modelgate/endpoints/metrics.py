@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..deployments import Deployments
 from ..flow import Flow
 from ..http import Request, Response
+from ..http.large_bodies import LargeBodies
 from ..http.routing import Route
 from ..inference.model_metrics import (
     CALL_ROWS,
@@ -24,6 +25,7 @@ from ..models.cache import COUNTS, EVENTS, SIZE
 from ..prometheus import (
     CONTENT_TYPE,
     Histogram,
+    Kind,
     Labels,
     MetricFamily,
     MetricValues,
@@ -48,8 +50,9 @@ class MetricsEndpoint:
         values: Storage of the metrics.
         requests: Metrics of the requests.
         deployments: Deployments, with the metrics of their models and their cache.
+        large_bodies: Large bodies, see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
-        others: Functions that return further metrics.
+        others: Function that returns further metrics.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class MetricsEndpoint:
         values: MetricValues,
         requests: Metrics,
         deployments: Deployments,
+        large_bodies: Sequence[LargeBodies],
         hang_timeout: float | None,
-        others: Sequence[Callable[[], Iterable[MetricFamily]]] = (),
+        others: Callable[[], Iterable[MetricFamily]],
     ) -> None:
         self._values = values
         self._requests = requests
         self._deployments = deployments
+        self._large_bodies = large_bodies
         self._hang_timeout = hang_timeout
         self._others = others
 
@@ -98,6 +103,9 @@ class MetricsEndpoint:
         self._values.allocate(_PROCESS, ("", "", str(getpid())), gauge=True)[0] = 1
         self._requests.publish()
         self._deployments.cache.publish()
+        for name, kind, _, value in _BODIES:
+            cells = self._values.allocate(name, (), gauge=kind == "gauge")
+            cells[0] = sum(map(value, self._large_bodies))
         for metrics in list(self._deployments.loader.model_metrics.values()):
             metrics.publish(self._hang_timeout)
 
@@ -116,11 +124,9 @@ class MetricsEndpoint:
         yield from self._requests.families(totals)
         yield from self._model_metrics(totals)
         yield from _cache_metrics(totals)
-        others: dict[str, MetricFamily] = {}
-        for family in (family for other in self._others for family in other()):
-            before = others.get(family.name, family)
-            others[family.name] = family._replace(values={**before.values, **family.values})
-        yield from others.values()
+        for name, kind, text, _ in _BODIES:
+            yield MetricFamily(name, kind, text, (), {(): totals[name][()][0]})
+        yield from self._others()
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
         def current(name: str) -> dict[Labels, list[float]]:
@@ -184,3 +190,31 @@ def _cache_metrics(totals: Totals) -> Iterator[MetricFamily]:
     yield MetricFamily("modelgate_model_cache_models", "gauge", text, (), {(): models})
     text = "Size of the files that the models in memory were loaded from."
     yield MetricFamily("modelgate_model_cache_bytes", "gauge", text, (), {(): size})
+
+
+_BODIES: Sequence[tuple[str, Kind, str, Callable[[LargeBodies], int]]] = (
+    (
+        "modelgate_large_bodies_bytes",
+        "gauge",
+        "Size of the large bodies in progress, decompressed.",
+        lambda bodies: bodies.bytes_in_progress,
+    ),
+    (
+        "modelgate_large_bodies_waiting",
+        "gauge",
+        "Large bodies that wait until others are finished.",
+        lambda bodies: bodies.waiting,
+    ),
+    (
+        "modelgate_large_bodies_waits_total",
+        "counter",
+        "Large bodies that had to wait, including rejected ones.",
+        lambda bodies: bodies.waits,
+    ),
+    (
+        "modelgate_large_bodies_rejected_total",
+        "counter",
+        "Large bodies that were rejected because too many were waiting.",
+        lambda bodies: bodies.rejected,
+    ),
+)

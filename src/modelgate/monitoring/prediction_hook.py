@@ -11,15 +11,7 @@ from ..inference import Prediction
 from ..prometheus import MetricFamily, MetricValues
 from ..schema import Table
 
-__all__ = [
-    "PredictionCallback",
-    "PredictionHook",
-    "PredictionRecord",
-    "call_hooks",
-    "close_hooks",
-    "metric_sources",
-    "resolve_hooks",
-]
+__all__ = ["PredictionCallback", "PredictionHook", "PredictionHooks", "PredictionRecord"]
 
 logger = logging.getLogger("modelgate")
 
@@ -75,47 +67,70 @@ class PredictionHook:
         """
         return ()
 
+    def flush(self) -> object:
+        """Store what is in memory. Called when an ASGI server ends, which may then exit at once."""
+
     def close(self) -> None:
         """Release the resources. Called by `Gate.close`."""
 
 
-def resolve_hooks(hooks: object, values: MetricValues) -> list[PredictionCallback]:
-    """Return the hooks of the option *on_prediction*, which is None, a hook or a list of hooks.
+class PredictionHooks:
+    """Hooks of a gate. False if there are none.
 
     Args:
-        hooks: Value of the option.
+        hooks: Value of the option *on_prediction*: None, a hook or a list of hooks.
         values: Storage in which the hooks count.
 
     Raises:
-        ConfigurationError: One of them is not callable.
+        ConfigurationError: One of the hooks is not callable.
     """
-    listed: list[Any] = [] if hooks is None else list(hooks) if isinstance(hooks, list | tuple) else [hooks]
-    for hook in listed:
-        if isinstance(hook, type) or not callable(hook):
-            raise ConfigurationError(
-                f"on_prediction must be a function of a PredictionRecord, or a list of them (got {hook!r})"
-            )
-        if isinstance(hook, PredictionHook):
+
+    def __init__(self, hooks: object, values: MetricValues) -> None:
+        listed: list[Any] = (
+            [] if hooks is None else list(hooks) if isinstance(hooks, list | tuple) else [hooks]
+        )
+        for hook in listed:
+            if isinstance(hook, type) or not callable(hook):
+                raise ConfigurationError(
+                    "on_prediction must be a function of a PredictionRecord, or a list of them"
+                    f" (got {hook!r})"
+                )
+        self._callbacks: list[PredictionCallback] = listed
+        self._hooks = [hook for hook in listed if isinstance(hook, PredictionHook)]
+        for hook in self._hooks:
             hook.attach(values)
-    return listed
 
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
 
-def metric_sources(hooks: Iterable[PredictionCallback]) -> list[Callable[[], Iterable[MetricFamily]]]:
-    """Return the methods that return the metrics of *hooks*."""
-    return [hook.families for hook in hooks if isinstance(hook, PredictionHook)]
+    def __call__(self, record: PredictionRecord) -> None:
+        """Call each hook with *record*, and log errors."""
+        for callback in self._callbacks:
+            try:
+                callback(record)
+            except Exception as error:
+                logger.error(
+                    "request %s: prediction hook %r failed",
+                    record.request_id,
+                    callback,
+                    exc_info=error,
+                    extra={"request_id": record.request_id},
+                )
 
+    def families(self) -> Iterable[MetricFamily]:
+        """Return the metrics of the hooks. Those of the same name are joined."""
+        families: dict[str, MetricFamily] = {}
+        for family in (family for hook in self._hooks for family in hook.families()):
+            before = families.get(family.name, family)
+            families[family.name] = family._replace(values={**before.values, **family.values})
+        return families.values()
 
-def close_hooks(hooks: Iterable[PredictionCallback]) -> None:
-    """Close the hooks that can be closed."""
-    for hook in hooks:
-        if isinstance(hook, PredictionHook):
+    def flush(self) -> None:
+        """Flush each hook."""
+        for hook in self._hooks:
+            hook.flush()
+
+    def close(self) -> None:
+        """Close each hook."""
+        for hook in self._hooks:
             hook.close()
-
-
-def call_hooks(hooks: Iterable[PredictionCallback], record: PredictionRecord) -> None:
-    """Call each hook with *record*, and log errors."""
-    for hook in hooks:
-        try:
-            hook(record)
-        except Exception as error:
-            logger.error("request %s: prediction hook %r failed", record.request_id, hook, exc_info=error)
