@@ -1,6 +1,7 @@
-"""The recipes for Dash and Gradio, in an environment of their own: Gradio needs earlier libraries than the tests.
+"""The recipes for Dash and Gradio, in an environment of their own.
 
-Documentation of the other frameworks is run where it stands.
+Dash brings a pytest plugin that warns, and Gradio limits the versions of many libraries. The recipes for other
+frameworks run where they are written.
 """
 
 import os
@@ -27,7 +28,7 @@ AFTER = {
 CHECK = """
 check(app)
 page = Client(app).get(path)
-assert (200, True) == (page.status, text in page.body.decode()), page.body
+assert (200, True) == (page.status, text in page.body.decode()), page
 """
 
 

@@ -1,6 +1,5 @@
 """Giving one caller its rate limits back."""
 
-import hashlib
 import threading
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -8,9 +7,9 @@ import click.testing
 import pytest
 import redis
 
-from modelgate import AuthFailureLimit, ConfigurationError, Deployment, Gate, RateLimit, Schema
+from modelgate import AuthFailureLimit, ConfigurationError, Deployment, Gate, RateLimit, Schema, drive
 from modelgate.cli.root import cli
-from modelgate.keys import SqlKeyStore
+from modelgate.keys import MemoryKeyStore, SqlKeyStore
 from modelgate.limiting.lua_scripts import HIT
 from modelgate.testing import Client
 
@@ -18,7 +17,7 @@ KEY, OTHER, OPERATOR = "mg_the-key-of-a-caller", "mg_the-key-of-another", "mg_th
 
 
 def key_id(key):
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
+    return drive(MemoryKeyStore({key: "*"}).find(key)).id
 
 
 def make_gate(limits="1/hour", **options):
@@ -153,7 +152,7 @@ def test_reset_in_redis_takes_names_literally(redis_server):
     for tenant in ("x*", "xy", "2001:db8::"):
         layer.post("/simple/m", json=[{"a": 1}], headers={"tenant": tenant})
 
-    assert [1, 0, 1] == [limit.reset(tenant) for tenant in ("x*", "x*", "2001:db8::")]
+    assert [1, 0, 1] == [limit.reset(tenant) for tenant in ("x*", "x?", "2001:db8::")]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,18 @@ _EXIT_CODES: dict[type[ModelgateError], int] = {
 }
 
 
-_COMMANDS = ("deployments", "doctor", "inspect", "keys", "limits", "pack", "replay", "score", "serve")
+_COMMANDS = (
+    "deployments",
+    "doctor",
+    "inspect",
+    "keys",
+    "limits",
+    "pack",
+    "replay",
+    "report",
+    "score",
+    "serve",
+)
 
 
 class _Group(click.Group):

@@ -1,12 +1,13 @@
 """Metrics of a gate for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import getpid
 from typing import TYPE_CHECKING
 
 from ..deployments import Deployments
 from ..flow import Flow
 from ..http import Request, Response
+from ..http.large_bodies import LargeBodies
 from ..http.routing import Route
 from ..inference.model_metrics import (
     CALL_ROWS,
@@ -24,6 +25,7 @@ from ..models.cache import COUNTS, EVENTS, SIZE
 from ..prometheus import (
     CONTENT_TYPE,
     Histogram,
+    Kind,
     Labels,
     MetricFamily,
     MetricValues,
@@ -48,6 +50,7 @@ class MetricsEndpoint:
         values: Storage of the metrics.
         requests: Metrics of the requests.
         deployments: Deployments, with the metrics of their models and their cache.
+        large_bodies: Large bodies, see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
         others: Function that returns further metrics.
     """
@@ -57,12 +60,14 @@ class MetricsEndpoint:
         values: MetricValues,
         requests: Metrics,
         deployments: Deployments,
+        large_bodies: Sequence[LargeBodies],
         hang_timeout: float | None,
         others: Callable[[], Iterable[MetricFamily]],
     ) -> None:
         self._values = values
         self._requests = requests
         self._deployments = deployments
+        self._large_bodies = large_bodies
         self._hang_timeout = hang_timeout
         self._others = others
 
@@ -98,6 +103,9 @@ class MetricsEndpoint:
         self._values.allocate(_PROCESS, ("", "", str(getpid())), gauge=True)[0] = 1
         self._requests.publish()
         self._deployments.cache.publish()
+        for name, kind, _, value in _BODIES:
+            cells = self._values.allocate(name, (), gauge=kind == "gauge")
+            cells[0] = sum(map(value, self._large_bodies))
         for metrics in list(self._deployments.loader.model_metrics.values()):
             metrics.publish(self._hang_timeout)
 
@@ -116,6 +124,8 @@ class MetricsEndpoint:
         yield from self._requests.families(totals)
         yield from self._model_metrics(totals)
         yield from _cache_metrics(totals)
+        for name, kind, text, _ in _BODIES:
+            yield MetricFamily(name, kind, text, (), {(): totals[name][()][0]})
         yield from self._others()
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
@@ -180,3 +190,31 @@ def _cache_metrics(totals: Totals) -> Iterator[MetricFamily]:
     yield MetricFamily("modelgate_model_cache_models", "gauge", text, (), {(): models})
     text = "Size of the files that the models in memory were loaded from."
     yield MetricFamily("modelgate_model_cache_bytes", "gauge", text, (), {(): size})
+
+
+_BODIES: Sequence[tuple[str, Kind, str, Callable[[LargeBodies], int]]] = (
+    (
+        "modelgate_large_bodies_bytes",
+        "gauge",
+        "Size of the large bodies in progress, decompressed.",
+        lambda bodies: bodies.bytes_in_progress,
+    ),
+    (
+        "modelgate_large_bodies_waiting",
+        "gauge",
+        "Large bodies that wait until others are finished.",
+        lambda bodies: bodies.waiting,
+    ),
+    (
+        "modelgate_large_bodies_waits_total",
+        "counter",
+        "Large bodies that had to wait, including rejected ones.",
+        lambda bodies: bodies.waits,
+    ),
+    (
+        "modelgate_large_bodies_rejected_total",
+        "counter",
+        "Large bodies that were rejected because too many were waiting.",
+        lambda bodies: bodies.rejected,
+    ),
+)

@@ -9,8 +9,9 @@ from ..errors import ConfigurationError, InsufficientScope
 
 __all__ = ["ACTIONS", "OPERATE", "Principal", "is_scope", "parse_scopes"]
 
-ACTIONS = ("predict", "explain", "read")
-"""Actions on a deployment. ``read`` permits reading its description, but no predictions."""
+ACTIONS = ("predict", "explain", "read", "monitor", "outcomes")
+"""Actions on a deployment. ``read`` permits reading its description, but no predictions. ``monitor`` permits
+reading statistics of the predictions of all callers, ``outcomes`` reporting what has really happened."""
 
 OPERATE = "operate"
 """Action of operators, which only a scope that names it permits: ``"*"`` does not."""

@@ -8,7 +8,7 @@ Unlike in `windows`, the counts are not packed into one integer.
 import hashlib
 from typing import NamedTuple
 
-__all__ = ["HIT", "REFUND", "Script"]
+__all__ = ["HIT", "REFUND", "RESET", "Script"]
 
 
 class Script(NamedTuple):
@@ -47,7 +47,7 @@ for i = 4, #ARGV, 3 do
     counts[k] = k > elapsed and old[index + k - elapsed] or 0
     sum = sum + counts[k]
   end
-  if sum == 0 then start = now end
+  if sum == 0 and old[#old] ~= 'reset' then start = now end
   local usage = sum
   if steps == 2 then usage = counts[1] + math.floor(counts[2] * (1 - (now - start) / step)) end
   available[#available + 1] = amount - usage
@@ -82,4 +82,17 @@ for i = 3, #ARGV, 2 do
   index = index + 1 + steps
 end
 redis.call('SET', KEYS[1], cmsgpack.pack(state), 'KEEPTTL')
+""")
+
+RESET = Script.of("""
+-- ARGV: number of steps of each window. The starts stay, because a bucket that starts again looks like lost data.
+local packed = redis.call('GET', KEYS[1])
+if not packed then return 0 end
+local state = cmsgpack.unpack(packed)
+for i = 1, #state do
+  if (i - 1) % (ARGV[1] + 1) ~= 0 then state[i] = 0 end
+end
+if state[#state] ~= 'reset' then state[#state + 1] = 'reset' end
+redis.call('SET', KEYS[1], cmsgpack.pack(state), 'KEEPTTL')
+return 1
 """)

@@ -12,7 +12,8 @@ from ..backends.redis_client import address, client, require_redis
 from ..backends.redis_uri import connection_options
 from ..errors import StoreError
 from ..flow import Flow, Wait
-from .lua_scripts import Script
+from .lua_scripts import RESET, Script
+from .windows import STRATEGIES
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -68,7 +69,7 @@ class RedisScriptRunner:
         return (yield from self.breaker.call(wait, _is_outage))
 
     def reset_counts(self, identity: str, name: str | None = None) -> int:
-        """Delete the counts of *identity*, and return how many there were. Blocks.
+        """Set the counts of *identity* to zero, and return how many there were. Blocks.
 
         Args:
             identity: Identity of a caller.
@@ -80,13 +81,14 @@ class RedisScriptRunner:
         limit = "*" if name is None else _GLOB.sub(_ESCAPED, name)
         pattern = f"modelgate:{limit}:*:{_GLOB.sub(_ESCAPED, identity)}"
         try:
-            # The rate has no colon, but the identity may have some.
-            counts = [
-                key
-                for key in self._client.scan_iter(pattern, count=1000)
-                if key.decode().split(":", 6)[6:] == [identity]
-            ]
-            return int(self._client.delete(*counts)) if counts else 0
+            count = 0
+            for key in self._client.scan_iter(pattern, count=1000):
+                # Name and rate have no further colons, but the identity may have some.
+                *_, rate, counted = key.decode().split(":", 6)
+                if counted == identity:
+                    steps = STRATEGIES[rate.partition(" ")[0]].steps
+                    count += self._client.eval(RESET.text, 1, key, steps)
+            return count
         except Exception as error:
             if _is_outage(error):
                 raise StoreError from error
