@@ -123,7 +123,8 @@ def test_reset_in_a_running_gate(monkeypatch):
     assert 200 == predict(gate)
 
 
-def test_reset_in_redis(redis_server, tmp_path):
+@pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
+def test_reset_in_redis(redis_server, tmp_path, strategy):
     """For all processes, of one caller only, by the id of a key that replaced another."""
     url = f"sqlite:///{tmp_path}/keys.db"
     store = SqlKeyStore(url, cache_ttl=0)
@@ -132,7 +133,7 @@ def test_reset_in_redis(redis_server, tmp_path):
     # With the scripts in place, no process believes that Redis has lost counts, and adds its own.
     redis.Redis.from_url(redis_server.address).script_load(HIT.text)
     storage = f"{redis_server.uri}&client_name=reset"
-    limits = RateLimit("1/hour", storage=storage, name="reset")
+    limits = RateLimit("1/hour", strategy=strategy, storage=storage, name="reset")
     gates = [make_gate(limits, keys=store), make_gate(limits, keys=store)]
     before = [predict(gates[0], old.key), predict(gates[1], new.key), predict(gates[1], other.key)]
     done = run_cli("--key", new.record.id, MODELGATE_LIMITS_STORAGE=storage, MODELGATE_KEYS_URL=url)
