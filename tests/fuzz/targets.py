@@ -213,16 +213,20 @@ def open_package(content):
         open_content("m.mgpkg", content, LoadPolicy())
 
 
-@functools.cache
-def client():
-    logging.getLogger("modelgate").setLevel(logging.CRITICAL)
+def make_deployments():
+    """Return functions: ``m`` takes the columns of `SCHEMA`, ``x`` a number, ``p`` an image and a tensor."""
     arrays = Schema.of(photo=ImageSpec(size=(2, 2)), window=Column("window", "tensor", shape=(2, 2)))
-    deployments = [
+    return [
         Deployment("m", lambda table: [0.5] * len(table), schema=SCHEMA),
         Deployment("x", lambda table: table["x0"], schema=Schema.of(x0=float)),
         Deployment("p", lambda table: [0.5] * len(table), schema=arrays),
     ]
-    return Client(Gate(deployments, keys="open", limits="1000000000/day").wsgi)
+
+
+@functools.cache
+def client():
+    logging.getLogger("modelgate").setLevel(logging.CRITICAL)
+    return Client(Gate(make_deployments(), keys="open", limits="1000000000/day").wsgi)
 
 
 @target
