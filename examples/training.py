@@ -38,7 +38,7 @@ _THREE = (
     "gg=="
 )
 
-SAMPLES: dict[str, object] = {
+SAMPLES: dict[str, Any] = {
     "wine": {
         "alcohol": 14.23,
         "malic_acid": 1.71,

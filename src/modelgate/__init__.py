@@ -69,11 +69,21 @@ if TYPE_CHECKING:
         RateLimit,
         RequestId,
         ServerTiming,
+        Tracing,
         TrustedProxies,
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
-    from .monitoring import PredictionHook, PredictionRecord
+    from .monitoring import (
+        DriftAlarm,
+        DriftMonitor,
+        JSONFormatter,
+        OutcomeLog,
+        PredictionHook,
+        PredictionLog,
+        PredictionRecord,
+        RowWriter,
+    )
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -99,6 +109,8 @@ __all__ = [
     "DeploymentLoading",
     "DeploymentUnavailable",
     "DirectForecaster",
+    "DriftAlarm",
+    "DriftMonitor",
     "Explain",
     "Explanations",
     "ExplanationsUnavailable",
@@ -116,6 +128,7 @@ __all__ = [
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
+    "JSONFormatter",
     "KeyAuth",
     "KeyInactive",
     "Layer",
@@ -132,11 +145,13 @@ __all__ = [
     "ModelgateError",
     "MultiTarget",
     "NotFound",
+    "OutcomeLog",
     "Output",
     "Overloaded",
     "Prediction",
     "PredictionError",
     "PredictionHook",
+    "PredictionLog",
     "PredictionRecord",
     "Predictor",
     "Query",
@@ -151,6 +166,7 @@ __all__ = [
     "Rollout",
     "Round",
     "RowExplanation",
+    "RowWriter",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -162,6 +178,7 @@ __all__ = [
     "Table",
     "Threshold",
     "TimeSeriesSpec",
+    "Tracing",
     "TrustedProxies",
     "Unauthorized",
     "UnknownColumns",

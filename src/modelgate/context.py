@@ -7,7 +7,7 @@ import msgspec
 
 from .errors import InsufficientScope, NotFound
 from .http import Request
-from .spelling import closest_match
+from .spelling import SHOWN_TEXT, closest_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +123,10 @@ class RequestContext(msgspec.Struct, eq=False):
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
 
+    def __repr__(self) -> str:
+        # Without attributes: a part of the body may contain an API key, and error tracking stores this text.
+        return f"<{type(self).__name__}>"
+
     def require_access(self, name: str) -> None:
         """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.
 
@@ -134,9 +138,15 @@ class RequestContext(msgspec.Struct, eq=False):
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """Mention the permitted deployments in *error* if the requested deployment does not exist."""
-        if self.deployment is not None and self.catalog is not None and self.deployment not in self.catalog:
+        """Name the requested deployment in *error*, and the permitted ones, if the requested one does not exist.
+
+        On a public route, the caller may be anyone, and *error* stays as it is.
+        """
+        if self.catalog is None or (self.route is not None and self.route.is_public):
+            return
+        if self.deployment is not None and self.deployment not in self.catalog:
             message, details = suggest_deployments(self.deployment, self._accessible_deployments())
+            error.message = f"Deployment {self.deployment[:SHOWN_TEXT]!r} could not be found"
             error.add_hint(message, **details)
 
     def readable_deployments(self) -> list[str]:

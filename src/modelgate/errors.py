@@ -316,9 +316,9 @@ class BodyTooLarge(RequestError):
     status = 413
     code = "body_too_large"
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, message: str = "") -> None:
         self.limit = limit
-        super().__init__(f"The body is larger than the limit of {limit} bytes")
+        super().__init__(message or f"The body is larger than the limit of {limit} bytes")
 
 
 class BatchTooLarge(RequestError):

@@ -3,9 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import accumulate
+from os import getpid
 from typing import Literal, NamedTuple, Protocol, TypeAlias
-
-from .flow.fork_safety import reset_after_fork
 
 __all__ = [
     "CONTENT_TYPE",
@@ -63,13 +62,13 @@ class LocalValues:
     """Values of metrics in the memory of this process. A forked child starts with none."""
 
     def __init__(self) -> None:
+        self._pid = getpid()
         self._cells: dict[tuple[str, Labels], Cells] = {}
-        reset_after_fork(self._cells_of_child)
-
-    def _cells_of_child(self) -> None:
-        self._cells = {}
 
     def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:  # noqa: ARG002
+        # Checked here: objects with values may be reset before this one in a forked child.
+        if self._pid != getpid():
+            self._pid, self._cells = getpid(), {}
         return self._cells.setdefault((name, labels), create_cells(size))
 
     def read(self) -> Totals:

@@ -124,6 +124,18 @@ def test_result_columns_do_not_replace_columns_of_the_file(page, tmp_path):
         ] == download_result(page, tmp_path).splitlines()
 
 
+def test_formulas_in_the_result_are_escaped(page, tmp_path):
+    """Spreadsheets run them. Numbers are not changed."""
+    with serve_wsgi(make_gate(schema=AMOUNT).wsgi) as address:
+        open_console(page, address, "sum")
+        drop_file(page, "rows.csv", "amount,note\n-2,=1+1\n-1e5,-a\n+3,@x\n")
+        score_file(page)
+
+        assert ["amount,note,total", "-2,'=1+1,-4", "-1e5,'-a,-200000", "+3,'@x,6"] == download_result(
+            page, tmp_path
+        ).splitlines()
+
+
 AMOUNTS = "amount\n" + "".join(f"{at}\n" for at in range(2000))
 AMOUNT = Schema.of(amount=float)
 

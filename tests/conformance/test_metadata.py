@@ -43,6 +43,7 @@ def test_metadata_of_deployment(mount):
     assert {
         "name": "sum",
         "version": "7",
+        "function": True,
         "model_id": "sum-7",
         "input": [
             {
@@ -100,14 +101,23 @@ def test_openapi_server_is_relative(mounted):
 
 
 @pytest.mark.parametrize(
-    "path", ["/deployments/wine", "/deployments/wine/openapi.json", "/metrics", "/v2/models/wine"]
+    ("path", "status"),
+    [
+        ("/deployments/wine", 200),
+        ("/deployments/wine/openapi.json", 200),
+        ("/metrics", 200),
+        ("/v2/models/wine", 200),
+        ("/deployments/win", 404),
+        ("/nothing", 404),
+        ("/predict/wine", 405),
+    ],
 )
-def test_metadata_is_not_cached_by_proxies(mount, wine, path):
+def test_metadata_is_not_cached_by_proxies(mount, wine, path, status):
     """Unless it is public."""
     mounted = Mounted(mount, make_gate(wine, keys={KEY: "*"}))
     answer, health = get(mounted, path), get(mounted, "/health/live", None)
 
-    assert (200, "private, no-store") == (answer.status, answer.header("cache-control"))
+    assert (status, "private, no-store") == (answer.status, answer.header("cache-control"))
     assert None is health.header("cache-control")
 
 

@@ -8,6 +8,7 @@ import modelgate
 from modelgate.testing import Client
 from support.keys import KEY, OTHER_KEY
 from support.mounts import MOUNTS, Mounted, make_gate, mount_gate
+from support.wire_formats import NUMBERS_IN, REQUESTS, request_of
 
 
 def test_classifier_returns_label_and_probabilities(mounted, wine, wine_row):
@@ -21,6 +22,18 @@ def test_classifier_returns_label_and_probabilities(mounted, wine, wine_row):
     assert list(answer.json()) == ["predictions", "confidence_intervals"]
     assert [model.classes_[expected.index(max(expected))]] == answer.json()["predictions"]
     assert pytest.approx(expected, abs=1e-12) == answer.json()["confidence_intervals"]
+
+
+@pytest.mark.parametrize("dialect", REQUESTS)
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_empty_list_of_rows_has_an_empty_list_of_predictions(dialect, interface):
+    """The model is not called."""
+    gate = modelgate.Gate(keys="open")
+    gate.handler("m", schema=modelgate.Schema.of(x0=float))(lambda table: 1 / 0)
+    path, body = request_of(dialect, [])
+    answer = Client(getattr(gate, interface)).post(path, body=body)
+
+    assert (200, []) == (answer.status, NUMBERS_IN[dialect](answer.json()))
 
 
 def test_csv_cells_that_may_be_text_have_a_warning(mount):

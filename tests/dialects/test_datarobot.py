@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from modelgate import (
+    BodyLimit,
     Column,
     ConfigurationError,
     Deployment,
@@ -152,9 +153,17 @@ def build_classifier(*probabilities, classes=(0, 1), positive=1):
 FILE_MODEL = build_classifier(0.2570950924, 0.7631880558)
 
 
-def build_client(function, interface, *, dialect=None, schema=SCHEMA, limits=None, **options):
+def build_client(
+    function, interface, *, dialect=None, schema=SCHEMA, limits=None, body_limit=None, **options
+):
     deployment = Deployment("5f4e1b", function, schema=schema, **{"decimals": None, **options})
-    gate = Gate([deployment], keys={KEY: "5f4e1b"}, dialects=[dialect or DataRobot()], limits=limits)
+    gate = Gate(
+        [deployment],
+        keys={KEY: "5f4e1b"},
+        dialects=[dialect or DataRobot()],
+        limits=limits,
+        body_limit=body_limit,
+    )
     return Client(getattr(gate, interface), headers=BEARER)
 
 
@@ -364,6 +373,17 @@ def test_passthrough_columns_set_echoes_all(interface):
         {"Longitude": 14.49598, "Latitude": 41.051128, "Name": "x"},
     ]
     assert expected == [row["passthroughValues"] for row in answer.json()["data"]]
+
+
+@pytest.mark.parametrize("cell", ["1e999", "-1e400", "1" * 5000])
+def test_passthrough_cells_beyond_float64_are_text(interface, cell):
+    """Most readers of JSON reject such a number, or read infinity."""
+    body = f"Latitude,Longitude,Name\n1,2,{cell}\n".encode()
+    client = build_client(GEO_MODEL, interface, schema=GEO)
+    path = f"{PREDICT}?passthroughColumns=Name"
+    answer = client.post(path, body=body, headers={"content-type": "text/csv"})
+
+    assert [{"Name": cell}] == [row["passthroughValues"] for row in json.loads(answer.body)["data"]]
 
 
 def test_passthrough_columns_keep_json_digits(interface):
@@ -1151,7 +1171,8 @@ def test_request_line_limit(interface):
 @pytest.mark.slow
 def test_body_limit(interface):
     """ "Knowing the limitations": 50 MB, as sent and after decompression."""
-    client = build_client(FILE_MODEL, interface)
+    # Line breaks alone expand to any multiple of their compressed size.
+    client = build_client(FILE_MODEL, interface, body_limit=BodyLimit(max_expansion=10**6))
     limit = 50 * 1024 * 1024
     largest = CSV + b"\n" * (limit - len(CSV))
 

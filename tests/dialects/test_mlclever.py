@@ -129,7 +129,7 @@ def test_error_of_unknown_model(interface):
     gate = Gate([], keys={KEY: "gone"})
     answer = Client(getattr(gate, interface)).post("/api/predict", json=DOCUMENT)
 
-    assert (answer.status, answer.json()["error"]) == (404, "The model of this deployment could not be found")
+    assert (answer.status, answer.json()["error"]) == (404, "Deployment 'gone' could not be found")
 
 
 def test_rate_limit_defaults():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modelgate import Deployment, Explanations, Gate, Output, Prediction, Schema
+from modelgate.dialects import Native
 from modelgate.testing import Client
 from support.keys import KEY
 
@@ -118,6 +119,20 @@ def test_csv_in_and_out(interface):
     assert b"prediction,probability_no,probability_yes\nno,0.75,0.25\nno,0.75,0.25\n" == response.body
 
 
+def test_csv_escapes_formulas(interface):
+    """Numbers are not changed."""
+    schema = Schema.of(a=float)
+    deployment = Deployment("churn", lambda table: ["=1+1", "-a"], schema=schema)
+    gate = Gate([deployment], keys="open", dialects=[Native(escape_formulas=True)])
+    answer = Client(getattr(gate, interface)).post(
+        f"{PATH}?passthrough=a&passthrough=note",
+        json=[{"a": -1, "note": "@x"}, {"a": -2, "note": "x"}],
+        headers={"accept": "text/csv"},
+    )
+
+    assert b"a,note,prediction\n-1,'@x,'=1+1\n-2,x,'-a\n" == answer.body
+
+
 def test_csv_of_several_outputs_names_them(interface):
     response = build_client(interface, predict_outputs).post(PATH, json=ROW, headers={"accept": "text/csv"})
 
@@ -146,6 +161,17 @@ def test_ndjson_of_many_rows_is_streamed(interface):
     assert str(len(few.body)) == few.header("content-length")
     assert many.header("content-length") is None
     assert b'{"prediction":2.0}\n' * 10_000 == many.body
+
+
+def test_ndjson_of_many_rows_is_checked_before_it_is_streamed(interface):
+    """A label that UTF-8 cannot encode is an error, wherever it is."""
+    client = build_client(
+        interface, lambda table: ["a"] * (len(table) - 1) + ["\ud800"], Schema.of(age=float)
+    )
+    answer = client.post(PATH, json=[{"age": 1}] * 5000, headers={"accept": "application/x-ndjson"})
+
+    assert 500 == answer.status
+    assert "UTF-8 cannot encode (row 4999): send only the other rows" in answer.json()["detail"]
 
 
 def test_ndjson_lines_are_whole_objects(interface):

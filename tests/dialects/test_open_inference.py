@@ -125,7 +125,7 @@ def test_binary_request_example(client):
         (
             "/v2/models/other/ready",
             404,
-            {"error": "The model of this deployment could not be found: choose from mymodel"},
+            {"error": "Deployment 'other' could not be found: choose from mymodel"},
         ),
         (
             "/v2/repository/models",
@@ -464,6 +464,7 @@ BAD_TENSORS = {
     "cube without columns": (build_tensor("x", shape=[1, 0, 2]), "the shape must be"),
     "small cube": (build_tensor("x", 1, 2, shape=[1, 2, 2]), "elements, to fit the shape (got 2)"),
     "ragged cube": (build_tensor("x", [[1, 2], [3]], [[1]], shape=[2, 2, 1]), "data must"),
+    "70 dimensions": (build_tensor("x", 1, shape=[1] * 70), "the shape must have at most 32 dimensions"),
     "negative": (build_tensor("x", 1, 2, shape=[-1, -2]), "the shape must be"),
     "no columns": (build_tensor("x", shape=[10**18, 0]), "the shape must be"),
     "over 64 bits": (build_tensor("x", 1, 2, shape=[2**64, 2]), "the shape must be"),

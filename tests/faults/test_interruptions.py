@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import modelgate
-from modelgate import Admission, ConcurrencyLimit, Deployment, Gate, KeyAuth, Schema
+from modelgate import Admission, ConcurrencyLimit, Deployment, Gate, KeyAuth, Schema, drive
 from modelgate.flow.fair_pool import FairThreadPool, PoolQuota
-from modelgate.testing import Client
+from modelgate.http.large_bodies import LargeBodies
+from modelgate.testing import Client, request
 from support.waiting import SOON
 
 SCHEMA = Schema.of(x=float)
@@ -282,6 +283,39 @@ def test_thread_pool_survives_a_signal_anywhere(call, busy):
         assert {0, 1, 2} > {future.result(SOON) for future in at_once}, interruption.where
 
     interrupt_everywhere("signal", Interrupt, attempt, excluded=(), least=10)
+
+
+def close_as_mounts_do(ended):
+    """Mounts close a request again if an exception interrupts the first time."""
+    try:
+        ended.close()
+    finally:
+        ended.close()
+
+
+@pytest.mark.parametrize("kind", ["line", "signal"])
+def test_budget_of_large_bodies_survives_an_interruption_anywhere(kind):
+    """Whether the interrupted request ends or begins to wait, the others are admitted, and nothing stays counted."""
+
+    def attempt(interruption):
+        bodies = LargeBodies(100)
+        first, late, *others = (request() for _ in range(4))
+        drive(bodies.admit(1, 100, first.on_close))
+        flows = [bodies.admit(1, 50, other.on_close) for other in others]
+        waits = [next(flow) for flow in flows]
+        interruption.run(lambda: next(bodies.admit(1, 10, late.on_close)))
+        interruption.run(partial(close_as_mounts_do, first))
+        for flow, wait in zip(flows, waits, strict=True):
+            with pytest.raises(StopIteration):
+                flow.send(wait.within(SOON))
+
+        assert 100 == bodies.bytes_in_progress, interruption.where
+        for ended in (late, *others):
+            close_as_mounts_do(ended)
+
+        assert (0, 0) == (bodies.bytes_in_progress, bodies.waiting), interruption.where
+
+    interrupt_everywhere(kind, Interrupt, attempt, excluded=("testing.py",), least=10)
 
 
 def wait_until(condition):

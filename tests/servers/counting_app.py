@@ -1,8 +1,8 @@
-"""Gate whose processes add up their metrics."""
+"""Gate whose processes add up their metrics, and log predictions."""
 
 import os
 
-from modelgate import Deployment, Gate, Schema
+from modelgate import Deployment, Gate, PredictionLog, Schema
 
 gate = Gate(
     [Deployment("m", lambda table: table["a"], schema=Schema.of(a=float))],
@@ -10,5 +10,6 @@ gate = Gate(
     dialects=["simple"],
     metrics="open",
     metrics_dir=os.environ["METRICS_DIR"],
+    on_prediction=PredictionLog(os.environ["LOG_DIR"], flush_interval=1000),
 )
 wsgi, asgi = gate.wsgi, gate.asgi

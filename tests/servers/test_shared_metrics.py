@@ -1,6 +1,7 @@
 """Metrics of several processes behind one port."""
 
 import http.client
+import json
 import os
 import signal
 from pathlib import Path
@@ -39,14 +40,15 @@ def send(port: int, method: str, path: str, body: str | None = None) -> tuple[in
 def test_counts_of_four_workers_are_exact(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also after one of them is killed, and another takes its place."""
+    """Also after one of them is killed, and another takes its place. At the end all have logged predictions."""
     monkeypatch.setenv("METRICS_DIR", str(tmp_path / "metrics"))
+    monkeypatch.setenv("LOG_DIR", str(tmp_path / "log"))
     sent = 0
 
     def predict() -> None:
         nonlocal sent
-        status, _ = send(port, "POST", "/simple/m", '[{"a": 1}, {"a": 2}]')
         sent += 1
+        status, _ = send(port, "POST", "/simple/m", json.dumps([{"a": sent}, {"a": -sent}]))
         assert 200 == status
 
     def scrape() -> str:
@@ -64,6 +66,7 @@ def test_counts_of_four_workers_are_exact(
         before = wait_until(lambda: found if len(found := processes()) > 1 else None)
         os.kill(min(before), signal.SIGKILL)
         wait_until(lambda: min(before) not in processes())
+        killed = sent
         wait_until(lambda: processes() - before)
         text = scrape()
         # Other processes store their gauges once in a second.
@@ -72,3 +75,6 @@ def test_counts_of_four_workers_are_exact(
     assert sent == read_sample(text, "modelgate_requests_total", **LABELS, dialect="simple", code="200")
     assert 2 * sent == read_sample(text, "modelgate_rows_total", **LABELS)
     assert sent == read_sample(text, "modelgate_model_duration_seconds_count", **LABELS, role="serving")
+    lines = [line for path in (tmp_path / "log").iterdir() for line in path.read_text().splitlines()]
+    logged = {json.loads(line)["input"]["a"] for line in lines}
+    assert {sign * number for number in range(killed + 1, sent + 1) for sign in (1, -1)} <= logged

@@ -148,7 +148,7 @@ def test_health_and_metadata(client: Any) -> None:
             WINE,
             BEARER,
             "404",
-            "The model of this deployment could not be found: choose from bottles, diabetes, digits, serving-temperature, wine",
+            "Deployment 'beer' could not be found: choose from bottles, diabetes, digits, serving-temperature, wine",
         ),
         (
             "wine",

@@ -92,10 +92,22 @@ def open_console(page, address, deployment, key=None, *, is_cleared=True):
         page.get_by_role("button", name="Clear").click()
 
 
+def open_filled(page, address, deployment, key=None):
+    """Open a console, and wait for its first prediction and plot."""
+    open_console(page, address, deployment, key, is_cleared=False)
+    page.locator(".value").first.wait_for()
+    page.locator("#what-if-plot figure").first.wait_for()
+
+
 def press_predict(page):
     """Press Predict, and wait until the response is shown."""
     page.get_by_role("button", name="Predict").click()
     page.locator("#predict[aria-busy=false]").wait_for()
+
+
+def read_dialects(page):
+    """Return the names of the wire formats that the page offers, in order."""
+    return page.locator("#dialect option").evaluate_all("options => options.map(option => option.value)")
 
 
 def drop_file(page, name, text):

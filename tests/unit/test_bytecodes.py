@@ -10,21 +10,21 @@ MEASURE = "import bytecodes, json; print(json.dumps(bytecodes.measure()))"
 
 LIMITS = {
     "floor": (0, 0),
-    "no model, key in the body": (3_790, 3_890),
-    "no model, key in a header": (3_730, 3_670),
-    "no model, native": (3_940, 3_870),
-    "estimator, key in the body": (4_890, 4_590),
-    "estimator, key in a header": (4_830, 4_370),
-    "estimator, native": (5_030, 4_570),
+    "no model, key in the body": (3_550, 3_650),
+    "no model, key in a header": (3_600, 3_520),
+    "no model, native": (3_820, 3_760),
+    "estimator, key in the body": (4_700, 4_380),
+    "estimator, key in a header": (4_730, 4_250),
+    "estimator, native": (4_970, 4_490),
 }
 """Most bytecodes in frames of modelgate under ASGI and WSGI, counted by CPython 3.11."""
 
-# Later versions have bytecodes that replace two.
-PART = {(3, 11): 1.0, (3, 12): 0.93}.get(sys.version_info[:2], 0.84)
+# Later versions have bytecodes that replace two or three.
+PART = {(3, 11): 1.0, (3, 12): 0.93, (3, 13): 0.84}.get(sys.version_info[:2], 0.89)
 
 
 def test_usual_requests_stay_within_their_budget_of_bytecodes():
-    """Whoever lowers a count lowers its limit, so that the next change cannot use it up."""
+    """The limits are about one percent above the counts. Lower them with the counts."""
     command = [sys.executable, "-c", MEASURE]
     output = subprocess.run(command, cwd=BENCH, check=True, capture_output=True, timeout=300).stdout
     counts = json.loads(output)

@@ -16,7 +16,8 @@ import skops.io
 
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from modelgate.cli.root import cli
-from modelgate.cli.serve import build_gate, find_models, format_greeting, is_loopback
+from modelgate.cli.serve import build_gate, find_models, format_greeting
+from modelgate.http.client_address import is_loopback
 from support.waiting import SOON
 
 COMMAND = "from modelgate.cli import main; main()"

@@ -12,6 +12,7 @@ import sys
 import threading
 from decimal import Decimal
 from fractions import Fraction
+from traceback import TracebackException
 
 import httpx
 import numpy as np
@@ -51,6 +52,7 @@ from modelgate.client.errors import parse_invalid_rows
 from modelgate.client.retry import Retry, retry_after
 from modelgate.client.rows import records, to_rows
 from modelgate.client.session import Session, deployment_url
+from modelgate.errors import ModelgateError
 from modelgate.humility import OutlyingInput, OverridePrediction, ThrowError
 from modelgate.testing import FakeClock
 from support.waiting import SOON
@@ -1002,6 +1004,47 @@ def test_key_is_only_in_its_header():
     assert "Client('http://app/ml/churn')" == repr(client)
     assert f"Bearer {KEY}" == requests[0].headers["authorization"]
     assert KEY not in str(requests[0].url) + repr(requests[0].headers) + requests[0].content.decode()
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(401), httpx.Response(200, text="x"), httpx.ConnectError("x")]
+)
+def test_key_is_not_in_the_local_variables_of_an_error(waits, answer):
+    """Error tracking stores them."""
+
+    def respond(request):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    client = Client(URL, key=KEY, http=httpx.Client(transport=httpx.MockTransport(respond)))
+    with pytest.raises(ModelgateError) as raised:
+        client.predict(ROWS[0])
+    trace = TracebackException.from_exception(raised.value, capture_locals=True)
+
+    assert KEY not in "".join(
+        line for frame in list(trace.stack)[1:] for line in map(str, frame.locals.items())
+    )
+    assert trace.__suppress_context__ or trace.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "warned"),
+    [
+        ("http://app.example/ml/churn", KEY, True),
+        ("http://192.0.2.1:8000/ml/churn", KEY, True),
+        ("https://app.example/ml/churn", KEY, False),
+        ("http://app.example/ml/churn", None, False),
+        ("http://localhost:8000/ml/churn", KEY, False),
+        ("http://[::1]:8000/ml/churn", KEY, False),
+    ],
+)
+@pytest.mark.parametrize("client_type", [Client, AsyncClient])
+def test_key_over_plain_http_is_logged(caplog, client_type, url, key, warned):
+    client_type(url, key=key)
+
+    assert warned == ("the API key is sent to" in caplog.text)
+    assert KEY not in caplog.text
 
 
 def test_key_can_be_sent_beside_a_token_of_a_platform():

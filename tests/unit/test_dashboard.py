@@ -3,17 +3,22 @@
 import json
 import re
 
-from modelgate import Deployment, Gate, Schema
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+
+from modelgate import Deployment, DriftMonitor, Gate, ModelPackage, PredictionLog, Schema
 from modelgate.humility import OutlyingInput
 from modelgate.testing import Client
 from support.prometheus import parse_samples
 from support.servers import ROOT
+from support.waiting import SOON
 
 QUERY = re.compile(r"(modelgate_\w+)(?:\{([^}]*)\})?")
 GROUPS = re.compile(r"by \(([^)]*)\)")
 
 
-def read_labels():
+def read_labels(folder):
     """Return the labels of each sample of a gate."""
     price = Deployment(
         "price",
@@ -21,8 +26,17 @@ def read_labels():
         schema=Schema.of(age=float),
         humility=[OutlyingInput("age", upper=5)],
     )
-    gate = Gate([price], keys="open")
+    ages = pd.DataFrame({"age": np.arange(100.0)})
+    package = ModelPackage.from_estimator(LinearRegression().fit(ages, ages["age"]), ages)
+    monitor = DriftMonitor(min_rows=1)
+    gate = Gate(
+        [price, Deployment("packaged", package)],
+        keys="open",
+        on_prediction=[PredictionLog(folder), monitor],
+    )
     client = Client(gate.wsgi)
+    client.post("/simple/packaged", json=[{"age": 9}])
+    monitor.flush(SOON)
     client.post("/simple/price", json=[{"age": 9}])
     client.post("/simple/price", json=[{"age": "old"}])
     samples = parse_samples(gate.metrics.render())
@@ -34,8 +48,8 @@ def read_expressions():
     return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
 
 
-def test_dashboard_queries_existing_metrics_and_labels():
-    labels, used = read_labels(), {}
+def test_dashboard_queries_existing_metrics_and_labels(tmp_path):
+    labels, used = read_labels(tmp_path), {}
     for expression in read_expressions():
         grouped = {label for group in GROUPS.findall(expression) for label in group.split(", ")}
         for name, selectors in QUERY.findall(expression):

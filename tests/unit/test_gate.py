@@ -327,7 +327,7 @@ def test_scoring_layers_must_not_return_nan(caplog):
     answer = Client(predict_ages(scoring_layers=[spoil]).wsgi).post("/api/predict", json=DOCUMENT)
 
     assert 500 == answer.status
-    assert "is not finite in the rows [0]" in caplog.text
+    assert "is not a finite number in the rows [0]" in caplog.text
 
 
 def test_layer_without_return_is_a_500(caplog):

@@ -10,10 +10,9 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 LEVELS = [
-    ["errors"],
-    ["spelling", "validation"],
+    ["errors", "prometheus"],
+    ["cancellation", "spelling", "validation"],
     ["codecs", "flow"],
-    ["prometheus"],
     ["http", "schema", "backends"],
     ["limiting", "forecasting"],
     ["keys", "models"],

@@ -198,6 +198,29 @@ def test_version_that_becomes_an_alias(make, sql):
     assert store.fingerprint("churn@1") == store.fingerprint("churn@production")
 
 
+def test_version_is_recalled(make, primary, admin):
+    """Redis would serve it without a call of the primary store."""
+    store = fill_redis(make, primary)
+    primary.down = True
+    store.forget("churn@1")
+
+    assert [] == admin.keys(f"modelgate:{make.namespace}:*")
+    with pytest.raises(StoreError):
+        store.load("churn@1")
+
+
+@pytest.mark.parametrize("name", ["churn", "churn@latest", "churn@production", "*@1"])
+def test_only_fixed_versions_are_recalled(make, primary, name):
+    with pytest.raises(ConfigurationError, match="version must be a fixed version"):
+        make(primary).forget(name)
+
+
+def test_recall_fails_without_redis(folder):
+    store = RedisCachedStore(folder, "redis://127.0.0.1:1", key=KEY)
+    with pytest.raises(StoreError, match="the version is still cached"):
+        store.forget("churn@1")
+
+
 def test_only_fixed_versions_are_cached(make, folder, admin, tmp_path):
     """A link is cached as its target; copies and folders are not."""
     models, store = tmp_path / "models", make(folder)

@@ -13,6 +13,7 @@ import pytest
 from modelgate import (
     ConfigurationError,
     Deployment,
+    DeploymentUnavailable,
     FolderStore,
     Gate,
     MemoryStore,
@@ -21,7 +22,7 @@ from modelgate import (
     Shadow,
     drive,
 )
-from modelgate.gate.poller import PollingLayer
+from modelgate.layers.polling import PollingLayer
 from modelgate.models import SqlModelStore, package
 from modelgate.models.versions import is_older
 from modelgate.testing import Client, FakeClock, StubHandler, request
@@ -128,7 +129,7 @@ def test_latest_is_never_downgraded_by_a_poll(folder, caplog):
     gate.deployments.swap("churn", "store:churn@latest")
 
     assert [(4, "4")] * 3 == seen
-    assert 1 == caplog.text.count("is now version 3, older than the serving version 4")
+    assert 1 == caplog.text.count("is now version 3, older than the served version 4")
     assert (3, "3") == poll_and_predict(gate)
 
 
@@ -516,3 +517,18 @@ def test_close_ends_the_polling_in_forked_children(folder):
 def test_fingerprint_of_a_missing_model_is_not_found(folder):
     with pytest.raises(NotFound):
         FolderStore(folder).fingerprint("price")
+
+
+def test_latest_is_never_downgraded_after_an_eviction(folder, caplog):
+    """Whoever can move the pointer cannot bring back an older package, although its signature is valid."""
+    save_package(folder, 4, "churn@4")
+    gate = make_gate(folder, "store:churn@latest")
+    predict(gate)
+    (folder / "churn@4.mgpkg").unlink()
+    gate.deployments.cache.drop("churn")
+    with pytest.raises(DeploymentUnavailable):
+        gate.score("churn", ROW)
+    gate.deployments.reload("churn")
+
+    assert "is now version 3, older than the served version 4" in caplog.text
+    assert (3, "3") == predict(gate)

@@ -13,6 +13,8 @@ __all__ = ["CircuitBreaker", "StorageUnavailable"]
 
 logger = logging.getLogger("modelgate")
 
+_REPORT_INTERVAL = 60.0
+
 
 class StorageUnavailable(Exception):
     """The server does not respond. The ``__cause__`` is the error that the call raised."""
@@ -43,6 +45,7 @@ class CircuitBreaker:
         self._reset()
         reset_after_fork(self._reset)
         self._outage_started_at = float("-inf")
+        self._loss_reported_at = float("-inf")
         # Time of the next attempt; None if there is no outage.
         self._next_attempt: float | None = None
 
@@ -85,6 +88,20 @@ class CircuitBreaker:
     def record_data_loss(self) -> None:
         """Record that the server has lost its data, for example in a restart."""
         self.recovered_at = self.clock()
+
+    def report_data_loss(self) -> None:
+        """Record and log that the server has lost data without a restart. Logs at most one line a minute."""
+        with self._lock:
+            now = self.clock()
+            is_due = now - self._loss_reported_at >= _REPORT_INTERVAL
+            if is_due:
+                self._loss_reported_at = now
+        self.record_data_loss()
+        if is_due:
+            logger.warning(
+                "%s: counts lost: by FLUSHALL, eviction or a restart: this process applies its own counts, too",
+                self._server,
+            )
 
     def record_success(self, started_at: float) -> None:
         """Record that a call has succeeded. If the call started during the outage, the outage ends.

@@ -87,7 +87,7 @@ def replay(
         raise ConfigurationError(f"{path} has no request: it must hold one JSON object per line")
     differences: list[Difference] = []
     answered: list[RecordedRequest] = []
-    with _open_client(target) as http:
+    with _open_client(target, key) as http:
         for line, request in requests:
             status, answer = _send(http, request, key)
             texts = _compare(request, status, answer, tolerance, {*_IGNORED, *ignored})
@@ -108,12 +108,15 @@ class Difference(NamedTuple):
     what: str
 
 
-def _open_client(target: str) -> Any:
+def _open_client(target: str, key: str | None) -> Any:
     """Return an httpx client whose paths are relative to the mount point of *target*."""
     from ..client.clients import httpx_package
+    from ..client.session import warn_of_plain_http
 
     httpx = httpx_package()
     if target.startswith(("http://", "https://")):
+        if key is not None:
+            warn_of_plain_http(target)
         return httpx.Client(base_url=target, timeout=60.0)
     gate = import_gate(target)
     for name in gate.deployments:

@@ -16,7 +16,7 @@ from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
 from ..client.retry import Retry
 from ..client.score_rows import check_header, score_rows
-from ..client.session import Session
+from ..client.session import Session, warn_of_plain_http
 from ..errors import (
     ConfigurationError,
     Forbidden,
@@ -86,6 +86,8 @@ class Job:
 
     async def run(self, file: BinaryIO, report_progress: ReportProgress) -> None:
         """Score the remaining rows and append the predictions to *file*."""
+        if self._key is not None:
+            warn_of_plain_http(self._done.url)
         size = None if self._path == PIPE else self._path.stat().st_size
         httpx = httpx_package()
         limits = httpx.Limits(max_connections=self._in_flight)

@@ -1,7 +1,6 @@
 """``modelgate serve``: serve model files on this machine."""
 
 import contextlib
-import ipaddress
 import json
 import shlex
 import socket
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigurationError, Forbidden
+from ..http.client_address import is_loopback
 from .help import examples
 from .inspect import load_pickle_option
 
@@ -80,14 +80,6 @@ def serve(
         server = uvicorn.Server(uvicorn.Config(gate.asgi, http="h11", log_level="warning"))
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host* can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _import_uvicorn() -> Any:

@@ -14,7 +14,7 @@ from .curves import ResponseCurve, request_curve
 from .forecasts import Forecasts, request_forecasts
 from .predictions import Predictions
 from .retry import Retry
-from .session import Progress, Session
+from .session import Progress, Session, warn_of_plain_http
 
 if TYPE_CHECKING:
     import httpx
@@ -100,6 +100,8 @@ class _BaseClient(Generic[H]):
             batch_bytes=batch_bytes,
             key_header=key_header,
         )
+        if http is None and key is not None:
+            warn_of_plain_http(url)
 
     def _create_http(self) -> H:
         raise NotImplementedError
@@ -116,7 +118,8 @@ class Client(_BaseClient["httpx.Client"]):
     Args:
         url: URL of the deployment, which is the mount point plus the name (``"https://host/ml/churn"``),
             or URL of the deployment's metadata (``"https://host/ml/deployments/churn"``).
-        key: API key; None if the gate needs no key.
+        key: API key; None if the gate needs no key. A warning is logged if it is sent over plain ``http://``
+            to another machine.
         key_header: Header field in which the key is sent, ``"authorization"`` or ``"x-api-key"``. If a
             platform needs ``Authorization``, use ``"x-api-key"``, and pass the platform's token with *http*.
         timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking

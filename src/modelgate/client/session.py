@@ -1,6 +1,7 @@
 """Session with one deployment: batching, retries and decoding, for the blocking and the asyncio client."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -24,13 +25,24 @@ from ..errors import (
     RequestError,
 )
 from ..flow import Flow, Wait, run
+from ..http.client_address import is_loopback
 from ..http.credentials import KEY_HEADERS
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
 from .predictions import Predictions, decode_predictions, join_predictions
 from .retry import Retry
 from .rows import Rows, to_rows
 
-__all__ = ["HTTPResponse", "Progress", "Session", "deployment_url", "is_too_large", "sleep"]
+__all__ = [
+    "HTTPResponse",
+    "Progress",
+    "Session",
+    "deployment_url",
+    "is_too_large",
+    "sleep",
+    "warn_of_plain_http",
+]
+
+logger = logging.getLogger("modelgate")
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -185,7 +197,6 @@ class Session:
         """
         url = f"{self._endpoint}/{operation}{query and '?'}{query}"
         headers = {
-            **self._key_headers,
             "content-type": media_type,
             "accept": f"{accept}, {_PROBLEM}",
             # Tells proxies that they may send the request again, and which requests are repetitions.
@@ -232,7 +243,10 @@ class Session:
         # together.
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
-        request = self.http.build_request("POST", url, content=body, headers=headers, timeout=limits)
+        # No local variable has the key: an error collector may store the local variables of a traceback.
+        request = self.http.build_request(
+            "POST", url, content=body, headers={**self._key_headers, **headers}, timeout=limits
+        )
         host = urlsplit(url).netloc
         try:
             return (  # type: ignore[no-any-return]
@@ -308,6 +322,16 @@ def deployment_url(url: str) -> str:
         raise ConfigurationError(f"{rule}: add the deployment's name to the path (got {url!r})")
     parent = parent if parent.endswith("/deployments") else f"{parent}/deployments"
     return f"{parts.scheme}://{parts.netloc}{parent}/{name}"
+
+
+def warn_of_plain_http(url: str) -> None:
+    """Log a warning if a key that is sent to *url* can be read on the network."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname is not None and not is_loopback(parts.hostname):
+        logger.warning(
+            "client: the API key is sent to %s without encryption: use https://, unless the network is private",
+            parts.hostname,
+        )
 
 
 def _check_key(key: str) -> str:

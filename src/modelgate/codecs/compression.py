@@ -1,18 +1,27 @@
-"""Decompress bodies (content codings of RFC 9110, section 8.4.1) up to a size limit."""
+"""Decompress bodies (content codings of RFC 9110, section 8.4.1) up to limits of size and expansion."""
 
 import bz2
 import zlib
 from collections.abc import Callable
 from typing import Any
 
+from ..cancellation import stop_if_abandoned
 from ..errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
-__all__ = ["COMPRESSED_BODY", "GZIP_MAGIC", "decompress"]
+__all__ = ["COMPRESSED_BODY", "GZIP_MAGIC", "MAX_EXPANSION", "decompress", "largest_expansion"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 COMPRESSED_BODY = "The body is compressed with gzip: set Content-Encoding: gzip, or send it uncompressed"
 
+MAX_EXPANSION = 500
+"""Largest size of a body after decompression, as a multiple of its size as sent. Rows of 200 one-hot columns reach
+146 with gzip and 490 with bz2."""
+
+_SMALL = 256 * 1024
+"""Size in bytes up to which a body may expand by any factor."""
+
 _MAX_MEMBERS = 100
+_STEP = 8 << 20
 
 
 def _deflate_decompressor(raw: bytes) -> Any:
@@ -29,38 +38,64 @@ _DECOMPRESSORS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-def decompress(raw: bytes, coding: str, limit: int) -> bytes:
+def largest_expansion(sent: int, max_expansion: int) -> int:
+    """Return the largest size in bytes that a body of *sent* bytes may have after decompression."""
+    return max(_SMALL, sent * max_expansion)
+
+
+def decompress(raw: bytes, coding: str, limit: int, max_expansion: int = MAX_EXPANSION) -> bytes:
     """Decompress *raw*.
 
     Args:
         raw: Body as it was sent.
         coding: Value of ``Content-Encoding``: ``gzip``, ``deflate`` or ``bz2``. Lists are not supported.
         limit: Largest decompressed size in bytes.
+        max_expansion: Largest decompressed size as a multiple of the size of *raw*. It does not apply up to 256 KiB.
 
     Raises:
         UnsupportedMediaType: The coding is not supported.
-        BodyTooLarge: The decompressed body is larger than *limit*.
+        BodyTooLarge: The decompressed body exceeds one of the limits.
         MalformedBody: The body is corrupt or truncated, or has more than 100 compressed members.
     """
     decompressor = _DECOMPRESSORS.get(coding.strip().lower())
     if decompressor is None:
         raise UnsupportedMediaType("gzip, deflate, bz2", field="Content-Encoding")
-    parts, remaining, size = list[bytes](), raw, 0
+    largest = min(limit, largest_expansion(len(raw), max_expansion))
+    parts, remaining, size, members = list[bytes](), raw, 0, 0
     while remaining:
         stream = decompressor(remaining)
-        try:
-            part = stream.decompress(remaining, limit - size + 1)
-        except (zlib.error, OSError, ValueError):
-            raise MalformedBody(
-                "The body is not compressed as its Content-Encoding says: correct the field or the body"
-            ) from None
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            raise BodyTooLarge(limit)
-        if not stream.eof or len(parts) > _MAX_MEMBERS:
+        members += 1
+        part = b"."
+        while part and not stream.eof:
+            try:
+                part = stream.decompress(remaining, min(largest - size + 1, _STEP))
+            except (zlib.error, OSError, ValueError):
+                raise MalformedBody(
+                    "The body is not compressed as its Content-Encoding says: correct the field or the body"
+                ) from None
+            parts.append(part)
+            size += len(part)
+            if size > largest:
+                # The traceback of the error would keep them.
+                parts.clear()
+                del part
+                raise _too_large(len(raw), limit, max_expansion)
+            # zlib returns the rest of its input, and bz2 keeps it.
+            remaining = getattr(stream, "unconsumed_tail", b"")
+            stop_if_abandoned()
+        if not stream.eof or members > _MAX_MEMBERS:
             raise MalformedBody(
                 "The compressed body is truncated or has too many parts: send all of it in one part"
             )
         remaining = stream.unused_data
     return b"".join(parts)
+
+
+def _too_large(sent: int, limit: int, max_expansion: int) -> BodyTooLarge:
+    if largest_expansion(sent, max_expansion) >= limit:
+        return BodyTooLarge(limit)
+    return BodyTooLarge(
+        largest_expansion(sent, max_expansion),
+        f"The body expands to more than {max_expansion} times the {sent} bytes sent: send it without"
+        " Content-Encoding",
+    )

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .json import ANY
 
-__all__ = ["write_csv"]
+__all__ = ["iter_csv", "write_csv"]
 
 _BLOCK_ROWS = 8192
 """Number of rows that are formatted at once. Cells as strings take ten times the memory of their bytes."""
@@ -24,7 +24,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def write_csv(
     columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False, header: bool = True
 ) -> bytes:
-    """Return the columns as CSV in UTF-8, with commas and newlines.
+    """Return the columns as CSV; see `iter_csv`."""
+    return b"".join(iter_csv(columns, rows, escape_formulas=escape_formulas, header=header))
+
+
+def iter_csv(
+    columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False, header: bool = True
+) -> Iterator[bytes]:
+    """Yield the columns as CSV in UTF-8, with commas and newlines, in pieces of at most 8,192 rows.
 
     Numbers are written with `repr`, JSON arrays and objects as JSON. Null becomes an empty cell, as do NaN
     and infinity in a numpy array.
@@ -39,14 +46,13 @@ def write_csv(
     """
     formatter = _Formatter(escape_formulas, single_column=len(columns) == 1)
     names = ",".join([formatter.format_text(name) for name, _ in columns]) + "\n"
-    starts = range(0, rows, _BLOCK_ROWS)
-    blocks = (
-        formatter.format_lines(
-            [values for _, values in columns], slice(start, min(start + _BLOCK_ROWS, rows))
-        )
-        for start in starts
-    )
-    return b"".join([names.encode() if header else b"", *blocks])
+    before = names.encode() if header else b""
+    for start in range(0, rows, _BLOCK_ROWS):
+        span = slice(start, min(start + _BLOCK_ROWS, rows))
+        yield before + formatter.format_lines([values for _, values in columns], span)
+        before = b""
+    if not rows:
+        yield before
 
 
 class _Formatter:

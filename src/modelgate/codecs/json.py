@@ -5,9 +5,10 @@ it may raise RecursionError or UnicodeDecodeError, it accepts duplicate names (t
 skips unused values without limiting their depth.
 """
 
+import contextlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ __all__ = [
     "LARGE",
     "MAX_DEPTH",
     "RAW",
+    "check_json",
     "check_unread_members",
     "count_byte",
     "decode_allowing_overflow",
@@ -29,6 +31,7 @@ __all__ = [
     "reject_deep_nesting",
     "reject_duplicate_names",
     "reject_encoded_text",
+    "shift_position",
 ]
 
 T = TypeVar("T")
@@ -41,6 +44,8 @@ _MAX_DIGITS = 400
 
 # Literals that Python's json.dumps writes. msgspec reports the position after a minus sign.
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
+
+_POSITION = re.compile(r"\(byte (\d+)\)")
 
 ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 """Decoder for any JSON value."""
@@ -74,6 +79,21 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
         raise MalformedBody(_describe_syntax_error(raw, error)) from None
     except (RecursionError, ValueError, MemoryError) as error:
         raise MalformedBody(f"The body is not readable as JSON: {_describe_error(error)}") from None
+
+
+def check_json(raw: bytes) -> None:
+    """Raise `MalformedBody` if *raw* is not JSON. Texts and the size of numbers are not checked."""
+    decode_json(raw, RAW)
+
+
+@contextlib.contextmanager
+def shift_position(offset: int) -> Iterator[None]:
+    """Add *offset* to the position in the message of a `MalformedBody` raised in the block."""
+    try:
+        yield
+    except MalformedBody as error:
+        message = _POSITION.sub(lambda match: f"(byte {int(match[1]) + offset})", error.message)
+        raise MalformedBody(message) from None
 
 
 def decode_text(raw: bytes | msgspec.Raw) -> str | None:
@@ -132,7 +152,7 @@ def _describe_syntax_error(raw: bytes | msgspec.Raw, error: Exception) -> str:
 
 def _error_position(error: Exception) -> int:
     """Return the position at which msgspec found a syntax error, or 0 if *error* has none."""
-    position = re.search(r"\(byte (\d+)\)", str(error))
+    position = _POSITION.search(str(error))
     return int(position[1]) if position is not None else 0
 
 

@@ -154,8 +154,14 @@ export class Scoring {
       while (names.includes(name)) name += "_scored";
       names.push(name);
     }
-    return csvText([names, ...lines], separator);
+    return csvText([names, ...lines].map((cells) => cells.map(withoutFormula)), separator);
   }
+}
+
+// Put a mark before text that a spreadsheet would run as a formula (OWASP, "CSV Injection").
+function withoutFormula(value) {
+  const isFormula = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && !/^[+-][\d.,]*(e[+-]?\d+)?$/i.test(value);
+  return isFormula ? `'${value}` : value;
 }
 
 // Return the errors by row, from texts such as "must be a number (row 3, 7 and 2 more)".

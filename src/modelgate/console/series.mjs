@@ -16,6 +16,7 @@ export function beginSeries({ example }) {
   $("series").hidden = false;
   $("history").value = example ? asJSON(example) : "";
   showPoints();
+  $("history").setSelectionRange(0, 0);
   $("history").focus();
 }
 

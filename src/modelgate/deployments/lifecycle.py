@@ -10,11 +10,10 @@ from ..flow import drive
 from ..flow.fork_safety import reset_after_fork
 from ..inference import Predictor
 from ..models import ModelCache
-from ..models.versions import LATEST, is_older
 from .builder import DeploymentBuilder, is_same_model
 from .catalog import DeploymentCatalog, LiveDeployment, ModelRevision, State
 from .deployment import Deployment
-from .loader import Loader
+from .loader import Loader, prevent_downgrade
 
 __all__ = ["DeploymentController"]
 
@@ -138,7 +137,7 @@ class DeploymentController:
             for revision, predictor, old in zip(
                 live.all_revisions, loaded, instead_of.all_revisions, strict=True
             ):
-                _prevent_downgrade(revision, predictor.version, drive(old.model.version()))
+                prevent_downgrade(revision.deployment, predictor.version, drive(old.model.version()))
         self._swap_in(live, loaded, keep=keep, instead_of=instead_of)
 
     def roll_back(self, name: str) -> None:
@@ -203,19 +202,6 @@ class DeploymentController:
             self._previous.pop(name, None)
             if keep:
                 self._previous[name] = current
-
-
-def _prevent_downgrade(revision: ModelRevision, version: str, current_version: str) -> None:
-    """Raise `ConfigurationError` if an older version would replace a model without a fixed version.
-
-    When the newest version is deleted from the store, the deployment must not go back to an older one.
-    """
-    named_version = (revision.deployment.stored_name or "").partition("@")[2]
-    if named_version in ("", LATEST) and is_older(version, current_version):
-        raise ConfigurationError(
-            f"model {revision.deployment.model!r} is now version {version}, older than the serving version"
-            f" {current_version}: to serve the older version, call swap, or set model to that version"
-        )
 
 
 def _has_same_models(deployment: Deployment, other: Deployment) -> bool:

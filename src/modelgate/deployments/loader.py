@@ -26,7 +26,7 @@ from ..models.manifest import Manifest, PackageMetadata
 from ..models.package import open_package
 from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.store import fingerprint_file
-from ..models.versions import LATEST, is_version
+from ..models.versions import LATEST, is_older, is_version
 from ..prometheus import Labels, MetricValues
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
@@ -34,7 +34,7 @@ from .deployment import Deployment
 from .model_handle import ModelHandle, Role
 from .scoring_options import enable_scoring_options
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "prevent_downgrade"]
 
 logger = logging.getLogger("modelgate")
 
@@ -131,6 +131,8 @@ class Loader:
             model = self._read_model(deployment)
         # Without a time limit: callers of the cache stop waiting after its *load_timeout*.
         predictor = in_model_thread(self._predictor, deployment, model, handle.role)
+        if handle.version is not None:
+            prevent_downgrade(deployment, predictor.version, handle.version)
         _warn_of_version_mismatch(deployment, predictor.version)
         handle.fingerprint, handle.version, handle.schema = fingerprint, predictor.version, predictor.schema
         return predictor
@@ -277,6 +279,24 @@ class Loader:
         for labels in list(self.model_metrics):
             if labels[0] == name:
                 del self.model_metrics[labels]
+
+
+def prevent_downgrade(deployment: Deployment, version: str, served_version: str) -> None:
+    """Raise `ConfigurationError` if an older version would replace a model without a fixed version.
+
+    When the newest version is deleted from the store, the deployment must not go back to an older one.
+
+    Args:
+        deployment: Deployment of the model.
+        version: Version that was loaded.
+        served_version: Version that serves or has served.
+    """
+    named_version = (deployment.stored_name or "").partition("@")[2]
+    if named_version in ("", LATEST) and is_older(version, served_version):
+        raise ConfigurationError(
+            f"model {deployment.model!r} is now version {version}, older than the served version"
+            f" {served_version}: to serve the older version, call swap, or set model to that version"
+        )
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:

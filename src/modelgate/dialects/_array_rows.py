@@ -1,15 +1,17 @@
 """Rows sent as JSON arrays, not as objects: an array of values per row, or a plain value per row."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from ..codecs.json import decode_json
-from ..schema import SplitRows
+from ..codecs.json import LARGE, decode_json
+from ..codecs.json_items import count_items
+from ..schema import LazyRows, SplitRows
 
-__all__ = ["row_from_values", "rows_from_array", "starts_with_value"]
+__all__ = ["decode_lists", "row_from_values", "rows_from_array", "starts_with_value"]
 
 _LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
 _LIST: "msgspec.json.Decoder[Sequence[Any]]" = msgspec.json.Decoder(list[Any])
@@ -42,6 +44,24 @@ def rows_from_array(raw: bytes) -> bytes | SplitRows:
         MalformedBody: *raw* is not valid JSON, or its first item is an array and another item is not.
     """
     if starts_with_value(raw):
-        return SplitRows(None, [[value] for value in decode_json(raw, _LIST)])
+        return SplitRows(None, _decode_rows(raw, _decode_values))
     match = _ARRAY.match(raw)
-    return SplitRows(None, decode_json(raw, _LISTS)) if match is not None and match[1] == b"[" else raw
+    return SplitRows(None, decode_lists(raw)) if match is not None and match[1] == b"[" else raw
+
+
+def decode_lists(raw: bytes | msgspec.Raw) -> Sequence[Sequence[Any]]:
+    """Decode an array of arrays, each of which is a row. A large one is decoded when a row is used.
+
+    Raises:
+        MalformedBody: *raw* is not such an array. For a large one, this is raised when a row is used.
+    """
+    return _decode_rows(bytes(raw), partial(decode_json, decoder=_LISTS))
+
+
+def _decode_rows(raw: bytes, decode: Callable[[bytes], Sequence[Sequence[Any]]]) -> Sequence[Sequence[Any]]:
+    # As Python objects, rows can take 40 times the memory of their JSON. Count them first.
+    return LazyRows(count_items(raw), partial(decode, raw)) if len(raw) > LARGE else decode(raw)
+
+
+def _decode_values(raw: bytes) -> list[list[Any]]:
+    return [[value] for value in decode_json(raw, _LIST)]

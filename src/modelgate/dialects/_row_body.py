@@ -23,8 +23,8 @@ _CSV = ("text/csv", "text/plain", "application/csv")
 _CSV_FILES = (*_CSV, "application/vnd.ms-excel", "application/octet-stream")
 
 
-_JSON_ROWS = re.compile(rb"\s*(\[\s*\{|\{\s*[\"'])")
-"""Start of JSON rows. A CSV header can begin with a bracket, as in ``[id],[age]``."""
+_JSON_ROWS = re.compile(rb"\s*(\[\s*\{|\{\s*('|\"[^\"\n]*\"\s*[^\s,]))")
+"""Start of JSON rows. A CSV header can begin with a bracket, as in ``[id],[age]`` or ``{"id",age``."""
 
 
 def decode_row_body(request: Request) -> Flow[bytes | CSV]:

@@ -236,7 +236,9 @@ class DataRobot:
             raise _Unauthenticated("The datarobot-key header is missing", headers=_CHALLENGE)
 
 
-def _respond(request: Request, query: Query, prediction: Prediction, kind: str, body: bytes) -> Response:
+def _respond(
+    request: Request, query: Query, prediction: Prediction, kind: str, body: bytes | Iterator[bytes]
+) -> Response:
     assert query.predictor is not None
     headers = [
         ("content-type", kind if kind == "application/json" else f"{kind}; charset=utf-8"),

@@ -5,19 +5,17 @@ from typing import Any
 
 import msgspec
 
-from ..codecs.csv_writer import write_csv
+from ..codecs.csv_writer import iter_csv
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
 from ..scoring import Query
 from ._explanations import contribution_columns
 from ._exposure import adjusted_columns
 from ._humility import add_datarobot_humility
+from ._streaming import row_spans, stream_if_long
 from .datarobot_explanations import explanation_members
 
 __all__ = ["rows_to_csv", "rows_to_json"]
-
-_STEP = 4096
-"""Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
 _USUAL_THRESHOLD = 0.5
 
@@ -28,13 +26,15 @@ _EXPLANATION_COLUMNS = [
 ]
 
 
-def rows_to_csv(prediction: Prediction, query: Query, *, escape_formulas: bool = False) -> bytes:
-    """Encode a CSV body with the column names of the page "Output format".
+def rows_to_csv(
+    prediction: Prediction, query: Query, *, escape_formulas: bool = False
+) -> bytes | Iterator[bytes]:
+    """Encode a CSV body with the column names of the page "Output format"; see `stream_if_long`.
 
     Args:
         prediction: Predictions to encode.
         query: Query of the request.
-        escape_formulas: See `write_csv`.
+        escape_formulas: See `iter_csv`.
     """
     columns: list[tuple[str, Any]] = []
     for output in prediction.outputs:
@@ -51,34 +51,31 @@ def rows_to_csv(prediction: Prediction, query: Query, *, escape_formulas: bool =
         columns += zip(("THRESHOLD", "POSITIVE_CLASS"), threshold, strict=True)
     columns += contribution_columns(prediction, query, _EXPLANATION_COLUMNS)
     columns += (prediction.passthrough_columns or {}).items()
-    return write_csv(columns, len(prediction), escape_formulas=escape_formulas)
+    return stream_if_long(prediction, iter_csv(columns, len(prediction), escape_formulas=escape_formulas))
 
 
-def rows_to_json(prediction: Prediction, *, is_explanation_route: bool = False) -> bytes:
-    """Encode *prediction* as the JSON body of a response.
+def rows_to_json(prediction: Prediction, *, is_explanation_route: bool = False) -> bytes | Iterator[bytes]:
+    """Encode *prediction* as the JSON body of a response; see `stream_if_long`.
 
     Args:
         prediction: Predictions to encode.
         is_explanation_route: Whether rows have exactly the members of the section "Making Prediction
             Explanations".
     """
-    return b"".join(_json_chunks(prediction, is_explanation_route))
+    return stream_if_long(prediction, _json_pieces(prediction, is_explanation_route))
 
 
-def _json_chunks(prediction: Prediction, is_explanation_route: bool) -> Iterator[bytes]:
+def _json_pieces(prediction: Prediction, is_explanation_route: bool) -> Iterator[bytes]:
     threshold = None if is_explanation_route else _threshold(prediction)
-    yield b'{"data":['
-    for start in range(0, len(prediction), _STEP):
-        if start:
-            yield b","
-        span = slice(start, start + _STEP)
-        yield msgspec.json.encode(_rows(prediction, span, threshold, has_metadata=not is_explanation_route))[
-            1:-1
-        ]
-    yield b"]"
+    before = b'{"data":['
+    for span in row_spans(len(prediction)):
+        rows = _rows(prediction, span, threshold, has_metadata=not is_explanation_route)
+        yield before + msgspec.json.encode(rows)[1:-1]
+        before = b","
+    after = b"]" if len(prediction) else before + b"]"
     if prediction.warnings:
-        yield b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
-    yield b"}"
+        after += b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
+    yield after + b"}"
 
 
 def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:

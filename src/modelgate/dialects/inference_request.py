@@ -19,6 +19,9 @@ __all__ = ["MAX_ID", "InferenceRequest", "Parameters", "read_request"]
 MAX_ID = 256
 """Maximum number of characters of a request's id."""
 
+_MAX_LENGTHS = 31
+"""Maximum number of dimensions of one value. An array of numpy 1.26 has at most 32 dimensions, with that of rows."""
+
 Parameters = dict[str, bool | int | float | str | None] | None
 
 
@@ -155,6 +158,8 @@ def _read_tensor(tensor: _Input, binary: bytes) -> _Block:
 def _read_nested_tensor(tensor: _Input, binary: bytes) -> _Block:
     """Read a tensor of more than two dimensions: one column, whose values are nested lists."""
     rows, *lengths = tensor.shape
+    if len(lengths) > _MAX_LENGTHS:
+        raise TensorError(f"the shape must have at most {_MAX_LENGTHS + 1} dimensions")
     rows, size = parse_shape([rows, math.prod(lengths) if min(lengths) > 0 else 0])
     if tensor.data is None:
         values = from_binary(tensor.datatype, rows * size, binary)

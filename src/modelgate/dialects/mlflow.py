@@ -25,7 +25,6 @@ container's environment variables ``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -33,7 +32,7 @@ from ..codecs.csv_writer import write_csv
 from ..codecs.json import ANY, LARGE, check_unread_members, decode_json
 from ..context import RequestContext
 from ..errors import AnswerableError, DeploymentInactive, InvalidInput, MalformedBody, NotFound
-from ..flow import Flow, run
+from ..flow import Flow, run_long
 from ..http import Request, Response, credentials_from_headers, error_response
 from ..http.body import check_body, read_body, read_json_members
 from ..http.negotiation import best_media_type
@@ -41,7 +40,7 @@ from ..http.routing import Route
 from ..inference import Prediction, Target
 from ..schema import SplitRows, columns_to_records, rows_from_columns
 from ..scoring import Query
-from ._array_rows import rows_from_array
+from ._array_rows import decode_lists, rows_from_array
 from ._row_body import decode_row_body
 from .openapi_spec import (
     COLUMNS,
@@ -76,7 +75,6 @@ _CODES = {
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES = msgspec.json.Decoder(list[str | int] | None)
-_LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
 
 # MLflow's client writes bodies with json.dumps, which turns a missing number into the literal NaN.
 # The second alternative skips strings. An unterminated string extends to the end of the body.
@@ -182,7 +180,7 @@ class MLflow:
         members = yield from _read_members(request)
         yield from check_body(request, members, _FORMATS)
         if len((yield from read_body(request))) > LARGE:
-            return Query((yield from run(_decode_rows, members)))
+            return Query((yield from run_long(_decode_rows, members)))
         return Query(_decode_rows(members))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
@@ -218,7 +216,7 @@ def _read_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
     except MalformedBody:
         if request.content is None or b"NaN" not in request.content:
             raise
-    request.content = yield from run(_replace_nan, request.content)
+    request.content = yield from run_long(_replace_nan, request.content)
     return (yield from read_json_members(request))
 
 
@@ -247,8 +245,8 @@ def _decode_split(raw: bytes) -> SplitRows:
     names = decode_json(members.get("columns", msgspec.Raw(b"null")), _NAMES)
     # pandas numbers the columns of a DataFrame without names.
     if names is None or names == list(range(len(names))):
-        return SplitRows(None, decode_json(members["data"], _LISTS))
-    return SplitRows([str(name) for name in names], decode_json(members["data"], _LISTS))
+        return SplitRows(None, decode_lists(members["data"]))
+    return SplitRows([str(name) for name in names], decode_lists(members["data"]))
 
 
 def _decode_inputs(raw: bytes) -> bytes | SplitRows:

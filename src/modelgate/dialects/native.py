@@ -30,7 +30,6 @@ The query string has options. Each adds something to the predictions:
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -137,7 +136,12 @@ def _intervals_schema(target: Target) -> JSONSchema:
 
 
 class Native:
-    """modelgate's own wire format, dialect ``native``."""
+    """modelgate's own wire format, dialect ``native``.
+
+    Args:
+        escape_formulas: Whether to put a ``'`` before text in CSV responses that a spreadsheet would run as a
+            formula.
+    """
 
     name = "native"
     max_body = 50 * 1024 * 1024
@@ -200,6 +204,9 @@ class Native:
         parameters=[*openapi_spec.parameters, *native_forecast.PARAMETERS],
     )
 
+    def __init__(self, *, escape_formulas: bool = False) -> None:
+        self._escape_formulas = escape_formulas
+
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization: Bearer`` or ``x-api-key``."""
         yield from ()
@@ -237,9 +244,10 @@ class Native:
         if prediction.curve is not None:
             headers = [("content-type", JSON), ("x-model-version", query.predictor.version)]
             return Response(200, encode_curve(prediction, members), headers)
-        encode = partial(ENCODERS[kind], prediction, query)
-        body = encode(members) if kind == JSON else encode()
-        charset = "; charset=utf-8" if kind == "text/csv" else ""
+        options, charset = self._csv_options(kind)
+        if kind == JSON:
+            options["members"] = members
+        body = ENCODERS[kind](prediction, query, **options)
         headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
         if query.explain is not None:
             headers += explanation_headers(prediction)
@@ -252,9 +260,15 @@ class Native:
             raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
         kind = best_media_type(request.headers.get("accept"), tuple(native_forecast.ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
-        charset = "; charset=utf-8" if kind == "text/csv" else ""
+        options, charset = self._csv_options(kind)
         headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
-        return Response(200, native_forecast.ENCODERS[kind](prediction, members), headers)
+        return Response(200, native_forecast.ENCODERS[kind](prediction, members, **options), headers)
+
+    def _csv_options(self, kind: str) -> tuple[dict[str, Any], str]:
+        """Return the options of the encoder of the media type *kind*, and the charset, if it is CSV."""
+        if kind != "text/csv":
+            return {}, ""
+        return {"escape_formulas": self._escape_formulas}, "; charset=utf-8"
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as problem details (RFC 9457), with details such as ``missing_columns``."""

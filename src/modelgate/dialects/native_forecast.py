@@ -70,7 +70,7 @@ def _encode_ndjson(prediction: Prediction, _: Mapping[str, Any]) -> bytes:
     return msgspec.json.Encoder().encode_lines(_rows(prediction))
 
 
-def _encode_csv(prediction: Prediction, _: Mapping[str, Any]) -> bytes:
+def _encode_csv(prediction: Prediction, _: Mapping[str, Any], *, escape_formulas: bool) -> bytes:
     """Encode the passthrough columns, then the forecasts, with two columns for each interval."""
     output = prediction.outputs[0]
     columns: list[tuple[str, Any]] = [
@@ -79,14 +79,14 @@ def _encode_csv(prediction: Prediction, _: Mapping[str, Any]) -> bytes:
     columns.append(("prediction", output.values))
     for level, limits in (output.intervals or {}).items():
         columns += zip((f"low_{level}", f"high_{level}"), limits.T, strict=True)
-    return write_csv(columns, len(prediction))
+    return write_csv(columns, len(prediction), escape_formulas=escape_formulas)
 
 
 def _encode_npy(prediction: Prediction, _: Mapping[str, Any]) -> bytes:
     return write_npy(prediction.values)
 
 
-ENCODERS: Mapping[str, Callable[[Prediction, Mapping[str, Any]], bytes]] = {
+ENCODERS: Mapping[str, Callable[..., bytes]] = {
     "application/json": _encode_json,
     "text/csv": _encode_csv,
     "application/x-ndjson": _encode_ndjson,

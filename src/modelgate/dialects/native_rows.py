@@ -1,19 +1,19 @@
 """Encoding of predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from ..codecs.csv_writer import write_csv
+from ..codecs.csv_writer import iter_csv
 from ..codecs.npy import to_npy_dtype, write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
 from ..scoring import Query
 from ._explanations import contribution_columns
 from ._humility import add_native_humility, humility_column
+from ._streaming import row_spans, stream_if_long
 from .native_explanations import EXPLANATION_COLUMNS, describe_explanations, explanation_columns
 
 __all__ = ["ENCODERS", "JSON", "NPY", "labels"]
@@ -21,11 +21,8 @@ __all__ = ["ENCODERS", "JSON", "NPY", "labels"]
 JSON = "application/json"
 NPY = "application/x-npy"
 
-_STEP = 4096
-"""Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
-
-def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any]) -> bytes:
+def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any]) -> bytes | Iterator[bytes]:
     """Encode *prediction* as a JSON object to which *members* are added.
 
     If the query has a single row, the object is the prediction of this row. Otherwise, the object has an
@@ -37,19 +34,23 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
         members = {**members, "explanation": describe_explanations(prediction)}
     if query.single:
         return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})
-    chunks = [msgspec.json.encode(rows)[1:-1] for rows in _steps(prediction)]
-    return b'{"predictions":[' + b",".join(chunks) + b"]," + msgspec.json.encode(members)[1:]
+    return stream_if_long(prediction, _json_pieces(prediction, members))
+
+
+def _json_pieces(prediction: Prediction, members: Mapping[str, Any]) -> Iterator[bytes]:
+    before = b'{"predictions":['
+    for rows in _steps(prediction):
+        yield before + msgspec.json.encode(rows)[1:-1]
+        before = b","
+    yield (b"]," if len(prediction) else before + b"],") + msgspec.json.encode(members)[1:]
 
 
 def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]:  # noqa: ARG001  as all encoders
-    """Encode an object per line. To save memory, lines after the 4,096th are encoded while they are sent."""
-    chunks = map(msgspec.json.Encoder().encode_lines, _steps(prediction))
-    # Values that cannot be encoded raise an error here, before the response begins.
-    first = next(chunks, b"")
-    return chain([first], chunks) if len(prediction) > _STEP else first
+    """Encode an object per line."""
+    return stream_if_long(prediction, map(msgspec.json.Encoder().encode_lines, _steps(prediction)))
 
 
-def _encode_csv(prediction: Prediction, query: Query) -> bytes:
+def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) -> bytes | Iterator[bytes]:
     """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
 
     Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns have
@@ -71,7 +72,8 @@ def _encode_csv(prediction: Prediction, query: Query) -> bytes:
     columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
     if prediction.humility is not None:
         columns.append(("humility", humility_column(prediction.humility)))
-    return write_csv(columns, len(prediction))
+    pieces = iter_csv(columns, len(prediction), escape_formulas=escape_formulas)
+    return stream_if_long(prediction, pieces)
 
 
 def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
@@ -101,8 +103,8 @@ ENCODERS: Mapping[str, Callable[..., bytes | Iterator[bytes]]] = {
 
 
 def _steps(prediction: Prediction) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(prediction), _STEP):
-        yield _rows(prediction, slice(start, start + _STEP))
+    for span in row_spans(len(prediction)):
+        yield _rows(prediction, span)
 
 
 def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:

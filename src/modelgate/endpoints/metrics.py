@@ -1,11 +1,13 @@
 """Metrics of a gate for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import getpid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..deployments import Deployments
 from ..flow import Flow
 from ..http import Request, Response
+from ..http.large_bodies import LargeBodies
 from ..http.routing import Route
 from ..inference.model_metrics import (
     CALL_ROWS,
@@ -16,15 +18,14 @@ from ..inference.model_metrics import (
     ROWS,
     SECONDS,
     TRIGGERED,
-    ModelMetrics,
 )
 from ..keys import Principal
 from ..layers import Metrics
-from ..models import ModelCache
 from ..models.cache import COUNTS, EVENTS, SIZE
 from ..prometheus import (
     CONTENT_TYPE,
     Histogram,
+    Kind,
     Labels,
     MetricFamily,
     MetricValues,
@@ -48,25 +49,25 @@ class MetricsEndpoint:
     Args:
         values: Storage of the metrics.
         requests: Metrics of the requests.
-        models: Metrics of the models, by deployment, version and role.
-        cache: Model cache.
+        deployments: Deployments, with the metrics of their models and their cache.
+        large_bodies: Large bodies, see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
-        others: Functions that return further metrics.
+        others: Function that returns further metrics.
     """
 
     def __init__(
         self,
         values: MetricValues,
         requests: Metrics,
-        models: Mapping[Labels, ModelMetrics],
-        cache: ModelCache[Any],
+        deployments: Deployments,
+        large_bodies: Sequence[LargeBodies],
         hang_timeout: float | None,
-        others: Sequence[Callable[[], Iterable[MetricFamily]]] = (),
+        others: Callable[[], Iterable[MetricFamily]],
     ) -> None:
         self._values = values
         self._requests = requests
-        self._models = models
-        self._cache = cache
+        self._deployments = deployments
+        self._large_bodies = large_bodies
         self._hang_timeout = hang_timeout
         self._others = others
 
@@ -101,8 +102,11 @@ class MetricsEndpoint:
         """Store the gauges of this process, for other processes to read."""
         self._values.allocate(_PROCESS, ("", "", str(getpid())), gauge=True)[0] = 1
         self._requests.publish()
-        self._cache.publish()
-        for metrics in list(self._models.values()):
+        self._deployments.cache.publish()
+        for name, kind, _, value in _BODIES:
+            cells = self._values.allocate(name, (), gauge=kind == "gauge")
+            cells[0] = sum(map(value, self._large_bodies))
+        for metrics in list(self._deployments.loader.model_metrics.values()):
             metrics.publish(self._hang_timeout)
 
     def families(self) -> Iterator[MetricFamily]:
@@ -120,8 +124,9 @@ class MetricsEndpoint:
         yield from self._requests.families(totals)
         yield from self._model_metrics(totals)
         yield from _cache_metrics(totals)
-        for other in self._others:
-            yield from other()
+        for name, kind, text, _ in _BODIES:
+            yield MetricFamily(name, kind, text, (), {(): totals[name][()][0]})
+        yield from self._others()
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
         def current(name: str) -> dict[Labels, list[float]]:
@@ -185,3 +190,31 @@ def _cache_metrics(totals: Totals) -> Iterator[MetricFamily]:
     yield MetricFamily("modelgate_model_cache_models", "gauge", text, (), {(): models})
     text = "Size of the files that the models in memory were loaded from."
     yield MetricFamily("modelgate_model_cache_bytes", "gauge", text, (), {(): size})
+
+
+_BODIES: Sequence[tuple[str, Kind, str, Callable[[LargeBodies], int]]] = (
+    (
+        "modelgate_large_bodies_bytes",
+        "gauge",
+        "Size of the large bodies in progress, decompressed.",
+        lambda bodies: bodies.bytes_in_progress,
+    ),
+    (
+        "modelgate_large_bodies_waiting",
+        "gauge",
+        "Large bodies that wait until others are finished.",
+        lambda bodies: bodies.waiting,
+    ),
+    (
+        "modelgate_large_bodies_waits_total",
+        "counter",
+        "Large bodies that had to wait, including rejected ones.",
+        lambda bodies: bodies.waits,
+    ),
+    (
+        "modelgate_large_bodies_rejected_total",
+        "counter",
+        "Large bodies that were rejected because too many were waiting.",
+        lambda bodies: bodies.rejected,
+    ),
+)

@@ -44,6 +44,9 @@ def with_deadline(
             wait = step(value)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        except BaseException:
+            value = None  # as in `drive`
+            raise
         if wait.bounded and deadline < math.inf:
             wait = _DeadlineWait(wait, deadline)  # type: ignore[assignment]  # has every member of Wait
         try:

@@ -8,8 +8,7 @@ the number of such calls. There are two ways to wait:
 - `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`: several callers
   can wait for one model load or key look-up, each with its own timeout.
 
-Coroutines do not need the pool, because they can be cancelled. A PostgreSQL connection that hangs is closed
-(see `modelgate.backends.postgresql`).
+Coroutines do not need the pool, because they can be cancelled.
 """
 
 import contextlib
@@ -25,6 +24,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from ..cancellation import current_call
 from ..errors import Overloaded
 from .fork_safety import reset_after_fork
 from .greenlets import warn_if_patched_late
@@ -234,9 +234,12 @@ class FairThreadPool:
         settle: Callable[[], None] | None = None
         if job.set_running_or_notify_cancel():
             try:
+                current_call.call = job
                 settle = partial(job.set_result, job.function())
             except BaseException as error:
                 settle = partial(job.set_exception, error)
+            finally:
+                current_call.call = None
         with self._lock:
             if job in self._fresh or job in self._slow:
                 self._end(job)
@@ -363,8 +366,11 @@ class _Job(Future[Any]):
         self.queue = quota.large if self.is_large else quota.small
         self.started_at = math.inf
         self.abandoned = False
+        self.stop_requested = False
 
     def cancel(self) -> bool:
+        # The call may be running: let it stop by itself, see `modelgate.cancellation`.
+        self.stop_requested = True
         cancelled = self.started_at == math.inf and super().cancel()
         if cancelled:
             self.quota.threads.remove(self)

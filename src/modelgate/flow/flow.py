@@ -9,45 +9,17 @@ Never block or sleep in a layer directly: under ASGI that stops the event loop f
 `run` instead.
 """
 
-import asyncio
-import contextlib
-import contextvars
-import copy
 import inspect
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property, partial
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from types import FunctionType, MethodType
-from typing import Any, ParamSpec, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from ..errors import ConfigurationError
-from ..validation import require_positive_int
-from .fair_pool import FairThreadPool, PoolQuota
-from .greenlets import call_in_os_thread, is_patched
 
-__all__ = [
-    "Flow",
-    "Handler",
-    "Layer",
-    "Wait",
-    "WorkerPool",
-    "adrive",
-    "drive",
-    "in_main_thread",
-    "isolate_error",
-    "isolate_errors",
-    "run",
-    "run_coroutine",
-    "stack",
-    "validate_layers",
-    "wait_for",
-]
+__all__ = ["Flow", "Handler", "Layer", "Wait", "adrive", "drive", "stack", "validate_layers"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -145,6 +117,8 @@ def drive(flow: Flow[T]) -> T:
     except BaseException:
         # A signal handler may raise between two steps, while the flow is suspended.
         flow.close()
+        # An error collector may store local variables, and a result may be a body with an API key.
+        value = None
         raise
 
 
@@ -168,227 +142,5 @@ async def adrive(flow: Flow[T], value: Any = None) -> T:
     except BaseException:
         # See `drive`.
         flow.close()
+        value = None
         raise
-
-
-class WorkerPool:
-    """Thread pool for blocking calls under ASGI, separate from the thread pool of the host application.
-
-    Threads start on demand. Forked children start their own, as threads do not survive a fork
-    (``gunicorn --preload``).
-
-    Args:
-        threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
-        hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
-            a model with too many stuck calls rejects further calls. If *hang_timeout* is set and a WSGI
-            request has a deadline, the request's calls also run in these threads, because a thread cannot
-            cancel its own call.
-    """
-
-    def __init__(self, threads: int | None = None, *, hang_timeout: float | None = None) -> None:
-        if threads is not None:
-            require_positive_int("threads", threads)
-        self.hang_timeout = hang_timeout
-        self._threads = FairThreadPool(threads, hang_timeout)
-
-    def share(self) -> "WorkerPool":
-        """Return a pool that shares these threads, for one of several models.
-
-        Queued calls of different shares start in turn. If there are several shares, each uses at most half of
-        the threads.
-        """
-        share = copy.copy(self)
-        share._share = self._threads.share()
-        return share
-
-    @cached_property
-    def _share(self) -> PoolQuota:
-        return self._threads.share()
-
-    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-        """Call *function* in the caller's thread under WSGI, in a thread of the pool under ASGI.
-
-        The call has the caller's context variables. It is dropped if the request is cancelled while the
-        call is queued.
-
-        Raises:
-            Overloaded: Too many calls in this share of the pool do not finish.
-        """
-        return (yield self.wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
-
-    def wait(self, call: Callable[[], Any], *, inline_ok: bool = False, rows: int = 0) -> Wait:
-        """Return a `Wait` that makes *call* (see `run`).
-
-        Args:
-            call: Function without arguments that raises only isolated errors (see `isolate_error`).
-            inline_ok: Whether a request under WSGI makes the call in its own thread even if it has a
-                deadline.
-            rows: Number of rows that count as queued until the call starts.
-
-        Raises:
-            Overloaded: Too many calls in this share of the pool do not finish.
-        """
-        if self.hang_timeout is not None:
-            self._share.raise_if_stuck()
-        within = None if inline_ok or self.hang_timeout is None else partial(self._call_within, call, rows)
-        return Wait(call, partial(self._call, call, rows), within)
-
-    async def _call(self, call: Callable[[], T], rows: int) -> T:
-        context = contextvars.copy_context()
-        return await asyncio.wrap_future(self._share.submit(partial(context.run, call), rows=rows))
-
-    def _call_within(self, call: Callable[[], T], rows: int, seconds: float) -> T:
-        context = contextvars.copy_context()
-        return self._share.run_with_timeout(partial(context.run, call), seconds, rows)
-
-    def set_serving(self, serving: bool) -> None:
-        """Set whether this share counts when the threads are divided. False for a replaced model."""
-        self._share.set_serving(serving)
-
-    @property
-    def rows_waiting(self) -> int:
-        """Number of rows in queued calls."""
-        return self._share.rows_waiting
-
-    def submit(self, call: Callable[[], None], *, immediate: bool = False) -> None:
-        """Start *call* in a thread of the pool, without waiting for it.
-
-        Args:
-            call: Function to call. It must not raise.
-            immediate: Whether the call starts immediately, in an additional thread if none is free. For
-                callers whose own thread blocks until the call returns.
-        """
-        self._share.submit(call, immediate=immediate)
-
-
-def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return the result of *call*, and convert its exceptions by `isolate_error`."""
-    try:
-        return call(*args, **kwargs)
-    except BaseException as error:
-        raise isolate_error(error)  # noqa: B904  it is the same error, or has it as its cause
-
-
-def isolate_error(error: BaseException) -> Exception:
-    """Return *error*, or a RuntimeError if *error* would affect more than the failed call.
-
-    SystemExit and panics of extension modules would end a worker, CancelledError would look like the
-    cancellation of the request, and a Future cannot have StopIteration as its exception.
-
-    Raises:
-        KeyboardInterrupt: *error* is a KeyboardInterrupt in the main thread, possibly from Ctrl-C.
-    """
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return error
-    if isinstance(error, KeyboardInterrupt) and in_main_thread():
-        raise error
-    isolated = RuntimeError(f"the call raised {type(error).__name__}")
-    isolated.__cause__ = error
-    return isolated
-
-
-def in_main_thread() -> bool:
-    """Return True in the main thread, the only one in which signal handlers run."""
-    return threading.get_ident() == threading.main_thread().ident
-
-
-def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine in a new event loop, and return its result."""
-    if is_patched():
-        # asyncio has one running loop per OS thread, which all greenlets of the thread share.
-        return call_in_os_thread(partial(contextvars.copy_context().run, lambda: asyncio.run(function())))
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(function())
-    # In a notebook or an async test a loop runs already, and event loops cannot be nested.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(contextvars.copy_context().run, lambda: asyncio.run(function())).result()
-
-
-_workers = WorkerPool(hang_timeout=60)
-_functions: WeakKeyDictionary[Any, WorkerPool] = WeakKeyDictionary()
-"""Share of the threads for each function, by its code object. One that hangs does not block the others."""
-
-
-def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Call *function* in the caller's thread under WSGI, in another thread under ASGI.
-
-    The call has the caller's context variables. It is dropped if the request is cancelled while the
-    call is queued.
-
-    Raises:
-        Overloaded: Half of the threads are stuck in calls of *function*, each for more than a minute.
-
-    Example:
-        def add_greeting(request, call_next):
-            response = yield from call_next(request)
-            response.set("x-greeting", (yield from run(fetch_greeting)))
-            return response
-    """
-    key = getattr(function, "__code__", None) or type(function)
-    workers = _functions.get(key)
-    if workers is None:
-        workers = _functions[key] = _workers.share()
-    call = partial(isolate_errors, function, *args, **kwargs)
-    return (yield workers.wait(call, inline_ok=True))  # type: ignore[no-any-return]
-
-
-def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
-    """Wait for the result of a *future* that another thread sets.
-
-    Cancellation or a timeout of the caller affects neither the future nor other callers.
-
-    Raises:
-        TimeoutError: There is no result after *timeout* seconds.
-    """
-    return (  # type: ignore[no-any-return]
-        yield Wait(
-            sync=partial(future.result, timeout),
-            aio=partial(_await_future, future, timeout),
-            within=lambda seconds: future.result(seconds if timeout is None else min(seconds, timeout)),
-        )
-    )
-
-
-async def _await_future(future: Future[T], timeout: float | None) -> T:
-    if future.done() or (timeout is not None and timeout <= 0):
-        # If there is no time to wait, do not add another callback to a future that may never finish.
-        return future.result(0)
-    loop = asyncio.get_running_loop()
-    is_done = loop.create_future()
-    waiting = _waiting_tasks(future, loop)
-    waiting.add(is_done)
-    try:
-        async with asyncio.timeout(timeout):
-            await is_done
-    finally:
-        waiting.discard(is_done)
-    return future.result()
-
-
-_waiting: WeakKeyDictionary[Future[Any], dict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]]] = (
-    WeakKeyDictionary()
-)
-"""Tasks that wait for a future, by event loop. A future has one callback for each loop. Callbacks cannot be
-removed, so with one for each task, a future that never finishes would hold memory for each task."""
-
-
-def _waiting_tasks(future: Future[Any], loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:
-    by_loop = _waiting.setdefault(future, {})
-    waiting = by_loop.get(loop)
-    if waiting is None:
-        waiting = by_loop[loop] = set()
-        future.add_done_callback(partial(_wake_tasks, loop, waiting))
-    return waiting
-
-
-def _wake_tasks(loop: asyncio.AbstractEventLoop, waiting: set[asyncio.Future[None]], _: Future[Any]) -> None:
-    def wake() -> None:
-        for is_done in waiting:
-            if not is_done.done():
-                is_done.set_result(None)
-
-    # The loop may be closed if its tasks no longer wait.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(wake)

@@ -10,29 +10,35 @@ class Timing:
 
     Args:
         started: Start of the first phase, on the clock of `time.perf_counter`.
+
+    Attributes:
+        phases: Name, start and end of each phase, on the same clock.
     """
 
-    __slots__ = ("_last", "_phases", "_started")
+    __slots__ = ("_started", "phases")
 
     def __init__(self, started: float) -> None:
-        self._started = self._last = started
-        self._phases: dict[str, float] = {}
+        self._started = started
+        self.phases: list[tuple[str, float, float]] = []
 
     def mark(self, phase: str) -> None:
-        """End *phase* now. The durations of phases with the same name are added."""
-        now = perf_counter()
-        self._phases[phase] = self._phases.get(phase, 0.0) + now - self._last
-        self._last = now
+        """End *phase* now."""
+        start = self.phases[-1][2] if self.phases else self._started
+        self.phases.append((phase, start, perf_counter()))
 
     def field(self, cache_hit: bool | None) -> str:
         """Return the value of the ``Server-Timing`` field (W3C Server Timing, section 3).
 
+        The durations of phases with the same name are added.
+
         Args:
             cache_hit: Whether the model was in memory; None if no model was needed.
         """
-        phases = {**self._phases, "total": perf_counter() - self._started}
+        seconds: dict[str, float] = {}
+        for phase, start, end in [*self.phases, ("total", self._started, perf_counter())]:
+            seconds[phase] = seconds.get(phase, 0.0) + end - start
         description = {None: "", True: ";desc=hit", False: ";desc=miss"}[cache_hit]
         return ", ".join(
-            f"{name}{description if name == 'cache' else ''};dur={seconds * 1e3:.3f}"
-            for name, seconds in phases.items()
+            f"{name}{description if name == 'cache' else ''};dur={duration * 1e3:.3f}"
+            for name, duration in seconds.items()
         )

@@ -19,14 +19,17 @@ from ..errors import (
     RequestError,
     ServingError,
 )
-from ..flow import Flow, Handler, run
+from ..flow import Flow, Handler, run_long
+from ..flow.tracebacks import clear_locals
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
 from ..inference import Prediction
+from ..inference.checks import check_text
+from ..inference.nonfinite import prediction_error
 from ..keys import Principal
 from ..layers import Deadline, KeyAuth
 from ..monitoring import PredictionRecord
-from ..monitoring.prediction_hook import PredictionCallback, call_hooks
+from ..monitoring.prediction_hook import PredictionHooks
 from ..openapi.body_example import example_body
 from ..scoring import Query
 from ..scoring.many_rows import MANY_ROWS, is_large
@@ -34,9 +37,6 @@ from ..scoring.many_rows import MANY_ROWS, is_large
 __all__ = ["RequestDispatcher", "score_and_encode"]
 
 logger = logging.getLogger("modelgate")
-
-"""Largest number of rows that are encoded without a worker thread. Responses that echo columns of large
-requests always use a thread."""
 
 
 class RequestDispatcher:
@@ -81,7 +81,7 @@ class RequestDispatcher:
         except AnswerableError as error:
             return _error_response(request, error)
         except Exception as error:
-            logger.error("request %s failed", request.id, exc_info=error)
+            _report_exception(request, error, "request %s failed", request.id)
             return _error_response(request, ServingError())
 
     def _check_keys(self) -> None:
@@ -109,7 +109,7 @@ class RequestDispatcher:
             raise
         context.route, context.deployment = route, request.params.get("deployment")
         if route.handler is not None:
-            context.action = "read"
+            context.action = route.action
 
     def _respond(self, request: Request) -> Flow[Response]:
         """Answer a request that has passed the gate's HTTP layers; errors become responses.
@@ -126,9 +126,7 @@ class RequestDispatcher:
                 yield from self._check_version(context, version)
             if route is not None and route.handler is not None:
                 response = yield from route.handler(request)
-                if not route.is_public and response.header("cache-control") is None:
-                    # Shared HTTP caches do not know that a response depends on the x-api-key header.
-                    response.headers.append(("cache-control", "private, no-store"))
+                _forbid_caching(request, response)
                 return response
             return (yield from self._score(request, context, version))
         except AnswerableError as error:
@@ -143,6 +141,11 @@ class RequestDispatcher:
         except RequestError as error:
             if error.needs_example:
                 self._add_example(error, dialect, context)
+            raise
+        except Exception as error:
+            if not isinstance(error, AnswerableError):
+                # They contain the body, and the body may contain the API key.
+                clear_locals(error)
             raise
         query.deployment = context.deployment = self._deployment_name(context, query.deployment)
         query.version = version
@@ -207,23 +210,31 @@ class RequestDispatcher:
 
 
 def score_and_encode(
-    score: Handler[Query, Prediction], request: Request, hooks: Sequence[PredictionCallback] = ()
+    score: Handler[Query, Prediction], request: Request, hook: PredictionHooks | None = None
 ) -> Flow[Response]:
-    """Score the query of *request*, encode the prediction, and report it to *hooks*."""
+    """Score the query of *request*, encode the prediction, and report it to *hook*."""
     query = request.context.query
     assert query is not None
     query.on_rows, query.timing = request.context.on_rows, request.timing
     prediction = yield from score(query)
     dialect: Dialect = request.wire  # type: ignore[assignment]
     encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
-    if len(prediction.outputs[0].values) > MANY_ROWS or (
-        prediction.passthrough_columns and is_large(query.rows)
-    ):
-        response = yield from run(encode, request, query, prediction)
-    else:
-        response = encode(request, query, prediction)
-    if hooks and prediction.curve is None:
-        call_hooks(hooks, _record(request, query, prediction))
+    try:
+        if len(prediction.outputs[0].values) > MANY_ROWS or (
+            prediction.passthrough_columns and is_large(query.rows)
+        ):
+            response = yield from run_long(encode, request, query, prediction)
+        else:
+            response = encode(request, query, prediction)
+    except UnicodeEncodeError:
+        # Checked only after a failure: lone surrogates are rare, and looking for them takes time.
+        try:
+            check_text(prediction)
+        except ValueError as error:
+            raise prediction_error(error) from error
+        raise
+    if hook is not None and prediction.curve is None:
+        hook(_record(request, query, prediction))
     return response
 
 
@@ -238,15 +249,33 @@ def _record(request: Request, query: Query, prediction: Prediction) -> Predictio
         perf_counter() - request.started,
         query.table,  # type: ignore[arg-type]  # it is valid
         prediction,
+        query.predictor.training,  # type: ignore[union-attr]
     )
 
 
 def _error_response(request: Request, error: AnswerableError) -> Response:
     if isinstance(error, PredictionError):
-        logger.error(
-            "request %s: deployment %s failed to predict",
-            request.id,
-            request.context.deployment,
-            exc_info=error.__cause__,
-        )
-    return encode_error(request, error)
+        message, name = "request %s: deployment %s failed to predict", request.context.deployment
+        _report_exception(request, error.__cause__ or error, message, request.id, name)
+    response = encode_error(request, error)
+    if request.method != "POST":
+        # Some caches store a 404, which may name the deployments of a key.
+        _forbid_caching(request, response)
+    return response
+
+
+def _forbid_caching(request: Request, response: Response) -> None:
+    """Forbid caching, unless the route is public. The response decides if it has the field already.
+
+    Shared HTTP caches do not know that a response depends on the x-api-key header.
+    """
+    route = request.context.route
+    if (route is None or not route.is_public) and response.header("cache-control") is None:
+        response.headers.append(("cache-control", "private, no-store"))
+
+
+def _report_exception(request: Request, error: BaseException, message: str, *args: object) -> None:
+    """Report *error* to the error tracking of the app, which listens to logs or to its framework."""
+    logger.error(message, *args, exc_info=error, extra={"request_id": request.id})
+    if request.on_exception is not None:
+        request.on_exception(error)

@@ -19,6 +19,7 @@ from ..inference import Prediction
 from ..keys import KeyStore
 from ..layers import (
     AccessLog,
+    BodyLimit,
     Cors,
     HttpsOnly,
     KeyAuth,
@@ -26,10 +27,12 @@ from ..layers import (
     RateLimit,
     RequestId,
     ServerTiming,
+    Tracing,
     TrustedProxies,
 )
+from ..layers.polling import PollingLayer
 from ..models import ModelStore
-from ..monitoring.prediction_hook import PredictionCallback, close_hooks, metric_sources, resolve_hooks
+from ..monitoring.prediction_hook import PredictionCallback, PredictionHooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
@@ -49,7 +52,7 @@ from .options import (
     resolve_dialects,
     standard_layers,
 )
-from .poller import PollingLayer, create_poll_callbacks, create_polling_layer
+from .poller import create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
@@ -71,44 +74,41 @@ class Gate:
         key_header: The only header field in which keys are accepted, ``"x-api-key"`` or
             ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
-            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
-            requests a minute and 10,000,000 a day.
+            `ConcurrencyLimit`; by default 1,000,000 a minute and 10,000,000 a day (ML Clever Prediction API).
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
-        cors: Origins of web pages that may call the gate from a browser, such as
-            ``["https://app.example"]``, or ``"*"`` for any page; see `Cors`.
+        cors: Origins of web pages that may call the gate, such as ``["https://app.example"]``, or ``"*"``
+            for any page; see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
-        deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a model
-            call exceeds the deadline, new requests to its deployment get 503.
+        deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a model
+            exceeds the deadline, new requests to its deployment get 503.
+        body_limit: Largest body in bytes, or a `BodyLimit`; by default the limit of each dialect.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
             ``"*:read"``), ``"open"`` to serve it to anyone, False to collect no metrics.
-        dialects: Wire formats, by name or as a `Dialect`; all of them by default. The first one also
-            answers requests to unknown paths.
+        dialects: Wire formats, by name or as a `Dialect`; by default all. The first answers unknown paths, too.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
-            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*, or *keys*
-            other than ``"open"``. *deadline* and *auth_failure_limit* then have no effect.
-        scoring_layers: Scoring layers around each prediction, instead of the standard one (`Round`).
-            Rows are validated and models cached in any case.
+            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*,
+            *body_limit*, or *keys* other than ``"open"``. *deadline* and *auth_failure_limit* have no effect.
+        scoring_layers: Scoring layers to use instead of `Round`. Rows are validated and models cached anyway.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
         public_keys: Ed25519 public keys, as PEM files or in base64. Packages loaded from files or a
             folder must be signed with one of them. A *store* object has its own *public_keys*.
         cache_size: Maximum number of loaded models to keep in memory.
         cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds a request waits for a model that is being loaded, counted from the start of
-            the load; then the request gets 503. `warm` and `score` wait until the model is loaded.
-        poll_interval: Seconds between checks for changed model files, which are then swapped in; None
-            to never check.
-        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
-            its database. The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
-        threads: Maximum number of predictions that run at once under ASGI; by default the number of
-            cores plus four, at most 32. Deployments take turns. If there are several, each has at most half of
-            the threads. A call that has taken over a second does not count for the other deployments.
+            the load, before it gets 503. `warm` and `score` wait until the model is loaded.
+        poll_interval: Seconds between checks for changed model files, which are then swapped in, or None.
+        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or its URL.
+            The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
+        threads: Maximum number of predictions that run at once under ASGI; by default cores + 4, at most 32.
+            Deployments take turns. If there are several, each has at most half of the threads. A call that has
+            taken over a second does not count for the other deployments.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
-        on_prediction: Function, or list of functions, to call with the `PredictionRecord` of each
-            prediction sent, such as a `PredictionLog`. They must not block.
+        on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine add up their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
+        tracing: True to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
@@ -132,6 +132,7 @@ class Gate:
         cors: Sequence[str] | Literal["*"] | None = None,
         https_only: bool = False,
         deadline: float | None = 30.0,
+        body_limit: int | BodyLimit | None = None,
         metrics: bool | Literal["open"] = True,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
@@ -147,12 +148,14 @@ class Gate:
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
         metrics_dir: str | Path | None = None,
+        tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
         if layers is None:
-            layers = standard_layers(keys, limits, auth_failure_limit, deadline, trusted_proxies, key_header)
+            options = deadline, trusted_proxies, key_header, body_limit
+            layers = standard_layers(keys, limits, auth_failure_limit, *options)
         else:
-            layers = check_custom_layers(layers, keys, limits, key_header)
+            layers = check_custom_layers(layers, keys, limits, key_header, body_limit)
         layers = [HttpsOnly(), *layers] if https_only else layers
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         key_header = find_key_header(layers)
@@ -163,9 +166,11 @@ class Gate:
         self._router = create_router(
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
-        self._hooks = resolve_hooks(on_prediction)
+        self._hooks = PredictionHooks(on_prediction, values)
+        for route in self._hooks.routes():
+            self._router.add(route, PLAIN_JSON)
         self.deployments = Deployments(
-            partial(score_and_encode, hooks=self._hooks) if self._hooks else score_and_encode,
+            partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,
             workers,
             store=store,
@@ -183,13 +188,14 @@ class Gate:
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
+        outermost += [Tracing(self._catalog)] if tracing else []
         self.metrics: MetricsEndpoint | None = None
         if metrics:
             requests = Metrics(self._catalog, values)
             outermost.append(requests)
-            models, cache = self.deployments.loader.model_metrics, self.deployments.cache
-            sources = metric_sources(self._hooks)
-            self.metrics = MetricsEndpoint(values, requests, models, cache, workers.hang_timeout, sources)
+            bodies = [layer.large_bodies for layer in layers if isinstance(layer, BodyLimit)]
+            sources = bodies, workers.hang_timeout, self._hooks.families
+            self.metrics = MetricsEndpoint(values, requests, self.deployments, *sources)
             if metrics_dir is not None:
                 outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
@@ -199,7 +205,7 @@ class Gate:
                 outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         self._handler = stack(outermost, dispatcher.dispatch)
-        self.asgi, self.wsgi = asgi.app(self._handler), wsgi.app(self._handler)
+        self.asgi, self.wsgi = asgi.app(self._handler, self._hooks.flush), wsgi.app(self._handler)
         for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
 
@@ -318,13 +324,10 @@ class Gate:
         return create_document(self._openapi, self.deployments, name)
 
     def close(self) -> None:
-        """Stop polling for changed models and the registry, and close the hooks of *on_prediction*.
-
-        The gate continues to serve.
-        """
+        """Stop polling, and close the hooks of *on_prediction*. The gate continues to serve."""
         if self._poll is not None:
             self._poll.close()
-        close_hooks(self._hooks)
+        self._hooks.close()
 
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.

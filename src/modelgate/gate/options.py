@@ -35,6 +35,7 @@ def standard_layers(
     deadline: float | None,
     proxies: Sequence[str] | None,
     key_header: str | None,
+    body_limit: int | BodyLimit | None,
 ) -> list[HTTPLayer]:
     """Return the HTTP layers of a gate without custom layers.
 
@@ -45,6 +46,7 @@ def standard_layers(
         deadline: See `Gate`.
         proxies: Option ``trusted_proxies`` of `Gate`.
         key_header: See `Gate`.
+        body_limit: See `Gate`.
 
     Raises:
         ConfigurationError: There are no keys, or an option cannot be used.
@@ -59,7 +61,9 @@ def standard_layers(
         )
     with error_context("deadline"):
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
-    guards += [Admission(), BodyLimit()]
+    with error_context("body_limit"):
+        limit = body_limit if isinstance(body_limit, BodyLimit) else BodyLimit(body_limit)
+    guards += [Admission(), limit]
     if keys != "open":
         guards += _auth_failure_layers(auth_failure_limit, proxies)
         guards.append(KeyAuth(keys, skip_forwarded=proxies is None, key_header=key_header))
@@ -122,18 +126,20 @@ def resolve_registry(registry: Registry | str) -> Registry:
 
 
 def check_custom_layers(
-    layers: Sequence[HTTPLayer], keys: object, limits: object, key_header: object
+    layers: Sequence[HTTPLayer], keys: object, limits: object, key_header: object, body_limit: object
 ) -> Sequence[HTTPLayer]:
     """Return *layers* after checking that they fit the other options.
 
     Raises:
-        ConfigurationError: *keys*, *key_header* or *limits* are set too, or no layer authenticates callers.
+        ConfigurationError: *keys*, *key_header*, *body_limit* or *limits* are set too, or no layer
+            authenticates callers.
     """
     layers = validate_layers(layers)
-    if limits is not None or key_header is not None or keys not in (None, "open"):
+    options = (limits, key_header, body_limit)
+    if any(option is not None for option in options) or keys not in (None, "open"):
         raise ConfigurationError(
-            "keys, key_header and limits must not be combined with layers: remove these options, and add"
-            " KeyAuth and RateLimit to layers"
+            "keys, key_header, body_limit and limits must not be combined with layers: remove these options, and"
+            " add KeyAuth, BodyLimit and RateLimit to layers"
         )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')

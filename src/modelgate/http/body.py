@@ -7,10 +7,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from ..codecs.charsets import is_json, media_type
-from ..codecs.compression import decompress
+from ..codecs.compression import decompress, largest_expansion
 from ..codecs.json import LARGE, RAW, check_unread_members, decode_json
-from ..errors import UnsupportedMediaType
-from ..flow import Flow, run
+from ..errors import BodyTooLarge, UnsupportedMediaType
+from ..flow import Flow, run_long
 from .request import Request
 
 __all__ = [
@@ -84,12 +84,35 @@ def read_body(request: Request) -> Flow[bytes]:
     if request.content is None:
         raw, coding = (yield from request.read()), request.headers.get("content-encoding")
         if coding is None or coding.lower() == "identity":
+            if len(raw) > LARGE and request.large_bodies is not None:
+                yield from request.large_bodies.admit(len(raw), len(raw), request.on_close)
             request.content = raw
         else:
-            request.content = yield from run(
-                decompress, raw, coding, request.max_body or request.wire.max_body
-            )
+            request.content = yield from _decompress(request, raw, coding)
     return request.content
+
+
+def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
+    limit, bodies = request.max_body or request.wire.max_body, request.large_bodies
+    if bodies is None:
+        return (yield from run_long(decompress, raw, coding, limit))
+    # Small bodies do not wait for large ones. Their size is known only after decompression.
+    small = yield from run_long(_decompress_small, raw, coding, min(limit, LARGE))
+    if small is not None:
+        return small
+    largest = min(limit, largest_expansion(len(raw), bodies.max_expansion))
+    share = yield from bodies.admit(len(raw), largest, request.on_close)
+    body = yield from run_long(decompress, raw, coding, limit, bodies.max_expansion)
+    bodies.resize(share, len(body))
+    return body
+
+
+def _decompress_small(raw: bytes, coding: str, limit: int) -> bytes | None:
+    """Return the decompressed body, or None if it has more than *limit* bytes."""
+    try:
+        return decompress(raw, coding, limit)
+    except BodyTooLarge:
+        return None
 
 
 def read_json(request: Request, decoder: "msgspec.json.Decoder[T]", *also: str) -> Flow[T]:
@@ -118,7 +141,7 @@ def parse_off_loop(
 ) -> Flow[T]:
     """Return the result of *read* for *raw*, a body or part of one. Use a thread if *raw* is large."""
     if len(raw) > LARGE:
-        return (yield from run(read, raw, *args, **kwargs))
+        return (yield from run_long(read, raw, *args, **kwargs))
     return read(raw, *args, **kwargs)
 
 
@@ -158,4 +181,4 @@ def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Coll
     if len(body) <= LARGE:
         check_unread_members(body, members, known)
     else:
-        yield from run(check_unread_members, body, members, known)
+        yield from run_long(check_unread_members, body, members, known)

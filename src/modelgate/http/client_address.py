@@ -10,7 +10,14 @@ from typing import Literal
 from ..errors import ConfigurationError
 from .request import Headers
 
-__all__ = ["TrustedNetworks", "client_address", "forwarded_hop", "forwarded_scheme", "rate_limit_address"]
+__all__ = [
+    "TrustedNetworks",
+    "client_address",
+    "forwarded_hop",
+    "forwarded_scheme",
+    "is_loopback",
+    "rate_limit_address",
+]
 
 # RFC 7239, section 4: commas separate elements, semicolons separate pairs. A quoted string may contain both.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
@@ -173,3 +180,11 @@ def _ipv6_network(client: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Network((int(address) >> 64 << 64, 64)))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host* can be reached from this machine only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

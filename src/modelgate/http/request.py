@@ -17,6 +17,7 @@ from .response import Response, error_response
 
 if TYPE_CHECKING:
     from ..flow.timing import Timing
+    from .large_bodies import LargeBodies
 
 __all__ = ["MAX_BODY", "PLAIN_JSON", "BodySizeLimiter", "Headers", "PlainJSON", "Request", "WireFormat"]
 
@@ -101,11 +102,14 @@ class Request:
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
+        on_exception: Function to call with an exception that is answered with 500, for the error tracking of
+            a framework; None if it has none but logs.
         wire: Wire format of the request.
         context: State beyond HTTP, by default a new `modelgate.RequestContext`.
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
+        large_bodies: Limits on the memory of large bodies, set by `BodyLimit`; None for none.
         read_limit: Limit of `read`, a pair ``(timeout, on_wait)``, or None. The body must be received within
             *timeout* seconds of the arrival of the request. Before `read` waits for the body, it calls
             ``on_wait(request)``, which may raise an error. `KeyAuth` sets a limit while it reads the key.
@@ -123,9 +127,11 @@ class Request:
         "error_code",
         "headers",
         "id",
+        "large_bodies",
         "max_body",
         "method",
         "on_close",
+        "on_exception",
         "params",
         "path",
         "query_string",
@@ -163,8 +169,10 @@ class Request:
         self.started = time.perf_counter()
         self.timing: Timing | None = None
         self.error_code: str | None = None
+        self.on_exception: Callable[[BaseException], object] | None = None
         self.wire: WireFormat = PLAIN_JSON
         self.max_body: int | None = None
+        self.large_bodies: LargeBodies | None = None
         self.read_limit: tuple[float, Callable[[Request], None]] | None = None
         self.whole_response = False
         self.body_read: bytes | None = None

@@ -8,26 +8,33 @@ import numpy.typing as npt
 
 from .prediction import Output, Prediction
 
-__all__ = ["NonFiniteError", "ShapeError", "check_shape", "check_values", "non_finite_rows"]
+__all__ = [
+    "ShapeError",
+    "UnrepresentableError",
+    "check_shape",
+    "check_text",
+    "check_values",
+    "non_finite_rows",
+]
 
 _SMALL_ARRAY = 32
 _SHOWN = 20
 
 
-class NonFiniteError(ValueError):
-    """A model predicted NaN or an infinity, which JSON cannot represent.
+class UnrepresentableError(ValueError):
+    """A model predicted values that JSON cannot represent.
 
     Attributes:
+        problem: What is wrong with the values, for example "is not a finite number".
         rows: Indices of the rows, from 0.
         count: Number of all rows that were scored.
     """
 
-    def __init__(self, name: str, rows: list[int], count: int) -> None:
+    def __init__(self, name: str, problem: str, rows: list[int], count: int) -> None:
+        self.problem = problem
         self.rows = rows
         self.count = count
-        super().__init__(
-            f"output {name!r} is not finite in the rows {rows[:_SHOWN]} ({len(rows)} of {count})"
-        )
+        super().__init__(f"output {name!r} {problem} in the rows {rows[:_SHOWN]} ({len(rows)} of {count})")
 
 
 class ShapeError(ValueError):
@@ -61,8 +68,7 @@ def check_values(prediction: Prediction, *, nullable: bool = False) -> None:
         nullable: Whether numbers may be NaN or infinite.
 
     Raises:
-        NonFiniteError: A number or a probability is NaN or infinite.
-        ValueError: JSON cannot represent a value.
+        UnrepresentableError: JSON cannot represent a value, such as NaN, an infinity or a date.
     """
     for output in prediction.outputs:
         values, probabilities = output.values, output.probabilities
@@ -76,19 +82,34 @@ def check_values(prediction: Prediction, *, nullable: bool = False) -> None:
 
 def _check_invalid(output: Output, *, nullable: bool) -> None:
     """Raise the error for an output with invalid values. NaN and infinities are valid if *nullable*."""
-    values, kind = output.values, output.values.dtype.kind
-    is_json = (
-        all(_is_json_value(value) or _is_non_finite(value) for value in values)
-        if kind == "O"
-        else kind in "biufU"
-    )
-    if not is_json:
-        raise ValueError(
-            f"output {output.name!r} must be text, booleans or finite numbers:"
-            " JSON cannot represent other values"
-        )
+    values, kind, count = output.values, output.values.dtype.kind, len(output.values)
+    if kind == "O":
+        rows = [i for i, value in enumerate(values) if not (_is_json_value(value) or _is_non_finite(value))]
+    else:
+        rows = [] if kind in "biufU" else list(range(count))
+    if rows:
+        raise UnrepresentableError(output.name, "is no text, boolean or number", rows, count)
     if not nullable:
-        raise NonFiniteError(output.name, non_finite_rows(output), len(output.values))
+        raise UnrepresentableError(output.name, "is not a finite number", non_finite_rows(output), count)
+
+
+def check_text(prediction: Prediction) -> None:
+    """Raise `UnrepresentableError` if a label contains lone surrogates, which UTF-8 cannot encode."""
+    for output in prediction.outputs:
+        labels = output.values.tolist()
+        # A response with probabilities has all class labels in each row.
+        classes_valid = all(map(_is_encodable, output.classes or ()))
+        rows = [i for i, label in enumerate(labels) if not (classes_valid and _is_encodable(label))]
+        if rows:
+            raise UnrepresentableError(output.name, "is text that UTF-8 cannot encode", rows, len(labels))
+
+
+def _is_encodable(value: object) -> bool:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def non_finite_rows(output: Output) -> list[int]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from .checks import check_shape, check_values
 from .prediction import Output, Prediction
 
-__all__ = ["describe_result", "output_names", "to_prediction"]
+__all__ = ["describe_result", "output_names", "to_plain_array", "to_prediction"]
 
 
 def to_prediction(
@@ -55,11 +55,29 @@ def _outputs(result: Any, target: str | Sequence[str]) -> list[Output]:
 
 
 def _to_array(values: Any) -> npt.NDArray[Any]:
-    array = np.asarray(values)
+    array = to_plain_array(values)
     if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
         # numpy turns [1, "a"] into ["1", "a"]; an object array preserves the types.
-        array = np.array(values, dtype=object)
+        array = to_plain_array(np.array(values, dtype=object))
     return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def to_plain_array(values: Any) -> npt.NDArray[Any]:
+    """Return *values* as an array of values that JSON can represent, as far as possible.
+
+    Masked numbers become NaN and masked text becomes None, because `numpy.asarray` would return what is stored
+    below the mask. Objects of numpy in an array of objects become objects of Python.
+    """
+    if np.ma.is_masked(values):
+        values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "iuf" else values.tolist()
+    array = np.asarray(values)
+    if array.dtype == np.longdouble:
+        with np.errstate(over="ignore"):  # Values that are too large become infinities, which are rejected.
+            return array.astype(np.float64)
+    if array.dtype.kind == "O" and array.ndim == 1:
+        items = [value.item() if isinstance(value, np.generic) else value for value in array]
+        return np.fromiter(items, dtype=object, count=len(items))
+    return array
 
 
 def output_names(target: str | Sequence[str], count: int) -> list[str]:

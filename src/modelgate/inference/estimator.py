@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..cancellation import stop_if_abandoned
 from ..errors import ConfigurationError
 from ..flow import isolate_errors
 from ..flow.sklearn_config import current_sklearn_config, sklearn_config
@@ -205,8 +206,12 @@ class Estimator:
         chunks = [table.slice(start, start + _CHUNK_ROWS) for start in range(0, rows, _CHUNK_ROWS)]
         if self.dtype_key is not None and len({*map(self.dtype_key, [table, *chunks])}) > 1:
             return self._predict_rows(table)
-        values, probabilities = zip(*map(self._predict_rows, chunks), strict=True)
+        values, probabilities = zip(*map(self._predict_chunk, chunks), strict=True)
         if isinstance(probabilities[0], list):
             outputs = zip(*probabilities, strict=True)
             return np.concatenate(values), [np.concatenate(output) for output in outputs]
         return np.concatenate(values), None if probabilities[0] is None else np.concatenate(probabilities)
+
+    def _predict_chunk(self, table: Table) -> PlanOutput:
+        stop_if_abandoned()
+        return self._predict_rows(table)

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakSet
 
+from ..cancellation import CallAbandoned
 from ..flow import isolate_error
 from ..flow.fork_safety import reset_after_fork
 from ..prometheus import Cells, Histogram, Labels, LocalValues, MetricValues
@@ -123,6 +124,9 @@ class ModelMetrics:
                 self.running.add(started_at)
                 result = call(*args)
                 failed = False
+            except CallAbandoned:
+                failed = False
+                raise
             finally:
                 elapsed = self.end(started_at, reason, rows, failed=failed)
         except BaseException as error:

@@ -1,10 +1,10 @@
-"""Predictions of NaN or infinity: either an error that names the rows, or null instead of the prediction."""
+"""Predictions that JSON cannot represent: an error that names the rows or, for NaN and infinities, null."""
 
 import numpy as np
 
 from ..errors import PredictionError
 from ..schema.report import SHOWN_ROWS
-from .checks import NonFiniteError, non_finite_rows
+from .checks import UnrepresentableError, non_finite_rows
 from .decision import DecisionRule
 from .prediction import Output, Prediction
 
@@ -13,11 +13,13 @@ __all__ = ["NullNonFinite", "prediction_error"]
 
 def prediction_error(error: Exception) -> PredictionError:
     """Return the error to send to the caller if the model failed with *error*."""
-    if not isinstance(error, NonFiniteError):
+    if not isinstance(error, UnrepresentableError):
         return PredictionError()
-    message = f"{PredictionError.default_message}: its prediction is not a finite number"
+    message = f"{PredictionError.default_message}: its prediction {error.problem}"
     if error.count > 1:
-        message += f" ({_describe_rows(error.rows)}): send only the other rows"
+        message += f" ({_describe_rows(error.rows)})"
+    if len(error.rows) < error.count:
+        message += ": send only the other rows"
     return PredictionError(message)
 
 

@@ -292,11 +292,11 @@ class Predictor:
         return (yield self._workers.wait(partial(isolate_errors, call), rows=rows))  # type: ignore[no-any-return]
 
     def _score(self, table: Any) -> Prediction:
+        if isinstance(self._function, Estimator):
+            return self._call_model(self._function, table)
         return self._call_model(self._call_function, table)
 
     def _call_function(self, table: Any) -> Prediction:
-        if isinstance(self._function, Estimator):
-            return self._function(table)
         if self._config is None:
             return self._to_prediction(self._function(table), table)
         with sklearn_config(self._config):

@@ -13,6 +13,7 @@ from .metrics import Metrics
 from .rate_limit import RateLimit
 from .request_id import RequestId
 from .server_timing import ServerTiming
+from .tracing import Tracing
 from .trusted_proxies import TrustedProxies
 from .with_scoring import WithScoring
 
@@ -30,6 +31,7 @@ __all__ = [
     "RateLimit",
     "RequestId",
     "ServerTiming",
+    "Tracing",
     "TrustedProxies",
     "WithScoring",
 ]

@@ -22,6 +22,7 @@ from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
 from ..http.credentials import KEY_HEADERS, is_json_web_token, key_from_header
 from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
+from ..keys.digest import MIN_KEY_LENGTH
 from ..keys.principal import is_scope
 from ..spelling import suggest_options
 from ..validation import require_positive_int, require_positive_seconds
@@ -192,9 +193,7 @@ class KeyAuth:
         except AnswerableError:
             raise
         except Exception as error:
-            # Log the traceback as text. An error collector may store its local variables, such as the key.
-            details = "".join(traceback.format_exception(error))
-            logger.error("request %s: key store: look-up failed: %s", request.id, details)
+            logger.error("request %s: key store: look-up failed: %s", request.id, _describe(error, key))
             raise ServingError from None
         if principal is None:
             self._accepted.discard(key_hash)
@@ -248,3 +247,13 @@ class KeyAuth:
         hop = forwarded_hop(request.headers) if self._skip_forwarded else None
         address = rate_limit_address(request.client) or ""
         return address if hop is None else f"{address} {hop}"
+
+
+def _describe(error: Exception, key: str) -> str:
+    """Return the traceback of *error* as text without *key*.
+
+    An error collector may store the local variables of a traceback, such as the key. The message may contain the
+    key, too, as that of a `KeyError` does.
+    """
+    text = "".join(traceback.format_exception(error))
+    return text.replace(key, "***") if len(key) >= MIN_KEY_LENGTH else text

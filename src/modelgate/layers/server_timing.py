@@ -31,7 +31,8 @@ class ServerTiming:
         return self._measure(request, call_next)
 
     def _measure(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        request.timing = timing = Timing(request.started)
+        # `Tracing` measures the same phases.
+        request.timing = timing = request.timing or Timing(request.started)
         response = yield from call_encoding_errors(request, call_next)
         context: RequestContext = request.context
         if context.principal is not None or self._everyone:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Protocol
 
@@ -15,9 +15,13 @@ from .decision import RateLimitDecision
 from .lua_scripts import HIT, REFUND
 from .memory import MemoryLimiter
 from .redis_script_runner import RedisScriptRunner
-from .windows import Rate
+from .windows import FixedWindow, Rate
 
 __all__ = ["RedisCounter", "SharedCounter", "SharedLimiter"]
+
+
+_MAX_CHARGED = 50_000
+"""Maximum number of buckets in which a data loss is detected."""
 
 
 class SharedCounter(Protocol):
@@ -146,19 +150,42 @@ class RedisCounter:
         self._store = store
         self._name = name
         self._clock = clock
+        # The starts of the steps in which this process last charged each bucket.
+        self._charged: dict[str, tuple[float, ...]] = {}
 
     def hit(self, rate: Rate, identity: str, cost: int) -> Flow[RateLimitDecision]:
         """Charge *cost* to *identity* if every window of *rate* has room for it."""
         now = "" if self._clock is None else repr(self._clock())
         windows = [value for window in rate.windows for value in (window.amount, window.step, window.steps)]
         ttl = math.ceil(rate.retention * 1000)
-        reply = yield from self._store.run(HIT, self._key(rate, identity), now, cost, ttl, *windows)
-        return _parse_reply(reply, rate, cost)
+        key = self._key(rate, identity)
+        reply = yield from self._store.run(HIT, key, now, cost, ttl, *windows)
+        decision = _parse_reply(reply, rate, cost)
+        self._detect_data_loss(key, decision)
+        return decision
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
         windows = [value for window in rate.windows for value in (window.step, window.steps)]
-        yield from self._store.run(REFUND, self._key(rate, identity), cost, repr(when), *windows)
+        key = self._key(rate, identity)
+        self._charged.pop(key, None)
+        yield from self._store.run(REFUND, key, cost, repr(when), *windows)
+
+    def _detect_data_loss(self, key: str, decision: RateLimitDecision) -> None:
+        """Report a data loss if the bucket *key* no longer has a charge of this process.
+
+        This detects a loss that leaves the scripts in place, such as ``FLUSHALL`` or eviction.
+        """
+        starts, charged = decision.state[::2], self._charged.get(key)
+        if charged is not None and any(
+            map(partial(_has_restarted, decision.now), decision.rate.windows, charged, starts)
+        ):
+            self.breaker.report_data_loss()
+            del self._charged[key]
+        if decision.allowed and decision.cost and (charged is None or starts >= charged):
+            if len(self._charged) >= _MAX_CHARGED:
+                self._charged.clear()
+            self._charged[key] = starts
 
     def _key(self, rate: Rate, identity: str) -> str:
         return f"modelgate:{self._name}:{rate.text}:{identity}"
@@ -167,6 +194,24 @@ class RedisCounter:
 @lru_cache(maxsize=1024)
 def _share(rate: Rate, parts: int) -> Rate:
     return rate.share(parts)
+
+
+def _has_restarted(now: float, window: FixedWindow, charged: float, start: float) -> bool:
+    """Return whether the server has restarted a window although a charge must still be counted.
+
+    As long as a charge is counted, the steps of its window are consecutive.
+
+    Args:
+        now: Time on the server.
+        window: Window that was charged.
+        charged: Start of the step with the charge.
+        start: Start of the current step.
+    """
+    # The margin is for rounding at the end of the window. A start before the charge: the clock was set back.
+    if not charged <= start <= now < charged + window.retention * (1 - 1e-6) - 0.01:
+        return False
+    offset = (start - charged) % window.step
+    return min(offset, window.step - offset) > 0.001
 
 
 def _parse_reply(reply: list[bytes], rate: Rate, cost: int) -> RateLimitDecision:

@@ -4,7 +4,6 @@ import logging
 import math
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from ..errors import DeploymentLoading, DeploymentUnavailable, NotFound, Overloa
 from ..flow import Flow, wait_for
 from ..flow.fair_pool import FairThreadPool
 from ..flow.fork_safety import reset_after_fork
+from ..flow.tracebacks import clear_locals
 from ..prometheus import LocalValues, MetricValues
 from ..validation import require_positive_int, require_positive_seconds
 
@@ -272,7 +272,7 @@ class ModelCache(Generic[T]):
             size = self._sizeof(outcome)
         except BaseException as error:
             logger.error("model %s: load failed", name, exc_info=error)
-            outcome = _Failure(_clear_locals(error))
+            outcome = _Failure(clear_locals(error))
         with self._lock:
             self._counts[_LOADS] += 1
             if isinstance(outcome, _Failure):
@@ -338,17 +338,3 @@ class ModelCache(Generic[T]):
             self._failures.clear()
             # Metrics are counters, which never decrease.
             self._cleared = int(self._counts[_HITS]), int(self._counts[_MISSES])
-
-
-def _clear_locals(error: BaseException) -> BaseException:
-    """Clear the local variables in the tracebacks of *error*, and return *error*.
-
-    Otherwise a cached error would hold variables in memory, such as the content of a file.
-    """
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        traceback.clear_frames(cause.__traceback__)
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return error

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 from cachetools import TTLCache
 
 from ..backends.circuit_breaker import CircuitBreaker
 from ..backends.redis_client import address, client, require_redis
 from ..backends.redis_uri import connection_options
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StoreError
 from ..flow import WorkerPool
 from ..flow.fair_pool import FairThreadPool
 from ..flow.fork_safety import reset_after_fork
@@ -156,6 +156,24 @@ class RedisCachedStore:
         package = self._primary.load_file(name, file, sha256=sha256)
         self._write_later(file)
         return package
+
+    def forget(self, version: str) -> None:
+        """Remove the files of *version*, such as ``churn@7``, from Redis.
+
+        Remove the version from the primary store first. Models in memory continue to serve.
+
+        Raises:
+            ConfigurationError: *version* is not a fixed version.
+            StoreError: Redis does not respond.
+        """
+        if not _is_fixed_version(version):
+            raise ConfigurationError(f"version must be a fixed version, such as 'churn@7' (got {version!r})")
+        from redis.exceptions import RedisError
+
+        try:
+            self._writer.delete(*(self._redis_key(f"{kind}:{version}") for kind in get_args(_Kind)))
+        except (RedisError, OSError) as error:
+            raise StoreError("Redis does not respond: the version is still cached") from error
 
     def _load_cached(self, name: str, version: str, sha256: str | None) -> ModelPackage | None:
         content = self._get("model", version)

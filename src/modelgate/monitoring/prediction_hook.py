@@ -7,19 +7,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..errors import ConfigurationError
+from ..http.routing import Route
 from ..inference import Prediction
-from ..prometheus import MetricFamily
+from ..inference.training import TrainingData
+from ..prometheus import MetricFamily, MetricValues
 from ..schema import Table
 
-__all__ = [
-    "PredictionCallback",
-    "PredictionHook",
-    "PredictionRecord",
-    "call_hooks",
-    "close_hooks",
-    "metric_sources",
-    "resolve_hooks",
-]
+__all__ = ["PredictionCallback", "PredictionHook", "PredictionHooks", "PredictionRecord"]
 
 logger = logging.getLogger("modelgate")
 
@@ -38,6 +32,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
         seconds: Time from the arrival of the request to the prediction, in seconds.
         table: Validated rows.
         prediction: Prediction, of as many rows as *table*; a forecast has its own rows.
+        training: Training data of the model; None if it was not packaged.
     """
 
     request_id: str
@@ -48,6 +43,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
     seconds: float
     table: Table
     prediction: Prediction
+    training: TrainingData | None = None
 
 
 PredictionCallback: TypeAlias = Callable[[PredictionRecord], object]
@@ -65,45 +61,88 @@ class PredictionHook:
         """Take *record* over."""
         raise NotImplementedError
 
+    def attach(self, values: MetricValues) -> None:
+        """Count in *values*, the storage of the gate's metrics. Called once, when the gate is constructed."""
+
     def families(self) -> Iterable[MetricFamily]:
-        """Return the metrics of the hook, which the gate adds to its own."""
+        """Return the metrics of the hook, which the gate adds to its own.
+
+        Hooks may return families of the same name, with other values of the labels.
+        """
         return ()
+
+    def routes(self) -> Iterable[Route]:
+        """Return the endpoints of the hook, which the gate adds to its own."""
+        return ()
+
+    def flush(self) -> object:
+        """Store what is in memory. Called when an ASGI server ends, which may then exit at once."""
 
     def close(self) -> None:
         """Release the resources. Called by `Gate.close`."""
 
 
-def resolve_hooks(hooks: object) -> list[PredictionCallback]:
-    """Return the hooks of the option *on_prediction*, which is None, a hook or a list of hooks.
+class PredictionHooks:
+    """Hooks of a gate. False if there are none.
+
+    Args:
+        hooks: Value of the option *on_prediction*: None, a hook or a list of hooks.
+        values: Storage in which the hooks count.
 
     Raises:
-        ConfigurationError: One of them is not callable.
+        ConfigurationError: One of the hooks is not callable.
     """
-    listed: list[Any] = [] if hooks is None else list(hooks) if isinstance(hooks, list | tuple) else [hooks]
-    for hook in listed:
-        if isinstance(hook, type) or not callable(hook):
-            raise ConfigurationError(
-                f"on_prediction must be a function of a PredictionRecord, or a list of them (got {hook!r})"
-            )
-    return listed
 
+    def __init__(self, hooks: object, values: MetricValues) -> None:
+        listed: list[Any] = (
+            [] if hooks is None else list(hooks) if isinstance(hooks, list | tuple) else [hooks]
+        )
+        for hook in listed:
+            if isinstance(hook, type) or not callable(hook):
+                raise ConfigurationError(
+                    "on_prediction must be a function of a PredictionRecord, or a list of them"
+                    f" (got {hook!r})"
+                )
+        self._callbacks: list[PredictionCallback] = listed
+        self._hooks = [hook for hook in listed if isinstance(hook, PredictionHook)]
+        for hook in self._hooks:
+            hook.attach(values)
 
-def metric_sources(hooks: Iterable[PredictionCallback]) -> list[Callable[[], Iterable[MetricFamily]]]:
-    """Return the methods that return the metrics of *hooks*."""
-    return [hook.families for hook in hooks if isinstance(hook, PredictionHook)]
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
 
+    def __call__(self, record: PredictionRecord) -> None:
+        """Call each hook with *record*, and log errors."""
+        for callback in self._callbacks:
+            try:
+                callback(record)
+            except Exception as error:
+                logger.error(
+                    "request %s: prediction hook %r failed",
+                    record.request_id,
+                    callback,
+                    exc_info=error,
+                    extra={"request_id": record.request_id},
+                )
 
-def close_hooks(hooks: Iterable[PredictionCallback]) -> None:
-    """Close the hooks that can be closed."""
-    for hook in hooks:
-        if isinstance(hook, PredictionHook):
+    def families(self) -> Iterable[MetricFamily]:
+        """Return the metrics of the hooks. Those of the same name are joined."""
+        families: dict[str, MetricFamily] = {}
+        for family in (family for hook in self._hooks for family in hook.families()):
+            before = families.get(family.name, family)
+            families[family.name] = family._replace(values={**before.values, **family.values})
+        return families.values()
+
+    def routes(self) -> list[Route]:
+        """Return the endpoints of the hooks."""
+        return [route for hook in self._hooks for route in hook.routes()]
+
+    def flush(self) -> None:
+        """Flush each hook."""
+        for hook in self._hooks:
+            hook.flush()
+
+    def close(self) -> None:
+        """Close each hook."""
+        for hook in self._hooks:
             hook.close()
-
-
-def call_hooks(hooks: Iterable[PredictionCallback], record: PredictionRecord) -> None:
-    """Call each hook with *record*, and log errors."""
-    for hook in hooks:
-        try:
-            hook(record)
-        except Exception as error:
-            logger.error("request %s: prediction hook %r failed", record.request_id, hook, exc_info=error)

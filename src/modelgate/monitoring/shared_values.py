@@ -88,20 +88,27 @@ class SharedValues:
                 f"metrics_dir must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
             ) from error
         self._file: _ValueFile | None = None
+        self._pid = 0
         self._reset()
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
         """Start without a file, in forked children too."""
+        if self._pid == os.getpid():
+            return
         if self._file is not None:
             # The lock would outlive the parent.
             self._file.unlock()
         self._file = None
+        self._pid = os.getpid()
         # Reentrant: a signal handler may count.
         self._lock = threading.RLock()
         self._cells: dict[tuple[str, Labels], Cells] = {}
 
     def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:
+        if self._pid != os.getpid():
+            # Objects with values may be reset before this one in a forked child.
+            self._reset()
         with self._lock:
             cells = self._cells.get((name, labels))
             if cells is None:

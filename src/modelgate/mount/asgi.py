@@ -151,16 +151,20 @@ def _reject_event_loop(request: Request) -> Flow[Response]:
     return encode_error(request, UnsupportedEventLoop())
 
 
-def app(handler: Handler[Request, Response]) -> ASGIApp:
+def app(handler: Handler[Request, Response], on_shutdown: Callable[[], None] | None = None) -> ASGIApp:
     """Return an ASGI app that calls *handler*. The app accepts lifespan events, but does not need them.
 
     If the server does not run an asyncio event loop (but trio, for example), all requests get 503, even
     readiness checks.
+
+    Args:
+        handler: Handler, for example a gate.
+        on_shutdown: Function to call at the end of the lifespan; None for none.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await _handle_other_scope(scope, receive, send)
+            return await _handle_other_scope(scope, receive, send, on_shutdown)
         call_handler, request = select_handler(handler), ASGIRequest(scope, receive)
         try:
             try:
@@ -206,12 +210,17 @@ def mount(application: ASGIApp, prefix: str, handler: Handler[Request, Response]
     return dispatch
 
 
-async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> None:
+async def _handle_other_scope(
+    scope: Scope, receive: Receive, send: Send, on_shutdown: Callable[[], None] | None
+) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000})
     elif scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
+        if on_shutdown is not None:
+            # It may block: nothing else is left to do. A server such as uvicorn then ends without an exit.
+            on_shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 
 

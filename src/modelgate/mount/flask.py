@@ -94,6 +94,8 @@ class _FlaskRequest(wsgi.WSGIRequest):
     def __init__(self, request: WerkzeugRequest) -> None:
         super().__init__(request.environ)
         self._flask = request
+        if flask.has_app_context():
+            self.on_exception = _send_exception
 
     def _read(self) -> bytes:
         if self.content_length is None and not self.environ.get("wsgi.input_terminated"):
@@ -112,6 +114,12 @@ class _FlaskRequest(wsgi.WSGIRequest):
         if limit is not None and len(body) > limit:
             raise BodyTooLarge(limit)
         return body
+
+
+def _send_exception(error: BaseException) -> None:
+    """Send the signal that error tracking of Flask apps listens to."""
+    app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
+    flask.got_request_exception.send(app, exception=error)
 
 
 def handle(request: WerkzeugRequest, handler: Handler[Request, Response]) -> flask.Response:

@@ -8,7 +8,7 @@ from .json_columns import rows_from_columns
 from .passthrough import read_passthrough_columns, read_sent_rows
 from .schema import Schema
 from .schema_options import SchemaOptions
-from .split_rows import SplitRows, columns_to_records
+from .split_rows import LazyRows, SplitRows, columns_to_records
 from .table import Table
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Column",
     "ImageSpec",
     "Kind",
+    "LazyRows",
     "Schema",
     "SchemaOptions",
     "SplitRows",

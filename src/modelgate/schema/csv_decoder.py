@@ -8,20 +8,19 @@ through these two functions.
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import NoReturn
 
-import numpy as np
-
+from ..cancellation import stop_if_abandoned
 from ..codecs.compression import COMPRESSED_BODY, GZIP_MAGIC
 from ..errors import InvalidInput, MalformedBody
 from .columns import Column
 from .csv_fast_path import CSVLayout
 from .csv_header import check_header
 from .report import ValidationReport
-from .row_validator import validate_rows
+from .row_validator import validate_part, validate_rows
 from .schema_options import SchemaOptions
 from .table import Table
 
@@ -75,26 +74,12 @@ class CSVDecoder:
         """
         tables = self._iter_limited(rows, max_rows)
         first, second = next(tables), next(tables, None)
-        return first if second is None else self._concat(chain([first, second], tables))
-
-    def _concat(self, tables: Iterable[Table]) -> Table:
-        """Join *tables*. Only the result and one of the tables are in memory at the same time."""
-        texts: list[list[Any]] = [[] for column in self._columns if not column.numeric]
-        numbers = np.empty((0, len(self._columns) - len(texts)))
-        warnings = dict[str, None]()
-        for table in tables:
-            count = len(numbers)
-            # Growing a large array in place avoids the copies of np.concatenate.
-            numbers.resize((count + len(table), numbers.shape[1]), refcheck=False)
-            numbers[count:] = table.numbers
-            for cells, more in zip(texts, table.texts, strict=True):
-                cells.extend(more)
-            warnings.update(dict.fromkeys(table.warnings))
-        return Table(self._columns, numbers, texts, tuple(warnings))
+        return first if second is None else Table.join(self._columns, chain([first, second], tables))
 
     def _iter_limited(self, rows: CSV, max_rows: int | None) -> Iterator[Table]:
         count, step = 0, ROWS if max_rows is None else min(ROWS, max_rows + 1)
         for table in self.iter_tables(rows, step):
+            stop_if_abandoned()
             count += len(table)
             if max_rows is not None and count > max_rows:
                 raise InvalidInput(
@@ -184,20 +169,22 @@ class CSVDecoder:
 
     def _parse_cells(self, layout: CSVLayout, cells: list[list[str]], body: CSV) -> Table:
         table = layout.parse_cells(cells)
-        if table is not None:
-            return table
-        try:
-            return self._validate(layout.header, cells)
-        except InvalidInput:
-            # The response must report the errors of all rows, so validate the entire body.
-            all_cells = list(islice(iter_records(body), 1, None))
-            if len(all_cells) > len(cells):
-                self._validate(layout.header, all_cells)
-            raise
+        if table is None:
+            table = self._validate(layout.header, cells, ValidationReport())
+        return table if table is not None else self._report_errors(layout.header, body)
 
-    def _validate(self, header: list[str], cells: list[list[str]]) -> Table:
+    def _report_errors(self, header: list[str], body: CSV) -> NoReturn:
+        """Raise an error that reports the errors of all rows."""
+        lines, report = islice(iter_records(body), 1, None), ValidationReport()
+        while cells := list(islice(lines, ROWS)):
+            stop_if_abandoned()
+            self._validate(header, cells, report)
+        report.raise_for_errors(report.rows, self._columns, self._options)
+        raise AssertionError("a row was invalid before")
+
+    def _validate(self, header: list[str], cells: list[list[str]], report: ValidationReport) -> Table | None:
         rows = [dict(zip(header, row, strict=True)) for row in cells]
-        return validate_rows(self._columns, rows, self._options, text=True)
+        return validate_part(self._columns, rows, self._options, report, text=True)
 
 
 def iter_records(body: CSV) -> Iterator[list[str]]:

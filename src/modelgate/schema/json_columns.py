@@ -5,13 +5,14 @@ Each column is an array of values, or an object of values by row number.
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from ..codecs.json import decode_json, reject_duplicate_names
 from ..errors import InvalidInput, MalformedBody
-from .split_rows import SplitRows
+from .split_rows import LazyRows, SplitRows
 
 __all__ = ["rows_from_columns"]
 
@@ -53,4 +54,8 @@ def rows_from_columns(raw: bytes) -> SplitRows:
         [column[number] for number in numbers] if isinstance(column, dict) else column
         for column in columns.values()
     ]
-    return SplitRows(list(columns), list(zip(*values, strict=True)))
+    return SplitRows(list(columns), LazyRows(len(values[0]), partial(_transpose, values)))
+
+
+def _transpose(columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*columns, strict=True))

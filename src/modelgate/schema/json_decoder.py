@@ -7,7 +7,7 @@ the decoder rejects, and reports all errors.
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -15,23 +15,36 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..cancellation import stop_if_abandoned
 from ..codecs.json import (
+    LARGE,
+    check_json,
     count_byte,
     decode_allowing_overflow,
     reject_deep_nesting,
     reject_duplicate_names,
     reject_encoded_text,
+    shift_position,
 )
+from ..codecs.json_items import count_items, split_items
+from ..errors import InvalidInput, MalformedBody
 from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
 from .names import match_names
-from .row_validator import check_row_count, check_sparsity, validate_rows
+from .report import ValidationReport
+from .row_validator import check_count, check_row_count, check_sparsity, validate_part, validate_rows
 from .schema_options import SchemaOptions
 from .table import Table
 
 __all__ = ["Decoder"]
 
 _FLOAT = np.dtype(np.float64)
+
+_PART = 512 * 1024
+"""Size in bytes of the parts in which large arrays are decoded."""
+
+MAX_ROW_VALUES = 2_000_000
+"""Largest number of commas in a row that is not valid at first sight, for example because of extra members."""
 
 
 class Decoder:
@@ -62,7 +75,7 @@ class Decoder:
         """Decode and validate *raw*, a JSON object (one row) or an array of objects.
 
         Raises:
-            InvalidInput: The body has more than *max_rows* rows.
+            InvalidInput: The body has more than *max_rows* rows, or a row has too many values.
             MalformedBody: The body is not valid JSON, or not an object or array of objects.
             MissingColumns, InvalidValues: The rows do not match the schema.
         """
@@ -70,13 +83,70 @@ class Decoder:
             table = self._decode_single_row(raw)
             if table is not None:
                 return table
+        if len(raw) > LARGE and raw[:1] == b"[":
+            return self._decode_large(raw, max_rows)
         rows = self._decode(raw) if self._typed else None
         check_row_count(rows, max_rows)
         check_sparsity(len(rows or ()), len(self._columns), len(raw))
-        # If there are as many colons as cells, no name is repeated and there are no extra members.
-        # The decoder skips the values of extra members without validating them.
-        if rows is not None and count_byte(raw, b":") == self._count_cells(rows):
+        if rows is not None and self._is_exact(raw, rows):
             return self._build_table(rows)
+        report = ValidationReport()
+        table, overflow = self._validate_part(raw, rows, report, max_rows)
+        report.raise_for_errors(report.rows, self._columns, self._options)
+        if overflow is not None:
+            raise overflow
+        assert table is not None
+        return table
+
+    def _decode_large(self, raw: bytes, max_rows: int | None) -> Table:
+        """Decode a large array. As Python objects, its rows could take 30 times the memory of their JSON."""
+        check_json(raw)
+        count = count_items(raw)
+        check_count(count, max_rows)
+        check_sparsity(count, len(self._columns), len(raw))
+        return Table.join(self._columns, self._iter_parts(raw))
+
+    def _iter_parts(self, raw: bytes) -> Iterator[Table]:
+        """Yield the tables of consecutive rows. At the end, raise an error that reports the errors of all rows."""
+        report, overflow, offset = ValidationReport(), None, 0
+        for part in split_items(raw, _PART):
+            stop_if_abandoned()
+            rows = self._decode(part) if self._typed else None
+            if rows is not None and self._is_exact(part, rows):
+                report.rows += len(rows)
+                table = None if report.has_errors else self._build_table(rows)
+            else:
+                with shift_position(offset):
+                    table, error = self._validate_part(part, rows, report)
+                overflow = overflow or error
+            if table is not None:
+                yield table
+            # A part has brackets of its own, in place of the comma before it.
+            offset += len(part) - 1
+        report.raise_for_errors(report.rows, self._columns, self._options)
+        if overflow is not None:
+            raise overflow
+
+    def _validate_part(
+        self,
+        raw: bytes,
+        rows: list[tuple[Any, ...]] | None,
+        report: ValidationReport,
+        max_rows: int | None = None,
+    ) -> tuple[Table | None, MalformedBody | None]:
+        """Validate *raw*, and add its errors to *report*.
+
+        Args:
+            raw: The body, or a part of its rows as an array.
+            rows: The rows as decoded by msgspec; None if it could not decode them.
+            report: Errors of the body.
+            max_rows: Largest number of rows; None if they were counted before.
+
+        Returns:
+            The table, or None if there are errors; and an error if a number is too large for a float.
+        """
+        if len(raw) > MAX_ROW_VALUES and count_byte(raw, b",") > MAX_ROW_VALUES:
+            raise InvalidInput(f"A row has more than {MAX_ROW_VALUES} values: send only the model's columns")
         value, overflow = decode_allowing_overflow(raw)
         reject_encoded_text("The JSON body", value)
         check_row_count(value, max_rows)
@@ -86,11 +156,17 @@ class Decoder:
         records = value if isinstance(value, list) else [value]
         allows_extra = self._options.extra_columns == "ignore" and overflow is None
         if rows is not None and allows_extra and not self._has_aliases(records):
-            return self._build_table(rows)
-        table = validate_rows(self._columns, records, self._options)
-        if overflow is not None:
-            raise overflow
-        return table
+            report.rows += len(rows)
+            return self._build_table(rows), None
+        return validate_part(self._columns, records, self._options, report), overflow
+
+    def _is_exact(self, raw: bytes, rows: list[tuple[Any, ...]]) -> bool:
+        """Return whether the objects in *raw* have exactly the members in *rows*.
+
+        If there are as many colons as cells, no name is repeated and there are no extra members. The decoder skips
+        the values of extra members without validating them.
+        """
+        return count_byte(raw, b":") == self._count_cells(rows)
 
     def _decode_single_row(self, raw: bytes) -> Table | None:
         """Return the table of one row with exactly the schema's columns, or None for any other body."""

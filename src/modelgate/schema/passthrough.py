@@ -1,5 +1,6 @@
 """Passthrough columns: columns that are returned unchanged with the predictions."""
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -28,7 +29,8 @@ _Source: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Values]
 def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Values:
     """Return the values of some columns as raw JSON, digit for digit as they were sent.
 
-    In CSV, an empty cell is null, a cell that is a valid JSON number is a number, and any other is text.
+    In CSV, an empty cell is null, a cell that is a valid JSON number and fits float64 is a number, and any other
+    is text.
 
     Args:
         rows: Rows that the schema has already validated: raw JSON, `CSV` or `SplitRows`.
@@ -163,7 +165,9 @@ def _open_csv(rows: CSV) -> _Source:
 def _cell_to_json(text: str) -> msgspec.Raw:
     if not text:
         return _NULL
-    return msgspec.Raw(text.encode() if JSON_NUMBER.fullmatch(text) else msgspec.json.encode(text))
+    # Most readers of JSON cannot represent a larger number, and some reject the whole response.
+    is_number = JSON_NUMBER.fullmatch(text) and math.isfinite(float(text))
+    return msgspec.Raw(text.encode() if is_number else msgspec.json.encode(text))
 
 
 def _to_raw_rows(rows: Any) -> Sequence[dict[str, msgspec.Raw]]:

@@ -55,6 +55,8 @@ class ValidationReport:
         suggestions: Names that were probably misspelled, each with the missing column that was meant.
         wrapper: Name of the object in which the columns were sent, one level too deep; None if they were not
             nested.
+        rows: Number of rows that have been validated. Large inputs are validated part by part, and the indices of
+            the next part's rows begin here.
     """
 
     missing: list[str] = field(default_factory=list)
@@ -62,25 +64,30 @@ class ValidationReport:
     unexpected: list[str] = field(default_factory=list)
     suggestions: dict[str, str] = field(default_factory=dict)
     wrapper: str | None = None
+    rows: int = 0
 
     def add(self, column: Column, rule: str, row: int, value: object) -> None:
         """Record that *value* in *row* breaks *rule*."""
+        self._error(column, rule, value).add(self.rows + row)
+
+    def _error(self, column: Column, rule: str, value: object) -> ColumnError:
+        """Return the error of *column* for *rule*. If there is none yet, add one, with *value*."""
         errors = self.errors.setdefault(column.name, [])
         error = next((error for error in errors if error.rule == rule), None)
         if error is None:
             error = ColumnError(rule, value)
             errors.append(error)
-        error.add(row)
+        return error
 
     def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
         """Record that *column* is missing. If only some rows lack the column, also record these rows."""
         self.missing.append(column.name)
         # Rejecting many rows without any of many columns must be cheap.
-        if len(self.missing) <= SHOWN_ERRORS:
-            indices = [index for index, row in enumerate(rows) if column.name not in row]
-            if len(indices) < len(rows):
-                error = ColumnError(_MISSING, None, len(indices), indices[:SHOWN_ROWS])
-                self.errors.setdefault(column.name, []).append(error)
+        if column.name in self.errors or len(self.errors) < SHOWN_ERRORS:
+            indices = [index for index, row in enumerate(rows, self.rows) if column.name not in row]
+            error = self._error(column, _MISSING, None)
+            error.count += len(indices)
+            error.rows += indices[: SHOWN_ROWS - len(error.rows)]
 
     def suggest(self, sent: Iterable[str]) -> None:
         """Add suggestions for names in *sent* that resemble a missing column, such as ``beds`` for ``bed``.
@@ -107,19 +114,37 @@ class ValidationReport:
             MissingColumns: Columns are missing. The details of the exception include all other errors.
             InvalidValues: No column is missing, but values break a rule, or there are unexpected columns.
         """
-        if not (self.missing or self.errors or self.unexpected):
+        if not self.has_errors:
             return
         by_name = {column.name: column for column in columns}
+        self._drop_missing_everywhere(rows)
+        # Parts of an input may report the columns in another order.
+        missing = set(self.missing)
+        self.missing = [name for name in by_name if name in missing]
         descriptions = {
             name: "; ".join(
-                _describe(error, by_name[name], rows, echo=options.echo_values) for error in errors
+                _describe(error, column, rows, echo=options.echo_values) for error in self.errors[name]
             )
-            for name, errors in self.errors.items()
+            for name, column in by_name.items()
+            if name in self.errors
         }
         exception = self._exception(descriptions)
         if not options.show_schema:
             exception.hide()
         raise exception
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any errors are recorded."""
+        return bool(self.missing or self.errors or self.unexpected)
+
+    def _drop_missing_everywhere(self, rows: int) -> None:
+        """Drop the row numbers of columns that are missing from all of *rows* rows."""
+        for name in self.missing:
+            errors = self.errors.get(name, [])
+            errors[:] = [error for error in errors if error.rule != _MISSING or error.count < rows]
+            if not errors:
+                self.errors.pop(name, None)
 
     def _exception(self, errors: Mapping[str, str]) -> InvalidInput:
         """Return the exception for *errors*, which maps a column name to a description of its errors."""

@@ -16,9 +16,10 @@ from .columns import Column
 from .names import match_names
 from .report import ValidationReport
 from .schema_options import SchemaOptions
+from .split_rows import LazyRows
 from .table import Table
 
-__all__ = ["check_row_count", "check_sparsity", "validate_rows"]
+__all__ = ["check_count", "check_row_count", "check_sparsity", "validate_part", "validate_rows"]
 
 MAX_ABSENT_CELLS = 1_000_000
 """Maximum number of cells in a table if it has more cells than its body has bytes."""
@@ -42,12 +43,35 @@ def validate_rows(
         MalformedBody: A row is not an object.
         MissingColumns, InvalidValues: The rows do not match the schema.
     """
+    report = ValidationReport()
+    table = validate_part(columns, rows, options, report, text=text)
+    report.raise_for_errors(len(rows), columns, options)
+    assert table is not None
+    return table
+
+
+def validate_part(
+    columns: Sequence[Column],
+    rows: Sequence[object],
+    options: SchemaOptions,
+    report: ValidationReport,
+    *,
+    text: bool = False,
+) -> Table | None:
+    """Validate a part of the rows of an input, and add its errors to *report*.
+
+    Arguments as in `validate_rows`. Returns None if there are errors in this part or an earlier one.
+
+    Raises:
+        MalformedBody: A row is not an object.
+    """
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            reject_encoded_text(f"Row {index}", row)
-            raise MalformedBody(f"Row {index} is not an object of column names and values")
+            name = f"Row {report.rows + index}"
+            reject_encoded_text(name, row)
+            raise MalformedBody(f"{name} is not an object of column names and values")
     rows = _use_column_names(columns, rows)  # type: ignore[arg-type]
-    report, warnings = ValidationReport(), list[str]()
+    warnings = list[str]()
     values = [
         _read_arrays(column, rows, report)
         if column.is_array
@@ -57,11 +81,12 @@ def validate_rows(
     if report.missing or options.extra_columns == "forbid":
         names = {column.name for column in columns}
         extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))
-        report.unexpected = extra if options.extra_columns == "forbid" else []
+        if options.extra_columns == "forbid":
+            report.unexpected = list(dict.fromkeys([*report.unexpected, *extra]))
         report.suggest(extra)
-        report.wrapper = _find_wrapper(rows, names)
-    report.raise_for_errors(len(rows), columns, options)
-    return _build_table(columns, values, len(rows), tuple(warnings))
+        report.wrapper = report.wrapper or _find_wrapper(rows, names)
+    report.rows += len(rows)
+    return None if report.has_errors else _build_table(columns, values, len(rows), tuple(warnings))
 
 
 def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
@@ -103,10 +128,16 @@ def check_sparsity(rows: int, columns: int, size: int) -> None:
 
 
 def check_row_count(rows: object, max_rows: int | None) -> None:
-    """Raise `InvalidInput` if *rows* is a list with more than *max_rows* items."""
-    if max_rows is not None and isinstance(rows, list) and len(rows) > max_rows:
+    """Raise `InvalidInput` if *rows* is a list or `LazyRows` with more than *max_rows* items."""
+    if isinstance(rows, list | LazyRows):
+        check_count(len(rows), max_rows)
+
+
+def check_count(rows: int, max_rows: int | None) -> None:
+    """Raise `InvalidInput` if the number of *rows* is larger than *max_rows*."""
+    if max_rows is not None and rows > max_rows:
         raise InvalidInput(
-            f"{len(rows)} rows are more than the {max_rows} accepted at once: send fewer",
+            f"{rows} rows are more than the {max_rows} accepted at once: send fewer",
             details={"max_rows": max_rows},
         )
 

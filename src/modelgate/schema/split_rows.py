@@ -1,14 +1,15 @@
 """Rows in split orientation: column names plus lists of values."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..errors import InvalidInput
 from ..spelling import SHOWN_TEXT
 
-__all__ = ["SplitRows", "columns_to_records"]
+__all__ = ["LazyRows", "SplitRows", "columns_to_records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,32 @@ class SplitRows:
                     f"Row {index} has {len(row)} values: send {len(columns)}, one for each column"
                 )
         return [dict(zip(columns, row, strict=True)) for row in self.data]
+
+
+class LazyRows(Sequence[Sequence[Any]]):
+    """Data of `SplitRows` whose rows are made when the first one is used, after they have been counted.
+
+    Args:
+        count: Number of rows.
+        make: Function that returns the rows.
+    """
+
+    def __init__(self, count: int, make: Callable[[], Sequence[Sequence[Any]]]) -> None:
+        self._count = count
+        self._make = make
+
+    @cached_property
+    def _rows(self) -> Sequence[Sequence[Any]]:
+        return self._make()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        return iter(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._rows[index]
 
 
 def columns_to_records(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:

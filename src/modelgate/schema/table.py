@@ -1,6 +1,6 @@
 """Tables of validated rows."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,25 @@ class Table:
         texts = [list(chain.from_iterable(parts)) for parts in zip(*(t.texts for t in tables), strict=True)]
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
+    @classmethod
+    def join(cls, columns: Sequence[Column], tables: "Iterable[Table]") -> "Table":
+        """Join *tables* with the same *columns*, one at a time, and keep their warnings.
+
+        Only the result and one of the tables are in memory at the same time.
+        """
+        texts: list[list[Any]] = [[] for column in columns if not column.numeric]
+        numbers = np.empty((0, len(columns) - len(texts)))
+        warnings = dict[str, None]()
+        for table in tables:
+            count = len(numbers)
+            # Growing a large array in place avoids the copies of np.concatenate.
+            numbers.resize((count + len(table), numbers.shape[1]), refcheck=False)
+            numbers[count:] = table.numbers
+            for cells, more in zip(texts, table.texts, strict=True):
+                cells.extend(more)
+            warnings.update(dict.fromkeys(table.warnings))
+        return cls(columns, numbers, texts, tuple(warnings))
+
     def cross(self, values: "Table") -> "Table":
         """Return the rows of this table once for each row of *values*.
 
@@ -136,12 +155,21 @@ class Table:
         columns = [column for column in self._columns if column.name != name]
         return Table(columns, np.delete(self.numbers, index, axis=1), self.texts)
 
-    def rows(self) -> list[dict[str, Any]]:
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of each column, see `Column`."""
+        return {column.name: column.kind for column in self._columns}
+
+    def rows(self, omit: Collection[str] = ()) -> list[dict[str, Any]]:
         """Return the rows as dictionaries of plain Python values. Null is None.
 
         Datetimes of a column with a time zone are in that zone.
+
+        Args:
+            omit: Columns to leave out.
         """
-        return columns_to_records({column.name: self._to_list(column) for column in self._columns})
+        columns = {column.name: self._to_list(column) for column in self._columns if column.name not in omit}
+        return columns_to_records(columns) if columns else [{} for _ in range(len(self))]
 
     def _to_list(self, column: Column) -> list[Any]:
         if column.kind == "datetime":

@@ -3,7 +3,7 @@
 from functools import partial
 
 from ..errors import InvalidInput
-from ..flow import Flow, run
+from ..flow import Flow, run_long
 from ..forecasting import ForecastOptions
 from ..forecasting.read_request import read_request
 from ..inference import Prediction
@@ -29,7 +29,7 @@ def forecast(query: Query) -> Flow[Prediction]:
     options = ForecastOptions.from_option(query.forecast)
     read = partial(read_request, query.table, forecaster, options, query.intervals)
     try:
-        request = (yield from run(read)) if is_large(query.rows) else read()
+        request = (yield from run_long(read)) if is_large(query.rows) else read()
     except InvalidInput as error:
         if not query.predictor.schema.options.show_schema:
             error.hide()

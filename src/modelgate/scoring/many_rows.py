@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from ..codecs.json import LARGE
-from ..flow import Flow, run
+from ..flow import Flow, run_long
 from ..schema import CSV, SplitRows
 
 __all__ = ["MANY_ROWS", "is_large", "run_if_many"]
@@ -27,5 +27,5 @@ def is_large(rows: object) -> bool:
 def run_if_many(rows: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
     """Return the result of *function*. Call it in a worker thread if there are many *rows*."""
     if rows > MANY_ROWS:
-        return (yield from run(function, *args, **kwargs))
+        return (yield from run_long(function, *args, **kwargs))
     return function(*args, **kwargs)

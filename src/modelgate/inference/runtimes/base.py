@@ -7,6 +7,7 @@ import numpy as np
 
 from ...schema import Table
 from ...schema.introspection.classes import stored_classes
+from ..conversion import to_plain_array
 from ..plans.base import PlanOutput
 
 __all__ = ["Runtime"]
@@ -44,7 +45,7 @@ class Runtime:
         - for a model without probabilities, None.
         """
         # Converted for each call: a transformer with copy=False changes its input.
-        values = np.asarray(self._model.predict(self._to_input(table)))
+        values = to_plain_array(self._model.predict(self._to_input(table)))
         if not self.has_probabilities:
             return values, None
         return values, _to_arrays(self._model.predict_proba(self._to_input(table)))

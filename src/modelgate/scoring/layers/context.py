@@ -3,7 +3,7 @@
 from functools import partial
 
 from ...errors import InvalidInput
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Prediction
 from ...inference.context import describe_rows
 from ..many_rows import MANY_ROWS, is_large
@@ -26,7 +26,7 @@ def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Pre
         raise InvalidInput("This deployment has no statistics of its training data: leave out context")
     describe = partial(describe_rows, table, training.statistics, training.rows)
     is_many = len(table) > MANY_ROWS or is_large(query.rows)
-    context = (yield from run(describe)) if is_many else describe()
+    context = (yield from run_long(describe)) if is_many else describe()
     prediction = yield from call_next(query)
     prediction.context = context
     return prediction

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InvalidInput
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Prediction
 from ...inference.curve import default_grid, mean_outputs
 from ...inference.prediction import Curve
@@ -71,7 +71,7 @@ class AddCurve:
         tables = [table.cross(values)]
         if self._average:
             # This may be tens of thousands of rows.
-            tables.append((yield from run(_cross_background, predictor, table, values)))
+            tables.append((yield from run_long(_cross_background, predictor, table, values)))
         points, rows = len(values), sum(map(len, tables))
         for check in query.on_rows if rows > len(table) else ():
             yield from check(rows - len(table))

@@ -13,7 +13,7 @@ from ...errors import AnswerableError, InvalidInput, PredictionError
 from ...explanations import Explain, RowExplanation
 from ...explanations.attribution import Method, Numbers, is_additive
 from ...explanations.describe import describe_rows
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Output, Prediction, Predictor
 from ...inference.explained import explained_numbers
 from ...schema import Table, read_sent_rows
@@ -70,7 +70,7 @@ def _add_explanations(
         raise PredictionError from error
     builder = _ExplanationBuilder(query, explain, selected, method, strengths)
     if len(table) > _MANY_ROWS or is_large(query.rows):
-        yield from run(builder.set_explanations, targets)
+        yield from run_long(builder.set_explanations, targets)
     else:
         builder.set_explanations(targets)
     return prediction

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Prediction
 from ...schema import read_passthrough_columns
 from ..many_rows import is_large
@@ -23,7 +23,7 @@ def add_passthrough_columns(query: Query, call_next: Handler[Query, Prediction])
 def _add_columns(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
     names = None if query.passthrough_columns == "all" else query.passthrough_columns
     read = partial(read_passthrough_columns, query.rows, names)
-    columns = (yield from run(read)) if is_large(query.rows) else read()
+    columns = (yield from run_long(read)) if is_large(query.rows) else read()
     prediction = yield from call_next(query)
     prediction.passthrough_columns = columns
     return prediction

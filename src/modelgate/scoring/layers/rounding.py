@@ -1,6 +1,6 @@
 """Scoring layer that rounds predicted numbers as Python's `round` does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -48,13 +48,14 @@ class Round:
         prediction = yield from call_next(query)
         decimals = query.decimals if self._decimals == "service" else self._decimals
         if decimals is not None or self._by_output:
-            yield from run_if_many(len(prediction), self._round, prediction, decimals)
+            numbers = [output for output in prediction.outputs if output.classes is None]
+            if numbers:
+                yield from run_if_many(len(prediction), self._round, numbers, decimals)
         return prediction
 
-    def _round(self, prediction: Prediction, decimals: int | None) -> None:
-        for output in prediction.outputs:
-            if output.classes is None:
-                _round_output(output, self._by_output.get(output.name, decimals))
+    def _round(self, outputs: Sequence[Output], decimals: int | None) -> None:
+        for output in outputs:
+            _round_output(output, self._by_output.get(output.name, decimals))
 
 
 def _round_output(output: Output, decimals: int | None) -> None:

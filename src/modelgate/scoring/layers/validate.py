@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ...errors import ConfigurationError, InvalidInput, MalformedBody
-from ...flow import Flow, Handler, run
+from ...flow import Flow, Handler, run_long
 from ...inference import Prediction
 from ...schema import CSV, Schema, SplitRows, Table, rows_from_columns
 from ...validation import require_positive_int
@@ -57,7 +57,7 @@ class Validate:
         try:
             # Most requests are small. Creating a flow would take longer than reading the rows.
             query.table = (
-                (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
+                (yield from run_long(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
             )
         except InvalidInput as error:
             if not (self._columns and isinstance(rows, bytes) and _FILLED_OBJECT.match(rows)):
@@ -81,7 +81,7 @@ def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
         error: Error raised when *raw* was read as a row.
     """
     try:
-        return (yield from run(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
+        return (yield from run_long(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
     except MalformedBody:
         raise error from None
 
@@ -89,5 +89,5 @@ def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
 def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
     """Read *rows* with `Schema.read`, in a worker thread if they are large or contain images."""
     if is_large(rows) or schema.has_images:
-        return (yield from run(schema.read, rows, max_rows))
+        return (yield from run_long(schema.read, rows, max_rows))
     return schema.read(rows, max_rows)

@@ -1,0 +1,58 @@
+"""Items of large JSON arrays, counted and split without decoding them.
+
+As Python objects, the items of a small body can take hundreds of megabytes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["count_items", "split_items"]
+
+_WINDOW = 64 * 1024
+
+_DEPTH_STEPS = np.zeros(256, np.int8)
+_DEPTH_STEPS[list(b"[{")] = 1
+_DEPTH_STEPS[list(b"]}")] = -1
+
+
+def count_items(raw: bytes) -> int:
+    """Return the number of items of *raw*, a JSON array. If *raw* is not valid JSON, the result has no meaning."""
+    return sum(map(len, _item_ends(raw))) + 1 if raw[1:-1].strip() else 0
+
+
+def split_items(raw: bytes, size: int) -> Iterator[bytes]:
+    """Yield *raw*, a JSON array, in parts that are arrays of at most about *size* bytes.
+
+    An item larger than *size* is in a part of its own, perhaps together with smaller ones. *raw* is valid JSON
+    if and only if all parts are.
+    """
+    start = last = 1
+    for ends in _item_ends(raw):
+        while len(ends) and ends[-1] - start > size:
+            within = int(np.searchsorted(ends, start + size, "right"))
+            end = int(ends[within - 1]) if within else (last if last > start else int(ends[0]))
+            yield b"[%b]" % raw[start:end]
+            start = last = end + 1
+            ends = ends[np.searchsorted(ends, start) :]
+        if len(ends):
+            last = int(ends[-1])
+    if len(raw) - start > size and last > start:
+        yield b"[%b]" % raw[start:last]
+        start = last + 1
+    yield b"[" + raw[start:]
+
+
+def _item_ends(raw: bytes) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the positions of the commas between the items of *raw*, window by window."""
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"..").replace(b'\\"', b"..")
+    depth = quotes = 0
+    for start in range(0, len(raw), _WINDOW):
+        window = np.frombuffer(raw, np.uint8, min(_WINDOW, len(raw) - start), start)
+        quotes_before = np.cumsum(window == ord('"'), dtype=np.int32) + quotes
+        is_outside = quotes_before % 2 == 0
+        depths = np.cumsum(_DEPTH_STEPS[window] * is_outside, dtype=np.int32) + depth
+        yield np.flatnonzero((window == ord(",")) & (depths == 1) & is_outside) + start
+        quotes, depth = int(quotes_before[-1]), int(depths[-1])

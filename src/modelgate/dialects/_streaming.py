@@ -1,0 +1,36 @@
+"""Long responses, which are encoded while they are sent."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import msgspec
+
+from ..inference import Prediction
+
+__all__ = ["PIECE_ROWS", "row_spans", "stream_if_long"]
+
+PIECE_ROWS = 4096
+"""Number of rows that are encoded at once. As Python objects they take ten times the memory of their JSON."""
+
+
+def row_spans(rows: int) -> Iterator[slice]:
+    """Yield slices of at most `PIECE_ROWS` rows."""
+    for start in range(0, rows, PIECE_ROWS):
+        yield slice(start, start + PIECE_ROWS)
+
+
+def stream_if_long(prediction: Prediction, pieces: Iterator[bytes]) -> bytes | Iterator[bytes]:
+    """Return a body with all *pieces*, or if *prediction* has more than 4,096 rows, an iterator over them.
+
+    The first piece is encoded here, so that its errors are raised before the response begins.
+
+    Raises:
+        UnicodeEncodeError: A predicted label contains lone surrogates, which UTF-8 cannot encode.
+    """
+    if len(prediction) <= PIECE_ROWS:
+        return b"".join(pieces)
+    for output in prediction.outputs:
+        if output.values.dtype.kind in "OU":
+            for span in row_spans(len(prediction)):
+                msgspec.json.encode(output.values[span].tolist())
+    return chain([next(pieces)], pieces)

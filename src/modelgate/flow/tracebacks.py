@@ -1,0 +1,22 @@
+"""Local variables in the tracebacks of errors."""
+
+import traceback
+from typing import TypeVar
+
+__all__ = ["clear_locals"]
+
+E = TypeVar("E", bound=BaseException)
+
+
+def clear_locals(error: E) -> E:
+    """Clear the local variables in the tracebacks of *error* and its causes, and return *error*.
+
+    Otherwise a stored error would hold them in memory, and an error collector may send them elsewhere.
+    """
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        traceback.clear_frames(cause.__traceback__)
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return error

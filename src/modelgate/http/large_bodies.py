@@ -1,0 +1,127 @@
+"""Limits on the memory that large bodies take."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+
+from ..codecs.compression import MAX_EXPANSION
+from ..errors import Overloaded
+from ..flow import Flow, wait_for
+from ..flow.fork_safety import reset_after_fork
+
+__all__ = ["LargeBodies"]
+
+_QUEUE = 4
+"""Largest size of all waiting bodies as they were sent, as a multiple of the budget."""
+
+
+class LargeBodies:
+    """Budget of the bytes of all large bodies in progress. Bodies that exceed it wait in the order of arrival.
+
+    A body is in progress until the response to its request has been sent. A body larger than the budget waits
+    until no other is in progress.
+
+    Args:
+        budget: Largest size of all bodies in progress after decompression, in bytes.
+        max_expansion: Largest size of a body after decompression, as a multiple of its size as sent.
+
+    Attributes:
+        waits: Number of bodies that had to wait, including rejected ones.
+        rejected: Number of bodies that were rejected because too many were waiting.
+    """
+
+    def __init__(self, budget: int, max_expansion: int = MAX_EXPANSION) -> None:
+        self.max_expansion = max_expansion
+        self._budget = budget
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Start without bodies. Those from before a fork are answered by the parent process."""
+        # Reentrant: garbage collection may end a request while this thread holds the lock.
+        self._lock = threading.RLock()
+        # Both in the order of arrival. The sizes are added up each time, because a sum that is kept would be
+        # wrong after an interruption.
+        self._waiting: dict[_Share, None] = {}
+        self._in_progress: dict[_Share, None] = {}
+        self.waits = self.rejected = 0
+
+    @property
+    def waiting(self) -> int:
+        """Number of bodies that wait."""
+        return len(self._waiting)
+
+    @property
+    def bytes_in_progress(self) -> int:
+        """Size of the bodies in progress after decompression; an upper limit while they are decompressed."""
+        return _total(list(self._in_progress))
+
+    def admit(self, sent: int, size: int, on_close: list[Callable[[], None]]) -> "Flow[_Share]":
+        """Wait until a body fits into the budget, and return its share.
+
+        Args:
+            sent: Size of the body in bytes, as sent.
+            size: Largest size in bytes that it may have after decompression.
+            on_close: Callbacks of the end of the request, to which the return of the share is added.
+
+        Raises:
+            Overloaded: Too many bodies wait already.
+        """
+        share = _Share(min(size, self._budget), sent)
+        # Register the removal first: an interruption between the two must not leave the body counted.
+        on_close.append(partial(self._remove, share))
+        with self._lock:
+            self._waiting[share] = None
+            self._start_waiting()
+            if share.done():
+                return share
+            self.waits += 1
+            queued = sum(other.sent for other in self._waiting)
+            if len(self._waiting) > 1 and queued > _QUEUE * self._budget:
+                self.rejected += 1
+                raise Overloaded
+        yield from wait_for(share)
+        return share
+
+    def resize(self, share: "_Share", size: int) -> None:
+        """Set the size of a body that is decompressed."""
+        with self._lock:
+            share.size = min(size, self._budget)
+            self._start_waiting()
+
+    def _remove(self, share: "_Share") -> None:
+        with self._lock:
+            self._waiting.pop(share, None)
+            self._in_progress.pop(share, None)
+            self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Start the bodies that fit into the budget, in the order of arrival."""
+        for share in list(self._waiting):
+            # Already in progress if an interruption has ended an earlier call.
+            if share not in self._in_progress and _total(self._in_progress) + share.size > self._budget:
+                break
+            self._in_progress[share] = None
+            del self._waiting[share]
+        for share in self._in_progress:
+            if not share.done():
+                share.set_result(None)
+
+
+class _Share(Future[None]):
+    """Share of the budget, done as soon as its body is in progress.
+
+    Attributes:
+        size: Size in bytes after decompression.
+        sent: Size in bytes as sent.
+    """
+
+    def __init__(self, size: int, sent: int) -> None:
+        super().__init__()
+        self.size = size
+        self.sent = sent
+
+
+def _total(shares: Iterable[_Share]) -> int:
+    return sum(share.size for share in shares)

@@ -1,0 +1,41 @@
+"""Log lines in JSON."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["JSONFormatter"]
+
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+
+
+class JSONFormatter(logging.Formatter):
+    """Formatter of `logging` that makes each record one line of JSON.
+
+    A line has ``time``, ``level``, ``logger`` and ``message``, all attributes in *extra* (of the access log
+    these are the parts of its line, instead of the message), ``exception`` with the traceback, and
+    ``trace_id`` and ``span_id`` if a span of OpenTelemetry is active.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return *record* as JSON."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+        }
+        if record.name != "modelgate.access":
+            line["message"] = record.getMessage()
+        line.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
+        trace = sys.modules.get("opentelemetry.trace")
+        span = trace.get_current_span().get_span_context() if trace is not None else None
+        if span is not None and span.is_valid:
+            line["trace_id"], line["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
+        # Not msgspec, which rejects text with surrogates: a record must never be lost.
+        return json.dumps(line, default=str, skipkeys=True)

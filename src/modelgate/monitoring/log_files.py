@@ -1,0 +1,179 @@
+"""Files of a prediction log: JSON lines or Parquet."""
+
+import contextlib
+import os
+import re
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import ConfigurationError
+from .log_rows import to_entries
+from .prediction_hook import PredictionRecord
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["LogFiles"]
+
+
+class LogFiles:
+    """Files of one prediction log in a folder. Each process writes files of its own.
+
+    The names begin with the time in UTC, so that their order is that of time.
+
+    Args:
+        folder: Folder, created if missing. It has no other files.
+        file_format: ``"jsonl"`` or ``"parquet"``.
+        max_bytes: Size at which a file of JSON lines is followed by another.
+        max_files: Number of files to keep, with those of other processes; None to keep all.
+
+    Raises:
+        ConfigurationError: The folder cannot be written, or polars is missing.
+    """
+
+    def __init__(self, folder: Path, file_format: str, max_bytes: int, max_files: int | None) -> None:
+        self._folder = folder
+        self._suffix = f".{file_format}"
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self._numbers = count()
+        self._path: Path | None = None
+        self._pid = 0
+        if file_format == "parquet":
+            try:
+                import polars  # noqa: F401
+            except ImportError:
+                raise ConfigurationError(
+                    'format "parquet" needs polars: pip install "modelgate[polars]"'
+                ) from None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"destination must be a folder that can be written (got {str(folder)!r}): {error.strerror}"
+            ) from error
+
+    def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
+        if self._suffix == ".jsonl":
+            lines = [entry for record in records for entry in to_entries(record, redact)]
+            self._append(msgspec.json.Encoder(enc_hook=str).encode_lines(lines))
+        else:
+            self._write_frames(records, redact)
+        self._delete_oldest()
+
+    def _append(self, lines: bytes) -> None:
+        if self._path is None or self._pid != os.getpid() or _size(self._path) >= self._max_bytes:
+            self._path, self._pid = self._new_path(), os.getpid()
+        size = _size(self._path)
+        # Only the owner may read: the rows may be personal data.
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            written = os.write(file, lines)
+            while written < len(lines):
+                written += os.write(file, lines[written:])
+        except OSError:
+            # The whole batch is written again later.
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, size)
+            raise
+        finally:
+            os.close(file)
+
+    def _write_frames(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
+        # Versions of a model may have outputs of different types.
+        by_model: dict[tuple[str, str], list[PredictionRecord]] = {}
+        for record in records:
+            by_model.setdefault((record.deployment, record.version), []).append(record)
+        temporary: list[tuple[Path, Path]] = []
+        try:
+            for (deployment, _), group in by_model.items():
+                path = self._new_path(re.sub(r"[^\w.-]", "_", deployment))
+                temporary.append((path.with_suffix(".new"), path))
+                os.close(os.open(temporary[-1][0], os.O_WRONLY | os.O_CREAT, 0o600))
+                _to_frame(group, redact).write_parquet(temporary[-1][0])
+        except BaseException:
+            for unfinished, _ in temporary:
+                unfinished.unlink(missing_ok=True)
+            raise
+        for finished, path in temporary:
+            finished.replace(path)
+
+    def _new_path(self, deployment: str = "") -> Path:
+        parts = [
+            f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}",
+            deployment,
+            str(os.getpid()),
+            str(next(self._numbers)),
+        ]
+        return self._folder / f"{'-'.join(filter(None, parts))}{self._suffix}"
+
+    def _delete_oldest(self) -> None:
+        if self._max_files is not None:
+            for path in sorted(self._folder.glob(f"*{self._suffix}"))[: -self._max_files]:
+                path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "polars.DataFrame":
+    """Return the entries as a frame: a column for each column of the input, output and class.
+
+    The types depend on the schema alone, so that all files of a deployment can be read together.
+    """
+    import polars
+
+    rows = [_flatten(entry) for record in records for entry in to_entries(record, redact)]
+    types: dict[str, Any] = {
+        "row": polars.Int64,
+        "time": polars.Datetime("us", "UTC"),
+        "seconds": polars.Float64,
+    }
+    for record in records:
+        for name, kind in record.table.kinds.items():
+            types[f"input.{name}"] = {
+                "number": polars.Float64,
+                "integer": polars.Int64,
+                "boolean": polars.Boolean,
+            }.get(kind, polars.String)
+        for output in record.prediction.outputs:
+            is_number = output.classes is None and output.values.dtype.kind in "iuf"
+            types[f"prediction.{output.name}"] = polars.Float64 if is_number else polars.String
+    names = dict.fromkeys(name for row in rows for name in row)
+    schema = {
+        name: types.get(name, polars.Float64 if name.startswith("probability.") else polars.String)
+        for name in names
+    }
+    for row in rows:
+        for name, value in row.items():
+            if value is not None and schema[name] == polars.String and not isinstance(value, str):
+                row[name] = msgspec.json.encode(value, enc_hook=str).decode().strip('"')
+    try:
+        return polars.DataFrame(rows, schema=schema, orient="row")
+    except polars.exceptions.PolarsError as error:
+        raise ValueError("the records do not have the types of their schema") from error
+
+
+def _flatten(entry: dict[str, Any]) -> dict[str, Any]:
+    inputs, predictions, probabilities = (
+        entry.pop(name) for name in ("input", "prediction", "probabilities")
+    )
+    return {
+        **entry,
+        **{f"input.{name}": value for name, value in (inputs or {}).items()},
+        **{f"prediction.{name}": value for name, value in predictions.items()},
+        **{
+            f"probability.{name}.{label}": value
+            for name, by_class in probabilities.items()
+            for label, value in by_class.items()
+        },
+    }

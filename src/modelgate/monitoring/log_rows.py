@@ -1,0 +1,67 @@
+"""Entries of a prediction log: one for each predicted row."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from .prediction_hook import PredictionRecord
+
+__all__ = ["RowWriter", "to_entries"]
+
+
+class RowWriter(Protocol):
+    """Destination of a prediction log. Called in one thread at a time."""
+
+    def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
+        """Write *records*, all of them or none.
+
+        Args:
+            records: Records, each of one or more rows; see `to_entries`.
+            redact: Columns to leave out.
+
+        Raises:
+            TypeError, ValueError: A record cannot be encoded; it is lost.
+            Exception: The records cannot be written now; they are written later.
+        """
+
+
+def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Return the entry of each predicted row: plain values.
+
+    ``input`` has the columns but those in *redact*, images and tensors. It is None for a forecast, whose
+    predictions have a ``series`` and a ``timestamp`` instead; the series is None if a column of the table is
+    in *redact*.
+    """
+    prediction, table = record.prediction, record.table
+    values = [output.values.tolist() for output in prediction.outputs]
+    names = [output.name for output in prediction.outputs]
+    probabilities = {
+        output.name: (list(map(str, output.classes)), output.probabilities.tolist())
+        for output in prediction.outputs
+        if output.probabilities is not None and output.classes is not None
+    }
+    forecast = prediction.forecast
+    arrays = [name for name, kind in table.kinds.items() if kind in ("image", "tensor")]
+    inputs = table.rows(omit={*redact, *arrays}) if forecast is None else None
+    # The record does not say which column has the series: any redacted one may be it.
+    hides_series = not table.kinds.keys().isdisjoint(redact)
+    for row in range(len(prediction)):
+        entry: dict[str, Any] = {
+            "request_id": record.request_id,
+            "row": row,
+            "deployment": record.deployment,
+            "version": record.version,
+            "key_id": record.key_id,
+            "time": datetime.fromtimestamp(record.time, UTC),
+            "seconds": record.seconds,
+            "input": None if inputs is None else inputs[row],
+            "prediction": {name: output[row] for name, output in zip(names, values, strict=True)},
+            "probabilities": {
+                name: dict(zip(classes, rows[row], strict=True))
+                for name, (classes, rows) in probabilities.items()
+            },
+        }
+        if forecast is not None:
+            entry["series"] = None if hides_series or forecast.series is None else forecast.series[row]
+            entry["timestamp"] = forecast.timestamps[row]
+        yield entry

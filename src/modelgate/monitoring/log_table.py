@@ -1,0 +1,60 @@
+"""Table of a prediction log in a SQL database."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from ..backends.sql import Database, UTCDateTime, sa
+from .log_rows import to_entries
+from .prediction_hook import PredictionRecord
+
+__all__ = ["PREDICTIONS", "LogTable"]
+
+METADATA = sa.MetaData()
+PREDICTIONS = sa.Table(
+    "modelgate_predictions",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("request_id", sa.String(64), nullable=False, index=True),
+    sa.Column("row", sa.Integer, nullable=False),
+    sa.Column("deployment", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text),
+    sa.Column("time", UTCDateTime, nullable=False, index=True),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("input", sa.Text),
+    sa.Column("prediction", sa.Text, nullable=False),
+    sa.Column("probabilities", sa.Text),
+    sa.Column("series", sa.Text),
+    sa.Column("timestamp", sa.Text),
+)
+_JSON = ("input", "prediction", "probabilities", "series")
+
+
+class LogTable:
+    """Table ``modelgate_predictions``, created on first use. Nested values are JSON.
+
+    Args:
+        url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
+
+    Raises:
+        ConfigurationError: The URL is not supported, or a package is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url, METADATA, option="destination")
+
+    def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
+        rows = [_to_row(entry) for record in records for entry in to_entries(record, redact)]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(PREDICTIONS.insert(), rows)
+
+
+def _to_row(entry: dict[str, Any]) -> dict[str, Any]:
+    row = {"series": None, "timestamp": None, **entry}
+    for name in _JSON:
+        if row[name] is not None:
+            row[name] = msgspec.json.encode(row[name], enc_hook=str).decode()
+    return row
