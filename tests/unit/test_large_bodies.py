@@ -5,9 +5,14 @@ import gzip
 import json
 import threading
 import time
+from io import BytesIO
+from itertools import islice
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 import modelgate.dialects._streaming as streaming
 import modelgate.dialects.datarobot as datarobot
@@ -236,6 +241,47 @@ def test_long_responses_are_streamed(interface, path, accept, read):
 
         assert (2 * values).tolist() == read(answer.body.decode())
         assert (answer.header("content-length") is None) == (rows > streaming.PIECE_ROWS)
+
+
+def test_end_of_a_streamed_response_returns_the_budget():
+    """Not every WSGI server closes the response, and a caller may leave early."""
+    limit = BodyLimit()
+    app = make_gate(body_limit=limit).wsgi
+    body = b"x\n" + b"1\n" * 40_000
+    for count, close in [(None, False), (2, True), (0, True)]:
+        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": DATAROBOT, "wsgi.input": BytesIO(body)}
+        environ |= {"CONTENT_TYPE": "text/csv", "CONTENT_LENGTH": str(len(body))}
+        setup_testing_defaults(environ)
+        response = app(environ, lambda status, headers: None)
+
+        assert len(body) == limit.large_bodies.bytes_in_progress
+        list(islice(response, count))
+        if close:
+            response.close()
+
+        assert 0 == limit.large_bodies.bytes_in_progress
+
+
+def test_view_encodes_a_long_response_off_the_event_loop(monkeypatch):
+    """A view returns the whole response."""
+    threads = set()
+
+    def watched(rows):
+        for span in row_spans(rows):
+            threads.add(threading.get_ident())
+            yield span
+
+    row_spans = streaming.row_spans
+    monkeypatch.setattr("modelgate.dialects.datarobot_rows.row_spans", watched)
+
+    async def predict(request):
+        return await make_gate().handle(request)
+
+    app = Starlette(routes=[Route(DATAROBOT, predict, methods=["POST"])])
+    answer = Client(app).post(DATAROBOT, body=b"x\n" + b"1\n" * 9000, headers=CSV_TYPE)
+
+    assert (200, 9000) == (answer.status, len(answer.json()["data"]))
+    assert threading.get_ident() not in threads
 
 
 def test_unencodable_label_is_found_before_a_long_response_begins():

@@ -38,9 +38,6 @@ __all__ = ["RequestDispatcher", "score_and_encode"]
 
 logger = logging.getLogger("modelgate")
 
-"""Largest number of rows that are encoded without a worker thread. Responses that echo columns of large
-requests always use a thread."""
-
 
 class RequestDispatcher:
     """Answers the requests of a gate; every error becomes a response.

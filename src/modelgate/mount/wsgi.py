@@ -173,21 +173,31 @@ def _send(
 
 
 class _StreamingBody:
-    """Response body. When the server closes the body, its *callbacks* are called."""
+    """Response body. *on_close* is called when the body ends, fails or is closed, because some servers do not close it.
 
-    def __init__(self, body: Iterable[bytes], *callbacks: Callable[[], None]) -> None:
+    Args:
+        body: Parts of the body.
+        on_close: Function to call once.
+    """
+
+    def __init__(self, body: Iterable[bytes], on_close: Callable[[], None]) -> None:
         self._body = body
-        self._callbacks = callbacks
+        self._on_close: Callable[[], None] | None = on_close
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
+        try:
+            yield from self._body
+        finally:
+            self.close()
 
     def close(self) -> None:
         try:
             getattr(self._body, "close", lambda: None)()
         finally:
-            for callback in self._callbacks:
-                callback()
+            on_close = self._on_close
+            if on_close is not None:
+                on_close()
+                self._on_close = None
 
 
 def _call_app(application: WSGIApplication, request: Request) -> Flow[Response]:
