@@ -20,6 +20,9 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | 
 
 _CHUNK = 64 * 1024
 
+_CHUNKING_SERVERS = ("gunicorn", "waitress", "Cheroot", "modelgate.testing")
+"""Servers that send a response of unknown length in chunks, and leave out the last one after an error."""
+
 
 # Cached, because most requests have the same header fields.
 @lru_cache(maxsize=1024)
@@ -53,6 +56,11 @@ class WSGIRequest(Request):
             client=environ.get("REMOTE_ADDR") or None,
         )
         self.environ = environ
+
+    @property
+    def needs_length(self) -> bool:
+        server = self.environ.get("SERVER_SOFTWARE", "")
+        return self.environ.get("SERVER_PROTOCOL") != "HTTP/1.1" or not server.startswith(_CHUNKING_SERVERS)
 
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent, see `Request.read`. The server's read cannot time out."""
