@@ -8,8 +8,7 @@ the number of such calls. There are two ways to wait:
 - `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`: several callers
   can wait for one model load or key look-up, each with its own timeout.
 
-Coroutines do not need the pool, because they can be cancelled. A PostgreSQL connection that hangs is closed
-(see `modelgate.backends.postgresql`).
+Coroutines do not need the pool, because they can be cancelled.
 """
 
 import contextlib

@@ -110,7 +110,7 @@ class RequestDispatcher:
             raise
         context.route, context.deployment = route, request.params.get("deployment")
         if route.handler is not None:
-            context.action = "read"
+            context.action = route.action
 
     def _respond(self, request: Request) -> Flow[Response]:
         """Answer a request that has passed the gate's HTTP layers; errors become responses.
@@ -252,6 +252,7 @@ def _record(request: Request, query: Query, prediction: Prediction) -> Predictio
         perf_counter() - request.started,
         query.table,  # type: ignore[arg-type]  # it is valid
         prediction,
+        query.predictor.training,  # type: ignore[union-attr]
     )
 
 
