@@ -11,6 +11,7 @@ from ..errors import ConfigurationError
 from ..http import PLAIN_JSON
 from ..http.routing import Route, Router
 from ..layers import KeyAuth
+from ..monitoring.prediction_hook import PredictionHooks
 from ..openapi import OpenAPI
 from .options import find_key_header
 
@@ -20,6 +21,7 @@ __all__ = ["add_endpoint", "create_router"]
 def create_router(
     dialects: Collection[Dialect],
     openapi: OpenAPI,
+    hooks: PredictionHooks,
     layers: Sequence[HTTPLayer],
     *,
     console: bool,
@@ -29,6 +31,7 @@ def create_router(
     Args:
         dialects: Dialects of the gate.
         openapi: Generator of the OpenAPI documents.
+        hooks: Prediction hooks, which may have routes.
         layers: HTTP layers of the gate.
         console: Whether each deployment has a console.
     """
@@ -40,7 +43,7 @@ def create_router(
     for dialect in dialects:
         for route in dialect.routes:
             router.add(route, dialect)
-    for route in [*metadata_routes(dialects, openapi), *pages]:
+    for route in [*metadata_routes(dialects, openapi), *pages, *hooks.routes()]:
         router.add(route, PLAIN_JSON)
     return router
 
