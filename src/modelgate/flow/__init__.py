@@ -16,8 +16,8 @@ from .flow import (
     run_long,
     stack,
     validate_layers,
-    wait_for,
 )
+from .futures import wait_for
 
 __all__ = [
     "Flow",

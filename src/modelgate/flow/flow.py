@@ -10,13 +10,12 @@ Never block or sleep in a layer directly: under ASGI that stops the event loop f
 """
 
 import asyncio
-import contextlib
 import contextvars
 import copy
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from types import FunctionType, MethodType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -45,7 +44,6 @@ __all__ = [
     "run_long",
     "stack",
     "validate_layers",
-    "wait_for",
 ]
 
 P = ParamSpec("P")
@@ -331,81 +329,20 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
             return response
     """
     call = partial(isolate_errors, function, *args, **kwargs)
-    return (yield _share_of(function).wait(call, inline_ok=True))  # type: ignore[no-any-return]
+    return (yield _pool_for(function).wait(call, inline_ok=True))  # type: ignore[no-any-return]
 
 
 def run_long(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Like `run`, but under WSGI a request with a deadline makes the call in another thread, too.
+    """Like `run`, but also in another thread under WSGI if the request has a deadline, which then ends the wait.
 
-    So the deadline also ends the wait for this call. The call itself ends early if it uses
-    `modelgate.cancellation.stop_if_abandoned`.
+    The call itself ends early if it uses `modelgate.cancellation.stop_if_abandoned`.
     """
-    return (yield _share_of(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
+    return (yield _pool_for(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 
 
-def _share_of(function: Callable[..., Any]) -> WorkerPool:
+def _pool_for(function: Callable[..., Any]) -> WorkerPool:
     key = getattr(function, "__code__", None) or type(function)
     workers = _functions.get(key)
     if workers is None:
         workers = _functions[key] = _workers.share()
     return workers
-
-
-def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
-    """Wait for the result of a *future* that another thread sets.
-
-    Cancellation or a timeout of the caller affects neither the future nor other callers.
-
-    Raises:
-        TimeoutError: There is no result after *timeout* seconds.
-    """
-    return (  # type: ignore[no-any-return]
-        yield Wait(
-            sync=partial(future.result, timeout),
-            aio=partial(_await_future, future, timeout),
-            within=lambda seconds: future.result(seconds if timeout is None else min(seconds, timeout)),
-        )
-    )
-
-
-async def _await_future(future: Future[T], timeout: float | None) -> T:
-    if future.done() or (timeout is not None and timeout <= 0):
-        # If there is no time to wait, do not add another callback to a future that may never finish.
-        return future.result(0)
-    loop = asyncio.get_running_loop()
-    is_done = loop.create_future()
-    waiting = _waiting_tasks(future, loop)
-    waiting.add(is_done)
-    try:
-        async with asyncio.timeout(timeout):
-            await is_done
-    finally:
-        waiting.discard(is_done)
-    return future.result()
-
-
-_waiting: WeakKeyDictionary[Future[Any], dict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]]] = (
-    WeakKeyDictionary()
-)
-"""Tasks that wait for a future, by event loop. A future has one callback for each loop. Callbacks cannot be
-removed, so with one for each task, a future that never finishes would hold memory for each task."""
-
-
-def _waiting_tasks(future: Future[Any], loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:
-    by_loop = _waiting.setdefault(future, {})
-    waiting = by_loop.get(loop)
-    if waiting is None:
-        waiting = by_loop[loop] = set()
-        future.add_done_callback(partial(_wake_tasks, loop, waiting))
-    return waiting
-
-
-def _wake_tasks(loop: asyncio.AbstractEventLoop, waiting: set[asyncio.Future[None]], _: Future[Any]) -> None:
-    def wake() -> None:
-        for is_done in waiting:
-            if not is_done.done():
-                is_done.set_result(None)
-
-    # The loop may be closed if its tasks no longer wait.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(wake)

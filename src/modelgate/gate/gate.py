@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
+from ..deployments.poller import PollingLayer, create_poll_callbacks, create_polling_layer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
 from ..endpoints.metrics import MetricsEndpoint
@@ -51,7 +52,6 @@ from .options import (
     resolve_dialects,
     standard_layers,
 )
-from .poller import PollingLayer, create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
@@ -105,9 +105,9 @@ class Gate:
             taken over a second does not count for the other deployments.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
-        metrics_dir: Directory in which the processes of one machine add up their metrics, such as
-            ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
-        tracing: True to record spans with OpenTelemetry, see `Tracing`.
+        metrics_dir: Directory in which the processes of one machine share their metrics, such as
+            ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
+        tracing: Whether to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
@@ -283,15 +283,15 @@ class Gate:
         average: bool = False,
         timeout: float | None = None,
     ) -> Prediction:
-        """Return the predictions for *row* with a grid of values of *column*, and the grid in `Prediction.curve`.
+        """Return the predictions for *row* as *column* takes each value of a grid; see `Prediction.curve`.
 
         Args:
             name: Deployment name.
             column: Name of the column that varies.
-            row: One row in any form that `score` accepts. With *average*, None for no predictions of a row.
+            row: One row in any form that `score` accepts. With *average*, None returns the average alone.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
-            points: Number of these numbers, by default 50.
+            points: Number of values in the default grid of a number; by default 50.
             average: Whether to add the mean predictions of the packaged rows.
             timeout: See `score`.
 
