@@ -128,9 +128,9 @@ def test_misspelled_column_to_redact_is_reported(tmp_path, caplog):
         send(make_gate(log), ROW)
         log.close()
 
-    assert ["prediction log predictions: deployment visits has no column nmae to redact, but name"] == [
-        entry.message for entry in caplog.records
-    ]
+    assert [
+        "prediction log predictions: deployment visits has no column nmae to redact: did you mean name?"
+    ] == [entry.message for entry in caplog.records]
 
 
 def test_sample_is_a_share_of_the_requests():

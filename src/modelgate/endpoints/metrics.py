@@ -91,8 +91,8 @@ class MetricsEndpoint:
         """Return a collector of these metrics for a registry of `prometheus_client`.
 
         Raises:
-            ConfigurationError: The processes of the app share their metrics, and those of the gate are not
-                shared: it has no *metrics_dir*.
+            ConfigurationError: `prometheus_client` is in multiprocess mode, but the gate has no
+                *metrics_dir*.
         """
         from ..monitoring.prometheus_collector import GateCollector
 
@@ -117,7 +117,7 @@ class MetricsEndpoint:
         yield MetricFamily(
             "modelgate_process_info",
             "gauge",
-            "The processes that these metrics are from.",
+            "Processes that these metrics come from.",
             ("pid",),
             processes,
         )
