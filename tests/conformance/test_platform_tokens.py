@@ -197,5 +197,7 @@ def test_key_header_of_a_layer_applies_to_the_gate(mount, wine):
     "options", [{"keys": {KEY: "double"}}, {"layers": [KeyAuth({KEY: "double"})]}], ids=list
 )
 def test_key_header_is_checked(options):
-    with pytest.raises(ConfigurationError, match=r'key_header(,.*)? must (be "authorization"|not be combined)'):
+    with pytest.raises(
+        ConfigurationError, match=r'key_header(,.*)? must (be "authorization"|not be combined)'
+    ):
         Gate(key_header="api-key", **options)

@@ -297,7 +297,7 @@ class ModelCache(Generic[T]):
             self._counts[_EVICTIONS] += 1
 
     def _currbytes(self) -> int:
-        # Not counted along: an interruption between a change and its count would leave the count wrong.
+        # Summed each time: an interruption between a change and an update of a sum would leave it wrong.
         return sum(cached.size for cached in self._models.values())
 
     def cache_info(self) -> CacheInfo:

@@ -34,7 +34,7 @@ class AddCurve:
         average: Whether to add the mean predictions of the packaged rows.
 
     Raises:
-        InvalidInput: There are both *grid* and *points*, or no points or too many.
+        InvalidInput: Both *grid* and *points* are set, or there are not 1 to 200 points.
     """
 
     def __init__(self, column: str, grid: Sequence[Any] | None, points: int | None, *, average: bool) -> None:
@@ -53,9 +53,9 @@ class AddCurve:
         The prediction has a row for each point of the grid. If the query has no row, the prediction is empty.
 
         Raises:
-            InvalidInput: The model is a forecaster, the query has several rows, or none and no average, the
-                column is unknown, its range is not known, the model has no packaged rows, or its predictions
-                cannot be averaged.
+            InvalidInput: The model is a forecaster, the query has several rows (or none, without *average*), the
+                column or its range is unknown, the model has no packaged rows, or its predictions cannot be
+                averaged.
             InvalidValues: A value of the grid breaks a rule of the column.
         """
         predictor, table = query.predictor, query.table
@@ -63,9 +63,7 @@ class AddCurve:
         if predictor.forecaster is not None:
             raise InvalidInput("This deployment forecasts time series, which have no response curves")
         if len(table) > 1 or not (len(table) or self._average):
-            raise InvalidInput(
-                f"row must be one row (got {len(table)}); only with average, it can be left out"
-            )
+            raise InvalidInput(f"row must be one row (got {len(table)}); leave it out only with average")
         column = _find_column(predictor, self._column)
         values = predictor.schema.read_column(column, self._find_grid(predictor, column))
         tables = [table.cross(values)]
