@@ -16,9 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/installed-demo
 	$(BIN)/python examples/starlette_app/app.py
 
-# Folders whose tests start servers or fit hundreds of models. Tracing each line would take half of their time
-# again, and the other tests alone cover the code.
-UNTRACED := $(addprefix tests/,servers faults hosts browser typing models properties)
+# Tests of lines that other tests run, too. Tracing each line would take half of their time again.
+UNTRACED := $(addprefix tests/,browser properties typing)
 # Files run in the order of the folders: by default, those with the most tests run first, and long ones alone at
 # the end.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder

@@ -1,11 +1,8 @@
-"""Shared parts of the example apps: the gate, its key and their pages."""
+"""Shared parts of the example apps: the gate, its key and its sample requests."""
 
 import json
 import os
 import shlex
-from html import escape
-from pathlib import Path
-from string import Template
 
 from modelgate import Deployment, Gate, Schema, keys
 
@@ -19,9 +16,7 @@ __all__ = [
     "SERVING_EXAMPLES",
     "curl",
     "greet",
-    "not_found_page",
     "port",
-    "start_page",
 ]
 
 KEY = os.environ.setdefault("MODELGATE_DEMO_KEY", keys.generate())
@@ -43,15 +38,6 @@ SERVING_EXAMPLES = [{column: wine[column] for column in SERVING.names} for wine 
 """Example rows of the function ``serving-temperature``."""
 
 _SAMPLES = {**SAMPLES, "serving-temperature": {"alcohol": 13.1, "colour": "medium"}}
-_DESCRIPTIONS = {
-    "wine": "the cultivar of a wine: a classifier with numbers and text as inputs",
-    "diabetes": "the progression of the disease within a year: a regressor; any value may be null",
-    "bottles": "the bottles sold on each day of the next week: a time series, with its history in the request",
-    "digits": "the digit in a photo of it, as base64 text",
-    "serving-temperature": "the serving temperature of a wine in °C: a function of this app, not a model",
-}
-_CONSOLE = "ml/deployments/{}/console"
-_PAGE = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
 
 
 def gate() -> Gate:
@@ -109,28 +95,5 @@ def curl(base: str, deployment: str, key: str | None = None) -> str:
 def greet(port: int) -> None:
     """Print the URLs of the app and its console, and an example request."""
     base = f"http://127.0.0.1:{port}/"
-    print(f"Start page: {base}\nConsole: {base}{_CONSOLE.format('wine')}, with the key {KEY}\n")
+    print(f"Start page: {base}\nConsole: {base}ml/deployments/wine/console, with the key {KEY}\n")
     print(f"{curl(base, 'wine', KEY)}\n", flush=True)
-
-
-def start_page(base: str, made_with: str) -> str:
-    """Return the start page of an app at *base*: its deployments, each with a command to paste."""
-    sections = [
-        f'<h2>{name}</h2><p>Predicts {text}. <a href="{_CONSOLE.format(name)}">Try it in the browser</a></p>'
-        f"<pre>{escape(curl(base, name))}</pre>"
-        for name, text in _DESCRIPTIONS.items()
-    ]
-    return _PAGE.substitute(
-        title="The cellar",
-        main=f"<p>An ordinary {made_with} app with a gate at <code>/ml</code>. Its own routes are"
-        ' <a href="about">/about</a> and <a href="cellar">/cellar</a>. Paste a command into a shell that has the key as'
-        " <code>MODELGATE_DEMO_KEY</code>.</p>" + "".join(sections),
-    )
-
-
-def not_found_page(path: str) -> str:
-    """Return the app's own page for an unknown path."""
-    return _PAGE.substitute(
-        title="No such shelf",
-        main=f'<p>There is nothing at <code>{escape(path)}</code>. <a href="/">Back</a></p>',
-    )

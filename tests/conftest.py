@@ -81,7 +81,7 @@ def unhurried(monkeypatch):
         cache, "wait_for", lambda load, left: wait_for(load, SOON if left is None or left > 1 else left)
     )
     monkeypatch.setattr("modelgate.keys.sql_store._TIMEOUT", SOON)
-    monkeypatch.setattr("modelgate.deployments.poller._FIRST_POLL_TIMEOUT", SOON)
+    monkeypatch.setattr("modelgate.gate.poller._FIRST_POLL_TIMEOUT", SOON)
 
 
 @pytest.fixture(autouse=True, scope="session")

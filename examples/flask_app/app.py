@@ -10,7 +10,7 @@ from modelgate.mount import flask as mount_flask
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from examples import demo
+from examples import demo, start_page
 
 gate = demo.gate()
 
@@ -35,7 +35,7 @@ gate.deployments.warm()
 
 @app.get("/")
 def start() -> str:
-    return demo.start_page(request.host_url, "Flask")
+    return start_page.start_page(gate, request.host_url, "Flask")
 
 
 @app.get("/about")
@@ -57,7 +57,7 @@ def which_cultivar() -> Response:
 
 @app.errorhandler(404)
 def not_found(error: Exception) -> tuple[str, int]:  # noqa: ARG001
-    return demo.not_found_page(request.path), 404
+    return start_page.not_found_page(request.path), 404
 
 
 def main() -> None:

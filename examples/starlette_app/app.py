@@ -17,7 +17,7 @@ from modelgate import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from examples import demo
+from examples import demo, start_page
 
 gate = demo.gate()
 
@@ -43,7 +43,9 @@ async def load_temperatures() -> dict[str, float]:
 
 
 async def start(request: Request) -> Response:
-    return HTMLResponse(demo.start_page(str(request.base_url), "Starlette"))
+    # The page requests predictions and waits for them, so it is made in a thread.
+    page = await asyncio.to_thread(start_page.start_page, gate, str(request.base_url), "Starlette")
+    return HTMLResponse(page)
 
 
 async def about(request: Request) -> Response:  # noqa: ARG001
@@ -61,7 +63,7 @@ async def which_cultivar(request: Request) -> Response:
 
 
 async def not_found(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return HTMLResponse(demo.not_found_page(request.url.path), 404)
+    return HTMLResponse(start_page.not_found_page(request.url.path), 404)
 
 
 @contextlib.asynccontextmanager

@@ -74,7 +74,16 @@ if TYPE_CHECKING:
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
-    from .monitoring import JSONFormatter, PredictionHook, PredictionLog, PredictionRecord, RowWriter
+    from .monitoring import (
+        DriftAlarm,
+        DriftMonitor,
+        JSONFormatter,
+        OutcomeLog,
+        PredictionHook,
+        PredictionLog,
+        PredictionRecord,
+        RowWriter,
+    )
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -100,6 +109,8 @@ __all__ = [
     "DeploymentLoading",
     "DeploymentUnavailable",
     "DirectForecaster",
+    "DriftAlarm",
+    "DriftMonitor",
     "Explain",
     "Explanations",
     "ExplanationsUnavailable",
@@ -134,6 +145,7 @@ __all__ = [
     "ModelgateError",
     "MultiTarget",
     "NotFound",
+    "OutcomeLog",
     "Output",
     "Overloaded",
     "Prediction",

@@ -19,6 +19,7 @@ from support.browser import (
     open_filled,
     open_page,
     press_predict,
+    read_dialects,
     save_screenshot,
 )
 from support.servers import BEARER, KEY, PREDICT, WINE
@@ -146,6 +147,48 @@ def test_file_of_10000_rows_is_scored(console, example, tmp_path):
     save_screenshot(console, f"{example.name}-file")
 
 
+def read_lines(page):
+    """Return the lines of the file of the rows that are drawn, in order."""
+    return [int(text) for text in page.locator(".rows tbody td:first-child").all_inner_texts() if text]
+
+
+def test_scored_file_is_sorted_filtered_and_scrolled(console):
+    """Only the visible rows of the table are in the page; predictions are beside the columns of the file."""
+    drop_file(console, "wines.csv", wine_rows(3_000).replace(",deep,", ",green,", 2))
+    console.get_by_role("button", name="Score 3,000 rows").click()
+    console.get_by_role("button", name="Download the result").wait_for()
+    names = console.locator(".rows th").all_inner_texts()
+    counts = console.locator(".counts .share").all_inner_texts()
+    first = read_lines(console)
+    console.get_by_role("region", name="Rows of the file").evaluate(
+        "view => view.scrollTo(0, view.scrollHeight)"
+    )
+    console.locator(".rows tbody td:first-child", has_text="3001").wait_for()
+    last = read_lines(console)
+    console.get_by_role("button", name="proline").click()
+    console.get_by_role("button", name="proline").click()
+    console.locator(".rows [aria-sort=descending]").wait_for()
+    console.get_by_role("region", name="Rows of the file").evaluate("view => view.scrollTo(0, 0)")
+    console.locator(".rows tbody tr:nth-child(2) td:first-child", has_text=re.compile("^1001$")).wait_for()
+    console.get_by_label("Show", exact=True).select_option(label="rejected rows (2)")
+    console.locator(".filters").get_by_text("2 rows", exact=True).wait_for()
+    rejected = read_lines(console)
+    reasons = console.locator(".rows td.reason").all_inner_texts()
+    console.get_by_label("Show", exact=True).select_option("")
+    console.get_by_label("with the text").fill("2999")
+    console.locator(".filters").get_by_text("2 rows", exact=True).wait_for()
+    found = read_lines(console)
+
+    assert ["Line", "cultivar", "cultivar confidence", "Rejected because", "id", "alcohol"] == names[:6]
+    assert 2_998 == sum(int(text.partition(" ")[0].replace(",", "")) for text in counts)
+    assert first[:3] == [2, 3, 4]
+    assert (3001, len(last)) == (last[-1], len(set(last)))
+    assert max(len(first), len(last)) < 50
+    assert [2, 3] == sorted(rejected)
+    assert {"colour must be one of deep, light, medium"} == set(reasons)
+    assert [3001, 2999] == found, "one by its id, one by its line"
+
+
 def test_curl_commands_work_in_every_dialect(console, example):
     """They do not contain the key."""
     type_in(console, WINE)
@@ -156,21 +199,24 @@ def test_curl_commands_work_in_every_dialect(console, example):
 
         assert "cultivar-1" == console.locator(".value").inner_text(), dialect
         assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(read_bars(console)), dialect
+        assert (dialect in WITHOUT_PROBABILITIES) == (
+            "Responses in this wire format have" in console.locator("#result").inner_text()
+        )
         assert KEY not in command
         assert (200, shown_response(console)) == run_in_shell(command), dialect
-    assert DIALECTS == console.locator("#dialect option").all_inner_texts()
+    assert DIALECTS == read_dialects(console)
     assert [] == console.watched.errors
 
 
 def test_programs_work_in_every_dialect(console, example):
-    """In Python and JavaScript."""
+    """In Python and JavaScript; that of the client of this package in the wire format that it speaks."""
     type_in(console, WINE)
+    client = run_python(code(console, "Python client"))
+
     for dialect in DIALECTS:
         console.get_by_label("Wire format").select_option(dialect)
         python, script = code(console, "Python"), code(console, "JavaScript")
-        ran = subprocess.run(
-            [sys.executable, "-c", python], env=ENVIRON, capture_output=True, text=True, timeout=SOON
-        )
+        ran = run_python(python)
         logged = console.evaluate(
             f"""async () => {{
                 const logged = [], process = {{env: {{MODELGATE_KEY: {json.dumps(KEY)}}}}};
@@ -184,15 +230,24 @@ def test_programs_work_in_every_dialect(console, example):
         assert "cultivar-1" in ran.stdout
         assert "cultivar-1" in logged
         assert KEY not in python + script
+        assert (dialect == "native") == console.get_by_role("tab", name="Python client").is_visible()
+    assert (0, "") == (client.returncode, client.stderr)
+    assert client.stdout.startswith("['cultivar-1'] [[0.99")
+
+
+def run_python(program):
+    return subprocess.run(
+        [sys.executable, "-c", program], env=ENVIRON, capture_output=True, text=True, timeout=SOON
+    )
 
 
 def code(page, language):
-    page.get_by_role("tab", name=language).click()
+    page.get_by_role("tab", name=language, exact=True).click()
     return page.locator("#code").inner_text()
 
 
 def shown_response(page):
-    """Return the response under "On the wire", without the parts that differ each time."""
+    """Return the response under "Request and response", without the parts that differ each time."""
     text = page.locator("#received pre").text_content()
     return without_varying_parts(json.loads(text.partition("\n\n")[2]))
 
@@ -215,10 +270,16 @@ def without_varying_parts(answer):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_is_accessible(chromium, example, scheme, width):
-    """Axe finds no violation: before a key, with a prediction, with errors, and with a scored file."""
+    """Axe finds no violation: on the start page and the index, and in the console before a key, with a prediction, with
+    errors, and with a scored file.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found, name = [], f"{example.name}-{scheme}-{width}"
     with open_page(chromium, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
+        for path, view in (("/", "start"), ("/ml/", "index")):
+            page.goto(f"http://127.0.0.1:{example.port}{path}")
+            found.append(axe.run(page))
+            save_screenshot(page, f"{name}-{view}")
         page.goto(console_url(f"http://127.0.0.1:{example.port}/ml", "wine"))
         page.get_by_label("API key").wait_for()
         found.append(axe.run(page))

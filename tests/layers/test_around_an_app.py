@@ -29,6 +29,7 @@ from modelgate import (
     WithScoring,
     mount,
 )
+from modelgate.keys.principal import ACTIONS
 from modelgate.testing import Client, FakeClock
 from support.apps import asgi_app, wsgi_app
 from support.keys import KEY
@@ -53,22 +54,25 @@ def test_key_auth_requires_key(wrap):
     assert len(passed.json()["key"]) == 12
 
 
+EVERY_ACTION = " ".join(f"churn:{action}" for action in ACTIONS)
+
+
 @pytest.mark.parametrize(
     ("scope", "opens"),
     [
         (None, {"*"}),
         ("*", {"*"}),
-        ("churn", {"*", "churn", "churn:predict churn:read churn:explain"}),
+        ("churn", {"*", "churn", EVERY_ACTION}),
         (
             "churn:predict",
-            {"*", "churn", "churn:predict", "churn:predict churn:read churn:explain", "*:predict"},
+            {"*", "churn", "churn:predict", EVERY_ACTION, "*:predict"},
         ),
         ("*:read", {"*", "*:read"}),
     ],
 )
 def test_key_auth_requires_scope(wrap, scope, opens):
     """Without a scope, only a key for everything is accepted."""
-    scopes = ["*", "churn", "churn:predict", "churn:predict churn:read churn:explain"]
+    scopes = ["*", "churn", "churn:predict", EVERY_ACTION]
     scopes += ["churn:read", "*:predict", "*:read", "price"]
     keys = {f"a-key-for-the-scope-{index}": scope.split() for index, scope in enumerate(scopes)}
     client = Client(wrap(KeyAuth(keys, scope=scope)))

@@ -1,6 +1,7 @@
 """The example apps, started as in their READMEs."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,13 +34,16 @@ def test_printed_command_works(tmp_path: Path, app: str) -> None:
     assert answer["prediction"] == "cultivar-1"
 
 
-def test_start_page_shows_commands(tmp_path: Path) -> None:
-    with run_server("page", ["examples/starlette_app/app.py"], tmp_path) as server:
+@pytest.mark.parametrize("app", ["starlette", "flask"])
+def test_start_page_shows_predictions_and_commands(tmp_path: Path, app: str) -> None:
+    with run_server(app, [f"examples/{app}_app/app.py"], tmp_path) as server:
         page = server.get("/").body.decode()
 
     assert page.count("-H &quot;Authorization: Bearer $MODELGATE_DEMO_KEY&quot;") == 5
     assert page.count(f"curl http://127.0.0.1:{server.port}/ml/deployments/") == 5
-    assert page.count('/console">Try it in the browser</a>') == 5
+    assert page.count('/console">Open the console</a>') == 5
+    assert ["17.1", "8.2", "12.6"] == re.findall(r'class="degrees">([\d.]+) ', page)
+    assert re.search(r"About 4\d\d bottles of Barolo will be sold", page)
 
 
 def read_printed_command(server: Server) -> list[str]:

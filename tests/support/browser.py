@@ -105,6 +105,11 @@ def press_predict(page):
     page.locator("#predict[aria-busy=false]").wait_for()
 
 
+def read_dialects(page):
+    """Return the names of the wire formats that the page offers, in order."""
+    return page.locator("#dialect option").evaluate_all("options => options.map(option => option.value)")
+
+
 def drop_file(page, name, text):
     """Drop a file on the page."""
     transfer = page.evaluate_handle(

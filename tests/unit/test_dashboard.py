@@ -3,11 +3,16 @@
 import json
 import re
 
-from modelgate import Deployment, Gate, PredictionLog, Schema
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+
+from modelgate import Deployment, DriftMonitor, Gate, ModelPackage, PredictionLog, Schema
 from modelgate.humility import OutlyingInput
 from modelgate.testing import Client
 from support.prometheus import parse_samples
 from support.servers import ROOT
+from support.waiting import SOON
 
 QUERY = re.compile(r"(modelgate_\w+)(?:\{([^}]*)\})?")
 GROUPS = re.compile(r"by \(([^)]*)\)")
@@ -21,8 +26,17 @@ def read_labels(folder):
         schema=Schema.of(age=float),
         humility=[OutlyingInput("age", upper=5)],
     )
-    gate = Gate([price], keys="open", on_prediction=PredictionLog(folder))
+    ages = pd.DataFrame({"age": np.arange(100.0)})
+    package = ModelPackage.from_estimator(LinearRegression().fit(ages, ages["age"]), ages)
+    monitor = DriftMonitor(min_rows=1)
+    gate = Gate(
+        [price, Deployment("packaged", package)],
+        keys="open",
+        on_prediction=[PredictionLog(folder), monitor],
+    )
     client = Client(gate.wsgi)
+    client.post("/simple/packaged", json=[{"age": 9}])
+    monitor.flush(SOON)
     client.post("/simple/price", json=[{"age": 9}])
     client.post("/simple/price", json=[{"age": "old"}])
     samples = parse_samples(gate.metrics.render())

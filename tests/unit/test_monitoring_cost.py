@@ -1,12 +1,12 @@
-"""What metrics and a prediction log cost a request, in bytecodes."""
+"""What metrics, a prediction log and drift monitoring cost a request, in bytecodes."""
 
 import sys
 
-from modelgate import Deployment, Gate, PredictionLog, Schema
+from modelgate import Deployment, DriftMonitor, Gate, PredictionLog, Schema
 from modelgate.testing import Client
 
-MAX_BYTECODES = 300
-"""Of metrics shared by processes and a log. With drift monitoring the limit is 400."""
+MAX_BYTECODES = 400
+"""Of metrics shared by processes, a log and drift monitoring."""
 
 
 def count_bytecodes(**options):
@@ -30,10 +30,12 @@ def count_bytecodes(**options):
 
 
 def test_monitoring_costs_few_bytecodes(tmp_path):
-    """All requests are counted and logged."""
+    """All requests are counted, logged and monitored."""
     log = PredictionLog(tmp_path / "log", sample=0.999_999_999)
+    monitor = DriftMonitor()
     base = count_bytecodes(metrics=False)
-    cost = count_bytecodes(metrics_dir=tmp_path / "metrics", on_prediction=log) - base
+    cost = count_bytecodes(metrics_dir=tmp_path / "metrics", on_prediction=[log, monitor]) - base
     log.close()
+    monitor.close()
 
     assert 0 < cost <= MAX_BYTECODES

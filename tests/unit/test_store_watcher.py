@@ -22,7 +22,7 @@ from modelgate import (
     Shadow,
     drive,
 )
-from modelgate.deployments.poller import PollingLayer
+from modelgate.layers.polling import PollingLayer
 from modelgate.models import SqlModelStore, package
 from modelgate.models.versions import is_older
 from modelgate.testing import Client, FakeClock, StubHandler, request

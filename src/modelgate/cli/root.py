@@ -19,7 +19,7 @@ _EXIT_CODES: dict[type[ModelgateError], int] = {
 }
 
 
-_COMMANDS = ("deployments", "doctor", "inspect", "keys", "pack", "replay", "score", "serve")
+_COMMANDS = ("deployments", "doctor", "inspect", "keys", "pack", "replay", "report", "score", "serve")
 
 
 class _Group(click.Group):

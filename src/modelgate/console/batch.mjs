@@ -1,16 +1,19 @@
-// Preview a CSV file, score it with a progress bar, and offer the result for download.
+// Predict a CSV file: show its rows, score them with a progress bar, and offer the result for download.
 
 import { predictions, retryAfter } from "./answers.mjs";
 import { readCSV } from "./csv.mjs";
-import { $, button, make, muted, show } from "./dom.mjs";
+import { $, button, make, muted, option, show } from "./dom.mjs";
 import { request, send, state } from "./gate.mjs";
+import { outcomeColumns, outcomeGroups, outcomeView } from "./outcome.mjs";
 import { explain } from "./problems.mjs";
 import { Scoring, headerProblems } from "./scoring.mjs";
+import { RowTable } from "./table.mjs";
 import { count, plural, present, span } from "./text.mjs";
 
 const MAX_FILE_SIZE = 100 * 2 ** 20;
-const PREVIEW_ROWS = 5;
-const MAX_CELL_LENGTH = 200;
+const MAX_SHOWN_COLUMNS = 60;
+const MILLISECONDS_BETWEEN_UPDATES = 500;
+const MILLISECONDS_BETWEEN_KEYS = 150;
 const MAX_SHOWN_REJECTED = 100;
 
 export async function loadFile(file) {
@@ -34,19 +37,90 @@ function preview(name, file) {
   const problems = file.rows.length ? headerProblems(file.header, input) : ["There is no row below the header line."];
   const known = new Set(input.map((column) => column.name));
   const ignored = file.header.filter((column) => !known.has(column));
+  const hidden = file.header.length - MAX_SHOWN_COLUMNS;
+  const columns = file.header.slice(0, MAX_SHOWN_COLUMNS).map((column, position) =>
+    ({ name: column, value: (index) => file.rows[index].cells[position], style: known.has(column) ? null : "muted" }));
+  const view = new RowTable("Rows of the file", file.rows.length, [LINE(file), ...columns]);
   show("batch",
     make("p", { class: "strong" }, name, make("span", { class: "muted" }, ` · ${rows}`)),
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The first rows" }, table(file, known)),
-    ignored.length ? muted(`Not sent, because the model does not use it: ${ignored.join(", ")}`) : null,
+    problems.length ? null : make("div", { class: "row", id: "actions" }, button(`Score ${rows}`, () => score(name, file, view, columns), "primary")),
     ...problems.map(alarm),
-    problems.length ? null : make("div", { class: "row", id: "actions" }, button(`Score ${rows}`, () => score(name, file), "primary")));
+    file.rows.length ? view.view : null,
+    make("div", { id: "rejected" }),
+    ignored.length ? muted(`Not sent, because the model does not use it: ${ignored.join(", ")}`) : null,
+    hidden > 0 ? muted(`The table leaves out ${plural(hidden, "column")} of the file. The download has all of them.`) : null);
+  view.redraw();
 }
 
-function table({ header, rows }, known) {
-  const cells = (row) => make("tr", {}, ...row.cells.map((text) => make("td", {}, text.slice(0, MAX_CELL_LENGTH))));
-  const name = (text) => make("th", { scope: "col", class: known.has(text) ? "" : "muted" }, text);
-  return make("table", {},
-    make("thead", {}, make("tr", {}, ...header.map(name))), make("tbody", {}, ...rows.slice(0, PREVIEW_ROWS).map(cells)));
+const LINE = (file) => ({ name: "Line", value: (index) => file.rows[index].line, style: "muted" });
+
+// Show what is scored so far: the counts, and the table with the predictions before the columns of the file.
+class Outcome {
+  constructor(file, view, columns) {
+    Object.assign(this, { file, view, columns, shownAt: 0, groups: [] });
+    this.counts = make("div", { class: "outcomes" });
+    this.choice = make("select", { id: "shown-rows", autocomplete: "off", on: { change: () => this.filter() } });
+    this.search = make("input", { id: "search-rows", type: "search", autocomplete: "off", spellcheck: "false", on: { input: () => this.filterSoon() } });
+    this.found = make("span", { class: "muted small", role: "status" });
+    this.tools = make("div", { class: "row filters" },
+      make("span", { class: "inline" }, make("label", { for: "shown-rows" }, "Show"), this.choice),
+      make("span", { class: "inline" }, make("label", { for: "search-rows" }, "with the text"), this.search), this.found);
+  }
+
+  // Update while rows are scored. Rows move only at the end, or when somebody sorts or filters them.
+  progress({ results, rejected }) {
+    if (performance.now() - this.shownAt < MILLISECONDS_BETWEEN_UPDATES) return this.view.redrawSoon();
+    this.show(results, rejected);
+  }
+
+  show(results, rejected, isFinished = false) {
+    this.shownAt = performance.now();
+    const { output } = state.deployment;
+    const reasons = new Map(rejected.map(({ index, reason }) => [index, reason]));
+    const predicted = outcomeColumns(results, output);
+    const reason = { name: "Rejected because", value: (index) => reasons.get(index), style: "reason", width: 20 };
+    const columns = [LINE(this.file), ...predicted, ...(reasons.size ? [reason] : []), ...this.columns];
+    const hasChanged = String(columns.map(({ name }) => name)) !== String(this.view.columns.map(({ name }) => name));
+    if (hasChanged || isFinished) this.view.setColumns(columns);
+    else this.view.redrawSoon();
+    this.groups = predicted.length ? outcomeGroups(results, output) : [];
+    this.counts.replaceChildren(...this.groups.map((groups) => outcomeView(results, groups, (place, group) => this.choose(place, group))));
+    this.rejected = (index) => reasons.has(index);
+    this.offer(reasons.size);
+  }
+
+  // The groups to choose from: all rows, those of a class or a range, and the rejected ones.
+  offer(rejected) {
+    const chosen = this.choice.value;
+    const isOnly = this.groups.length === 1;
+    const groups = this.groups.flatMap(({ name, place, groups }) => groups.map(({ label, count: size }, index) =>
+      option(`${place}:${index}`, `${isOnly ? "" : `${name}: `}${label} (${count(size)})`)));
+    this.choice.replaceChildren(option("", "all rows"), ...groups, ...(rejected ? [option("rejected", `rejected rows (${count(rejected)})`)] : []));
+    this.choice.value = [...this.choice.options].some(({ value }) => value === chosen) ? chosen : "";
+    this.tell();
+  }
+
+  choose(place, group) {
+    this.choice.value = `${place}:${group}`;
+    this.filter();
+  }
+
+  filterSoon() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.filter(), MILLISECONDS_BETWEEN_KEYS);
+  }
+
+  filter() {
+    const [place, group] = this.choice.value.split(":");
+    const keeps = this.choice.value === "rejected" ? this.rejected : group && this.groups[place].groups[group].hasRow;
+    this.view.filter(keeps || null, this.search.value);
+    this.tell();
+  }
+
+  tell() {
+    const { order, total } = this.view;
+    this.found.textContent = order.length === total ? "" : plural(order.length, "row");
+  }
 }
 
 // Score rows in the wire format of `sample`, for `Scoring`.
@@ -60,11 +134,12 @@ async function sendRows(sample, rows, signal) {
     return { status: answer.status, wait, errors, message: present([`${title}.`, message, advice]).join(" ") };
   }
   const scored = predictions(sample.dialect, answer.json, output, call.single);
-  const message = "This page cannot read the responses of this wire format: choose another one at the top. If it can read none, the outputs are not those that the deployment names.";
+  const message = "This page cannot read the responses of this wire format: choose another one under “Call it from your code”. If it can read none, the outputs are not those that the deployment names.";
   return scored?.length === rows.length ? { status: 200, rows: scored } : { status: 200, wait, message };
 }
 
-function score(name, file) {
+function score(name, file, view, columns) {
+  const outcome = new Outcome(file, view, columns);
   const meter = make("progress", { max: file.rows.length, value: 0, "aria-label": "Rows scored" });
   const words = make("p", { class: "muted", id: "progress" });
   let [startedAt, firstRow] = [0, 0];
@@ -79,16 +154,20 @@ function score(name, file) {
       waiting || (done > firstRow ? `${count(Math.round(rate))} rows/s · ${span((total - done) / rate)} left` : ""),
       rejected.length ? `${count(rejected.length)} rejected` : "",
     ]).join(" · ");
+    outcome.progress(scoring);
     speak(`${Math.floor((done / total) * 10) * 10} percent scored`);
   });
   const finish = (problem) => {
     const scored = scoring.results.filter(Boolean).length;
     words.textContent = `${plural(scored, "row")} scored, ${count(scoring.rejected.length)} rejected, in ${seconds().toFixed(1)} s`;
     speak(problem || words.textContent);
+    meter.hidden = !problem;
     $("drop").hidden = false;
     const result = () => download(`${name.replace(/\.\w+$/, "")}-scored.csv`, scoring.csv());
     show("actions", problem ? button("Continue", run, "primary") : null, button("Download the result", result, problem ? "quiet" : "primary"));
-    show("rejected", problem ? alarm(problem) : null, rejectedRows(scoring.rejected));
+    outcome.show(scoring.results, scoring.rejected, true);
+    show("trouble", problem ? alarm(problem) : null);
+    show("rejected", rejectedRows(scoring.rejected));
     $("actions").firstChild.focus();
   };
   const run = async () => {
@@ -97,11 +176,11 @@ function score(name, file) {
     $("drop").hidden = true;
     show("actions", button("Cancel", () => stop.abort()));
     $("actions").firstChild.focus();
+    show("trouble");
     scoring.report();
     await scoring.run(stop.signal).then(() => finish(""), (error) => finish(stop.signal.aborted ? "Cancelled." : error.message));
   };
-  $("rejected")?.remove();
-  $("actions").after(meter, words, make("div", { id: "rejected" }));
+  $("actions").after(meter, words, make("div", { id: "trouble" }), outcome.counts, outcome.tools);
   run();
 }
 

@@ -63,6 +63,24 @@ export const CODE = {
     ].join("\n");
   },
 
+  // modelgate's own client, which speaks the wire format native only.
+  "Python client": ({ client: { url, rows }, headers }) => {
+    const scalar = scalars({ true: "True", false: "False", null: "None" });
+    const hasKey = holdsKey(headers);
+    const header = Object.keys(headers).find((name) => headers[name].includes(KEY))?.toLowerCase();
+    const options = hasKey ? `, key=os.environ["${VARIABLE}"]${header === "authorization" ? "" : `, key_header=${literal(header)}`}` : "";
+    return [
+      "# pip install \"modelgate[client]\"",
+      ...(hasKey ? ["import os", ""] : []),
+      "from modelgate.client import Client",
+      "",
+      `with Client(${literal(url)}${options}) as client:`,
+      `    result = client.predict(${layout(rows.length === 1 ? rows[0] : rows, scalar, "    ")})`,
+      "",
+      "print(result.values, result.probabilities)",
+    ].join("\n");
+  },
+
   JavaScript(request) {
     const { url, headers, body } = request;
     const sent = typeof body === "string" ? literal(body) : `JSON.stringify(${layout(body, scalars({}), "  ").replaceAll('"__proto__":', '["__proto__"]:')})`;
@@ -77,4 +95,35 @@ export const CODE = {
       "console.log(await answer.json());",
     ].join("\n");
   },
+
+  R({ url, headers, body }) {
+    const fields = Object.entries(headers).map(([name, value]) => `    ${rName(name)} = ${rText(value, JSON.stringify)}`);
+    return [
+      "library(httr2)",
+      "",
+      `request(${rText(url, JSON.stringify)}) |>`,
+      `  req_headers(\n${fields.join(",\n")}\n  ) |>`,
+      `  req_body_raw(${rText(typeof body === "string" ? body : asJSON(body, "  "), rRaw)}) |>`,
+      "  req_perform() |>",
+      "  resp_body_json() |>",
+      "  str()",
+    ].join("\n");
+  },
 };
+
+const rName = (name) => (/^\w+$/.test(name) ? name : `\`${name}\``);
+
+// A raw string of R, with as many dashes as the text needs.
+function rRaw(text) {
+  const dashes = ["", "-", "--", "---"].find((run) => !text.includes(`)${run}"`)) ?? "----";
+  return `r"${dashes}(${text})${dashes}"`;
+}
+
+function rText(text, quote) {
+  if (!text.includes(KEY)) return quote(text);
+  const parts = text.split(KEY).flatMap((part) => [`Sys.getenv("${VARIABLE}")`, part && quote(part)]).slice(1);
+  return `paste0(${parts.filter(Boolean).join(", ")})`;
+}
+
+// The languages for a request: the Python client only for the wire format that it speaks.
+export const languagesOf = ({ client }) => Object.keys(CODE).filter((name) => client || name !== "Python client");

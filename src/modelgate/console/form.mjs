@@ -20,6 +20,7 @@ export function field(column, index) {
       make("label", { for: id }, column.name),
       make("span", { class: "muted", id: `${id}-kind` }, kind(column))),
     control,
+    column.type === "image" ? make("img", { class: "photo", id: `${id}-photo`, alt: `Image in ${column.name}`, hidden: "" }) : "",
     column.type === "image" ? filePicker(column, control) : "",
     control.getAttribute("list") ? make("datalist", { id: `${id}-levels` }, ...column.levels.map((level) => option(level))) : "",
     make("div", { class: "range", id: `${id}-range` }),
@@ -111,8 +112,15 @@ export function showPlace(column, index, training, seen = null) {
   const slider = $(`field-${index}-range`).querySelector("input");
   if (slider && typeof value === "number") slider.value = value;
   slider?.classList.toggle("blank", typeof value !== "number");
+  if (column.type === "image") showPhoto($(`field-${index}-photo`), text);
   $(`field-${index}-place`).textContent = place?.text ?? "";
   $(`field-${index}-place`).classList.toggle("unusual", Boolean(place?.unusual));
+}
+
+// Base64 text without the prefix of a data URL has no type, so it is not shown.
+function showPhoto(image, text) {
+  image.hidden = !/^data:image\/[\w.+-]+;base64,/.test(text);
+  if (!image.hidden) image.src = text;
 }
 
 // The row in the form. An empty field is null if the column is nullable and has no default; otherwise it is not sent.

@@ -2,8 +2,9 @@
 
 import { limits, predictions, retryAfter } from "./answers.mjs";
 import { download, loadFile } from "./batch.mjs";
+import { clientsOf, missingShares, nativeFirst } from "./clients.mjs";
 import { asJSON } from "./code.mjs";
-import { copy, flash, showCode, showLanguages } from "./developer.mjs";
+import { copy, flash, showCode, showContract, showLanguages } from "./developer.mjs";
 import { $, button, make, muted, option, show } from "./dom.mjs";
 import { strongest } from "./explanation.mjs";
 import { addSliders, enteredRow, field, fillIn, isIncomplete, showErrors, showPlace, typicalRow } from "./form.mjs";
@@ -16,11 +17,12 @@ import { beginSeries, forecast, showPoints } from "./series.mjs";
 import { Session } from "./session.mjs";
 import { NO_TRAINING, placeInResponse } from "./training.mjs";
 import { findSmallestChange, forgetChanges, offerWhatIf, redraw, suggestClass, suggestColumn, updatePlot } from "./whatif.mjs";
-import { count, formatValue, percent, plural, span } from "./text.mjs";
+import { eitherOf, formatValue, percent, plural, span } from "./text.mjs";
 
 const SHOWN_CONTRIBUTIONS = 10;
 const SHOWN_ENTRIES = 8;
 const INTERVAL_LEVEL = 90;
+const MAX_NAMED_CLASSES = 5;
 // The form waits this long for the training data, so that its sliders do not appear later.
 const TRAINING_MILLISECONDS = 400;
 
@@ -60,14 +62,21 @@ function askForKey() {
   $("key").select();
 }
 
+// A target in words: "cultivar (cultivar-1, cultivar-2 or cultivar-3)". A target without a name is called "prediction".
+function describeTarget({ name, classes }) {
+  const isNamed = name !== "prediction";
+  if (!classes) return isNamed ? name : "a value";
+  const either = classes.length > MAX_NAMED_CLASSES ? `one of ${plural(classes.length, "class")}` : eitherOf(classes);
+  return isNamed ? `${name} (${either})` : either;
+}
+
 async function begin(deployment) {
   const { name, version, input, output, function: isFunction } = deployment;
   const schema = asJSON({ name, version, input, output });
   const isSame = schema === $("schema").querySelector("pre").textContent;
   state.deployment = deployment;
   $("key").value = "";
-  const targets = output.map(({ name, classes }) => name + (classes ? ` (${count(classes.length)}\u00a0classes)` : ""));
-  $("about").textContent = `Version ${version} · ${plural(input.length, "input")} · predicts ${targets.join(", ")}`;
+  $("about").textContent = `Predicts ${output.map(describeTarget).join(", and ")}, from ${plural(input.length, "input")} · version ${version}`;
   $("schema").querySelector("pre").textContent = schema;
   const training = deployment.time_series || isSame ? null : fetchMetadata("/training");
   await Promise.race([training, new Promise((resolve) => setTimeout(resolve, TRAINING_MILLISECONDS))]);
@@ -82,8 +91,10 @@ async function begin(deployment) {
   $("gate").hidden = $("fault").hidden = true;
   $("console").hidden = $("tools").hidden = false;
   $("change-key").hidden = !state.key;
-  show("dialect", ...deployment.requests.map(({ dialect }, index) => option(index, dialect)));
-  choose(deployment.requests[0]);
+  const samples = nativeFirst(deployment.requests);
+  show("dialect", ...samples.map(({ dialect }) => option(dialect, clientsOf(dialect).label)));
+  choose(samples[0]);
+  showContract(deployment);
   if (deployment.time_series) {
     beginSeries(deployment);
     return forecastNow();
@@ -226,7 +237,7 @@ function reserveRequests(headers) {
 }
 
 function outputs(rows, json) {
-  if (rows) return rows[0].map((target) => output(target, state.training.targets[target.name], json, rows[0].length === 1));
+  if (rows) return rows[0].map((target) => output(target, state.training.targets[target.name], json, rows[0].length === 1, missingShares(state.sample.dialect, state.deployment.output)));
   $("received").open = true;
   return [muted("The response is shown below as received: this page cannot read this wire format, or the outputs are not those that the deployment names.")];
 }
@@ -234,7 +245,7 @@ function outputs(rows, json) {
 function showWhy(json) {
   const { deployment: { input, output, max_explanations: most, function: isFunction }, sample } = state;
   const shown = json && sample.dialect === "native" ? explanations(json, output, input.length) : [];
-  const only = sample.dialect === "native" ? [] : [muted("Explanations are in the wire format native: choose it at the top.")];
+  const only = sample.dialect === "native" ? [] : [muted("Explanations are in the wire format of modelgate: choose it under “Call it from your code”.")];
   show("why", ...(shown.length ? shown.map(({ view }) => view) : only));
   $("why-card").hidden = !most;
   // A plot calls the model many times, which a function's owner may not expect.
@@ -330,7 +341,7 @@ function listen() {
   on("undo", "click", undo);
   on("share", "click", shareRow);
   on("live", "change", () => changed(0));
-  on("dialect", "change", ({ target }) => (choose(state.deployment.requests[target.value]), showWhy(null), changed(0)));
+  on("dialect", "change", ({ target }) => (choose(state.deployment.requests.find(({ dialect }) => dialect === target.value)), showWhy(null), changed(0)));
   on("vary", "change", updatePlot);
   on("vary-also", "change", updatePlot);
   on("class", "change", ({ target }) => ((target.dataset.chosen = "yes"), redraw()));

@@ -32,7 +32,7 @@ export function linePlot({ width, height = 220, label, xs, ys, xTicks, yText = f
   const place = (points) => points.map(([a, b]) => [x(a), y(b)]);
   const yTicks = ticks(values).map((value) => [value, yText(value)]);
   return svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
-    ...axes({ width, height, x, y, xTicks: xTicks ?? ticks(xs, Math.max(2, Math.floor(width / 110))).map((value) => [value, formatValue(value)]), yTicks }),
+    ...axes({ width, height, x, y, xTicks: xTicks ?? ticks(xs, Math.max(3, Math.floor(width / 110))).map((value) => [value, formatValue(value)]), yTicks }),
     ...bands.map(({ upper, lower }) => svg("path", { class: "band", d: areaPath(place(upper), place(lower)) })),
     mark === null ? null : svg("line", { class: "now", x1: x(mark), x2: x(mark), y1: MARGIN.top, y2: height - MARGIN.bottom }),
     ...lines.map(({ points, style }) => svg("path", { class: `line ${style}`, d: linePath(place(points)) })),

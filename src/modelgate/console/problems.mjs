@@ -14,6 +14,16 @@ const PROBLEMS = {
   503: ["Not available right now", ""],
 };
 
+const INVALID = "The input was rejected";
+const FAILED = "The server failed";
+
+// For a reader of the documentation: status, meaning, and what to do.
+export const ERRORS = [
+  ["400", INVALID, "Fix the columns that the response names, each with its rule."],
+  ...Object.entries(PROBLEMS).map(([status, [title, advice]]) => [status, title, advice || "Try again after the seconds in Retry-After."]),
+  ["500", FAILED, "Give its operator the request id, which is in the log."],
+].sort();
+
 export function explain({ status, headers, text, json, late }, columns = []) {
   if (status === 0) {
     const title = late ? `No response within ${TIMEOUT / 1000} seconds` : "No response";
@@ -28,8 +38,8 @@ export function explain({ status, headers, text, json, late }, columns = []) {
     return { title: "This is not a response of a gate", advice, errors };
   }
   const others = status >= 500
-    ? ["The server failed", `Its operator can find the error in the log, under the id ${headers.get("x-request-id") ?? "of the request"}.`]
-    : ["The input was rejected", errors.size ? "Fix the marked fields." : "Change it and try again."];
+    ? [FAILED, `Its operator can find the error in the log, under the id ${headers.get("x-request-id") ?? "of the request"}.`]
+    : [INVALID, errors.size ? "Fix the marked fields." : "Change it and try again."];
   const [title, advice] = PROBLEMS[status] || others;
   const foreign = `A server in front of the gate responded with ${status}: ${text.slice(0, 200)}`;
   return { title, message: json === null ? foreign : message, advice: advice || again, errors };

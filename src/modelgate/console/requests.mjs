@@ -91,6 +91,8 @@ export function buildRequest(sample, deployment, rows, key, base) {
       "Content-Type": sample.media_type,
     },
     body: fill(sample.body, values, deployment.input, rows),
+    // For the client of this package, which builds the request itself.
+    client: sample.dialect === "native" ? { url: base + deployment.name, rows } : null,
     // Some services accept a single row instead of an array, and then do not return an array.
     single: rows.length === 1 && /"\{(row|values)\}"/.test(JSON.stringify(sample.body)),
   };

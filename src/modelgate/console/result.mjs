@@ -4,23 +4,24 @@ import { limits, phases } from "./answers.mjs";
 import { make, muted, svg } from "./dom.mjs";
 import { explanationView, readExplanation } from "./explanation.mjs";
 import { extent, linear } from "./scales.mjs";
-import { count, formatValue, percent, present, span } from "./text.mjs";
+import { count, formatValue, percent, present, rounded, span } from "./text.mjs";
 
 export const MAX_BARS = 20;
 
 // `json` is the response, whose members beyond the prediction only the wire format native has.
-export function output(target, summary, json, isOnly) {
+// `remark` says which probabilities the wire format lacks.
+export function output(target, summary, json, isOnly, remark) {
   const { name, value, shares, confidence } = target;
   const bars = shares ? [...shares].sort((a, b) => b[1] - a[1]) : confidence === null ? [] : [[value, confidence]];
   const more = bars.length - MAX_BARS;
   const intervals = (isOnly ? json : json?.outputs?.[name])?.intervals;
   return make("div", { class: "output" },
     muted(name),
-    make("p", { class: "value" }, formatValue(value)),
+    make("p", { class: "value", title: String(value) }, rounded(value)),
     intervals ? interval(value, intervals, summary) : null,
     bars.length ? make("ul", { class: "bars" }, ...bars.slice(0, MAX_BARS).map((share) => bar(share, value))) : null,
     more > 0 ? muted(`and ${count(more)} less probable`) : null,
-    bars.length && !shares ? muted("This wire format only has the confidence of the predicted class.") : null);
+    shares || !remark ? null : muted(remark));
 }
 
 function bar([label, share], value) {

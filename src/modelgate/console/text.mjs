@@ -2,7 +2,15 @@
 
 export const present = (children) => children.filter((child) => child !== null && child !== undefined && child !== "");
 export const count = (number) => number.toLocaleString("en");
-export const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
+export const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : word.endsWith("s") ? "es" : "s"}`;
+export const eitherOf = (words) => (words.length > 1 ? `${words.slice(0, -1).join(", ")} or ${words.at(-1)}` : String(words));
+
+// A number with four digits, or all of those before the point.
+export function rounded(value) {
+  if (typeof value !== "number" || Number.isInteger(value)) return formatValue(value);
+  return Math.abs(value) >= 1000 && Math.abs(value) < 1e15 ? String(Math.round(value)) : formatValue(value, 4);
+}
+
 export const percent = (share) => `${(share * 100).toFixed(1)} %`;
 
 export function formatValue(value, digits = 6) {

@@ -8,7 +8,7 @@ the number of such calls. There are two ways to wait:
 - `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`: several callers
   can wait for one model load or key look-up, each with its own timeout.
 
-Coroutines need no pool: they can be cancelled. `modelgate.backends.postgresql` closes hung connections.
+Coroutines do not need the pool, because they can be cancelled.
 """
 
 import contextlib

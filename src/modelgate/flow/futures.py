@@ -1,4 +1,4 @@
-"""Waiting in a flow for a future that another thread sets."""
+"""Flows that wait for a future, which another thread sets."""
 
 import asyncio
 import contextlib

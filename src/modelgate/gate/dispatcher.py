@@ -38,9 +38,6 @@ __all__ = ["RequestDispatcher", "score_and_encode"]
 
 logger = logging.getLogger("modelgate")
 
-"""Largest number of rows that are encoded without a worker thread. Responses that echo columns of large
-requests always use a thread."""
-
 
 class RequestDispatcher:
     """Answers the requests of a gate; every error becomes a response.
@@ -112,7 +109,7 @@ class RequestDispatcher:
             raise
         context.route, context.deployment = route, request.params.get("deployment")
         if route.handler is not None:
-            context.action = "read"
+            context.action = route.action
 
     def _respond(self, request: Request) -> Flow[Response]:
         """Answer a request that has passed the gate's HTTP layers; errors become responses.
@@ -252,6 +249,7 @@ def _record(request: Request, query: Query, prediction: Prediction) -> Predictio
         perf_counter() - request.started,
         query.table,  # type: ignore[arg-type]  # set by `Validate`
         prediction,
+        query.predictor.training,  # type: ignore[union-attr]
     )
 
 

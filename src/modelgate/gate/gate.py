@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
-from ..deployments.poller import PollingLayer, create_poll_callbacks, create_polling_layer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
 from ..endpoints.metrics import MetricsEndpoint
@@ -31,6 +30,7 @@ from ..layers import (
     Tracing,
     TrustedProxies,
 )
+from ..layers.polling import PollingLayer
 from ..models import ModelStore
 from ..monitoring.prediction_hook import PredictionCallback, PredictionHooks
 from ..mount import asgi, frameworks, wsgi
@@ -52,6 +52,7 @@ from .options import (
     resolve_dialects,
     standard_layers,
 )
+from .poller import create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
@@ -166,6 +167,8 @@ class Gate:
             self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
         )
         self._hooks = PredictionHooks(on_prediction, values)
+        for route in self._hooks.routes():
+            self._router.add(route, PLAIN_JSON)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,

@@ -29,12 +29,14 @@ class Route:
         handler: Function that answers the requests; None for a route that scores rows.
         is_public: Whether requests bypass keys, limits and all layers except `Deadline`. True for health
             checks, for example.
+        action: Action that the key must permit, if the route has a handler; see `modelgate.keys.principal.ACTIONS`.
     """
 
     method: str
     path: str
     handler: Handler[Request, Response] | None = None
     is_public: bool = False
+    action: str = "read"
 
 
 class RouteMatch(NamedTuple):

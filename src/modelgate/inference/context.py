@@ -6,9 +6,9 @@ from typing import Any
 
 from ..schema import Table
 
-__all__ = ["count_booleans", "describe_rows"]
+__all__ = ["STORED_LEVELS", "count_booleans", "describe_rows"]
 
-_STORED_LEVELS = 50
+STORED_LEVELS = 50
 """Maximum number of levels in training statistics. With this many, rarer levels may have been left out."""
 
 
@@ -46,7 +46,7 @@ def describe_rows(
         elif is_boolean or "levels" in column:
             levels = count_booleans(column, training_rows) if is_boolean else column["levels"]
             counts = {_level_key(level): count for level, count in levels}
-            is_complete = len(counts) < _STORED_LEVELS
+            is_complete = len(counts) < STORED_LEVELS
             comparisons[name] = [
                 nulls if v is None else _compare_level(v, counts, training_rows, is_complete=is_complete)
                 for v in values

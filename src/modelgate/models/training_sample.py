@@ -95,7 +95,9 @@ def _summarize_numbers(values: npt.NDArray[Any]) -> dict[str, Any]:
     statistics: dict[str, Any] = {"nulls": int(len(values) - len(finite))}
     if len(finite):
         statistics["mean"], statistics["std"] = float(finite.mean()), float(finite.std())
-        statistics["deciles"] = np.quantile(finite, np.linspace(0, 1, 11)).tolist()
+        deciles = np.quantile(finite, np.linspace(0, 1, 11))
+        statistics["deciles"] = deciles.tolist()
+        statistics["at_most"] = np.searchsorted(np.sort(finite), deciles, side="right").tolist()
         statistics |= _count_bins(finite)
     return statistics
 

@@ -1,8 +1,20 @@
-"""Hooks that get every prediction, and logs of predictions."""
+"""Hooks that get every prediction, logs of predictions, drift, and accuracy."""
 
+from .drift_judge import DriftAlarm
+from .drift_monitor import DriftMonitor
 from .json_formatter import JSONFormatter
 from .log_rows import RowWriter
+from .outcome_log import OutcomeLog
 from .prediction_hook import PredictionHook, PredictionRecord
 from .prediction_log import PredictionLog
 
-__all__ = ["JSONFormatter", "PredictionHook", "PredictionLog", "PredictionRecord", "RowWriter"]
+__all__ = [
+    "DriftAlarm",
+    "DriftMonitor",
+    "JSONFormatter",
+    "OutcomeLog",
+    "PredictionHook",
+    "PredictionLog",
+    "PredictionRecord",
+    "RowWriter",
+]

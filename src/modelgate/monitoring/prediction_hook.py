@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..errors import ConfigurationError
+from ..http.routing import Route
 from ..inference import Prediction
+from ..inference.training import TrainingData
 from ..prometheus import MetricFamily, MetricValues
 from ..schema import Table
 
@@ -30,6 +32,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
         seconds: Time from the arrival of the request to the prediction, in seconds.
         table: Validated rows.
         prediction: Prediction, of as many rows as *table*; a forecast has its own rows.
+        training: Training data of the model; None if it was not packaged.
     """
 
     request_id: str
@@ -40,6 +43,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
     seconds: float
     table: Table
     prediction: Prediction
+    training: TrainingData | None = None
 
 
 PredictionCallback: TypeAlias = Callable[[PredictionRecord], object]
@@ -65,6 +69,10 @@ class PredictionHook:
 
         Hooks may return families of the same name, with other values of the labels.
         """
+        return ()
+
+    def routes(self) -> Iterable[Route]:
+        """Return the endpoints of the hook, which the gate adds to its own."""
         return ()
 
     def flush(self) -> object:
@@ -124,6 +132,10 @@ class PredictionHooks:
             before = families.get(family.name, family)
             families[family.name] = family._replace(values={**before.values, **family.values})
         return families.values()
+
+    def routes(self) -> list[Route]:
+        """Return the endpoints of the hooks."""
+        return [route for hook in self._hooks for route in hook.routes()]
 
     def flush(self) -> None:
         """Flush each hook."""

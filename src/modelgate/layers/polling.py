@@ -9,60 +9,18 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from ..errors import ConfigurationError
 from ..flow import Flow, Handler, isolate_errors, wait_for
 from ..flow.fork_safety import reset_after_fork
 from ..flow.greenlets import warn_if_patched_late
 from ..http import Request, Response
 from ..validation import require_positive_seconds
-from .deployments import Deployments
-from .reconciler import Registry
 
-__all__ = ["PollingLayer", "create_poll_callbacks", "create_polling_layer"]
+__all__ = ["PollingLayer"]
 
 logger = logging.getLogger("modelgate")
 
-_DEFAULT_INTERVAL = 10.0
-_FIRST_POLL_TIMEOUT = 2.0
 _JITTER = 0.25
 """Share of the interval by which a poll may be early. The jitter keeps processes from polling in step."""
-
-
-def create_poll_callbacks(
-    deployments: Deployments, interval: float | None, registry: Registry | str | None
-) -> list[Callable[[], None]]:
-    """Return the functions to call in each poll; see *poll_interval* and *deployment_registry* of `Gate`."""
-    follow = [] if registry is None else [deployments.follow(_resolve_registry(registry))]
-    return follow if interval is None else [*follow, deployments.watch_stores()]
-
-
-def create_polling_layer(
-    poll: Callable[[], None], interval: float | None, registry: object
-) -> "PollingLayer | None":
-    """Return a layer that calls the method *poll* periodically, or None if there is nothing to poll."""
-    if interval is None and registry is None:
-        return None
-    # The first requests wait until the registry is read, so that a paused deployment does not answer them.
-    timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
-    interval = _DEFAULT_INTERVAL if interval is None else interval
-    return PollingLayer(poll, interval, first_poll_timeout=timeout)
-
-
-def _resolve_registry(registry: Registry | str) -> Registry:
-    """Return *registry*, or if it is a URL, a `SqlRegistry` for that database.
-
-    Raises:
-        ConfigurationError: *registry* is neither a registry nor a URL.
-    """
-    if isinstance(registry, str):
-        from .sql_registry import SqlRegistry
-
-        return SqlRegistry(registry)
-    if not hasattr(registry, "list"):
-        raise ConfigurationError(
-            f"deployment_registry must be a SqlRegistry, or the URL of its database (got {registry!r})"
-        )
-    return registry
 
 
 class PollingLayer:

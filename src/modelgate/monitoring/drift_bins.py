@@ -1,0 +1,237 @@
+"""Bins into which the values and the predictions of a model are counted, from its training statistics."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..inference import Prediction
+from ..inference.context import STORED_LEVELS
+from ..schema import Table
+from .prediction_hook import PredictionRecord
+
+__all__ = ["ColumnReference", "DriftCounts", "ModelBins", "Reference"]
+
+_Counts: TypeAlias = npt.NDArray[np.int64]
+
+_PROBABILITIES = (
+    0,
+    0.001,
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    0.97,
+    0.99,
+    0.997,
+    0.999,
+    1,
+)
+"""Edges for probabilities. They are closer near 0 and 1, because the probabilities of rare classes are low."""
+
+
+class ColumnReference(msgspec.Struct, frozen=True):
+    """Counts of the training rows in the bins of a column. The first bin is for missing values.
+
+    Attributes:
+        kind: ``"number"`` for ranges of numbers: below the minimum, the ranges, above the maximum; ``"level"``
+            for levels, then all others; ``"value"`` for any value.
+        counts: Number of training rows in each bin; empty if the training data is not known.
+        complete: Whether all levels of the training data have a bin.
+    """
+
+    kind: Literal["number", "level", "value"]
+    counts: tuple[int, ...] = ()
+    complete: bool = True
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """Training counts by column, and the bins of the predictions; None if predictions are not monitored."""
+
+    columns: dict[str, ColumnReference]
+    prediction: ColumnReference | None
+
+
+class DriftCounts(msgspec.Struct):
+    """Counts of predicted rows. The sum of two counts is the count of all their rows.
+
+    Attributes:
+        rows: Number of rows.
+        columns: Number of values in each bin, by column.
+        prediction: Number of predictions in each bin.
+        humility: Number of rows that have triggered each humility rule.
+    """
+
+    rows: int = 0
+    columns: dict[str, list[int]] = {}
+    prediction: list[int] = []
+    humility: dict[str, int] = {}
+
+    def __add__(self, other: "DriftCounts") -> "DriftCounts":
+        names = self.columns | other.columns
+        rules = self.humility | other.humility
+        return DriftCounts(
+            self.rows + other.rows,
+            {name: _add(self.columns.get(name, []), other.columns.get(name, [])) for name in names},
+            _add(self.prediction, other.prediction),
+            {rule: self.humility.get(rule, 0) + other.humility.get(rule, 0) for rule in rules},
+        )
+
+
+def _add(counts: list[int], others: list[int]) -> list[int]:
+    if not counts or not others:
+        return counts or others
+    return [count + other for count, other in zip(counts, others, strict=True)]
+
+
+class _NumberBins:
+    def __init__(self, edges: Sequence[float]) -> None:
+        self.edges = np.unique(np.asarray(edges, dtype=np.float64))
+
+    def count(self, values: Any) -> _Counts:
+        values = np.asarray(values, dtype=np.float64)
+        present = values[~np.isnan(values)]
+        indices = np.searchsorted(self.edges, present) + 2
+        indices[present < self.edges[0]] = 1
+        counts = np.bincount(indices, minlength=len(self.edges) + 3)
+        counts[0] = len(values) - len(present)
+        return counts
+
+
+class _LevelBins:
+    def __init__(self, levels: Sequence[Any]) -> None:
+        # In Python, True equals 1, but they are different levels.
+        self.indices = {(isinstance(level, bool), level): index for index, level in enumerate(levels, 1)}
+
+    def count(self, values: Any) -> _Counts:
+        counts = np.zeros(len(self.indices) + 2, dtype=np.int64)
+        for value, count in Counter(values.tolist() if isinstance(values, np.ndarray) else values).items():
+            missing = value is None or value != value
+            counts[0 if missing else self.indices.get((isinstance(value, bool), value), -1)] += count
+        return counts
+
+
+class _ValueBins:
+    def count(self, values: Any) -> _Counts:
+        missing = sum(value is None or value != value for value in values)
+        return np.array([missing, len(values) - missing])
+
+
+_Bins: TypeAlias = _NumberBins | _LevelBins | _ValueBins
+
+
+class ModelBins:
+    """Counts the rows and the predictions of one model.
+
+    Args:
+        record: A prediction of the model.
+        ignore: Columns that are not counted.
+
+    Attributes:
+        reference: Training counts in the same bins.
+        digest: Digest of the bins and the training counts.
+    """
+
+    def __init__(self, record: PredictionRecord, ignore: Collection[str] = ()) -> None:
+        self.training = record.training
+        statistics, rows = (
+            ({}, 0) if record.training is None else (record.training.statistics, record.training.rows)
+        )
+        columns = {
+            name: bins
+            for name, kind in record.table.kinds.items()
+            if name in statistics
+            and name not in ignore
+            and (bins := _column_bins(kind, statistics[name], rows)) is not None
+        }
+        self._columns = {name: bins for name, (bins, _) in columns.items()}
+        self._prediction = None if record.prediction.forecast else _prediction_bins(record)
+        kind: Literal["number", "level"] = "number" if isinstance(self._prediction, _NumberBins) else "level"
+        prediction = None if self._prediction is None else ColumnReference(kind)
+        self.reference = Reference({name: reference for name, (_, reference) in columns.items()}, prediction)
+        edges = {
+            name: bins.edges.tolist() for name, bins in self._columns.items() if isinstance(bins, _NumberBins)
+        }
+        levels = {
+            name: list(bins.indices) for name, bins in self._columns.items() if isinstance(bins, _LevelBins)
+        }
+        self.digest = hashlib.sha256(
+            msgspec.json.encode([self.reference, edges, levels], enc_hook=str)
+        ).hexdigest()
+
+    def count(self, records: Sequence[PredictionRecord]) -> DriftCounts:
+        """Return the counts of the rows and predictions of *records*."""
+        table = Table.concat([record.table for record in records])
+        predictions = [record.prediction for record in records]
+        counts = DriftCounts(
+            len(table),
+            {name: bins.count(table.stored(name)).tolist() for name, bins in self._columns.items()},
+            humility=dict(
+                Counter(
+                    rule.name
+                    for prediction in predictions
+                    for row in prediction.humility or ()
+                    for rule in row
+                )
+            ),
+        )
+        if self._prediction is not None:
+            values = np.concatenate([_predicted_values(prediction) for prediction in predictions])
+            counts.prediction = self._prediction.count(values).tolist()
+        return counts
+
+
+def _column_bins(kind: str, statistics: Mapping[str, Any], rows: int) -> tuple[_Bins, ColumnReference] | None:
+    nulls = statistics.get("nulls", 0)
+    if "deciles" in statistics:
+        numbers = _NumberBins(statistics["deciles"])
+        return numbers, ColumnReference("number", (nulls, 0, *_decile_counts(statistics, rows - nulls), 0))
+    if "levels" in statistics and kind == "text":
+        levels = statistics["levels"]
+        counts = [count for _, count in levels]
+        others = rows - nulls - sum(counts)
+        reference = ColumnReference("level", (nulls, *counts, others), len(levels) < STORED_LEVELS)
+        return _LevelBins([level for level, _ in levels]), reference
+    is_scalar = kind in ("text", "datetime", "number", "integer", "boolean")
+    return (_ValueBins(), ColumnReference("value", (nulls, rows - nulls))) if rows and is_scalar else None
+
+
+def _decile_counts(statistics: Mapping[str, Any], known: int) -> list[int]:
+    """Return how many training values are at most the first edge, then up to each further edge."""
+    deciles = np.asarray(statistics["deciles"])
+    # Packages of earlier versions do not have the exact numbers.
+    nominal = np.linspace(0, known, len(deciles)).astype(np.int64)
+    at_most = np.asarray(statistics.get("at_most", nominal))
+    # Of equal deciles, the last one counts all values that are equal to it.
+    last = np.append(deciles[1:] != deciles[:-1], True)
+    counts: list[int] = np.diff(at_most[last], prepend=0).tolist()
+    return counts
+
+
+def _prediction_bins(record: PredictionRecord) -> _NumberBins | _LevelBins | None:
+    output = record.prediction.outputs[0]
+    if output.classes is not None:
+        is_binary = output.probabilities is not None and len(output.classes) == 2
+        return _NumberBins(_PROBABILITIES) if is_binary else _LevelBins(list(output.classes))
+    target = record.training.target_statistics[:1] if record.training is not None else ()
+    deciles = target[0].get("deciles") if target else None
+    return _NumberBins(deciles) if deciles and output.values.dtype.kind in "iuf" else None
+
+
+def _predicted_values(prediction: Prediction) -> npt.NDArray[Any]:
+    output = prediction.outputs[0]
+    if output.classes is not None and output.probabilities is not None and len(output.classes) == 2:
+        return output.probabilities[:, output.positive]
+    return output.values if output.model_values is None else output.model_values

@@ -1,0 +1,168 @@
+"""Counts predictions for drift monitoring, in a background thread."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+from ..errors import StoreError
+from ..flow.fork_safety import reset_after_fork
+from .drift_bins import DriftCounts, ModelBins
+from .drift_judge import DriftAlarm, Judgement, judge
+from .drift_statistics import Thresholds, Window
+from .drift_storage import DriftStorage, ModelKey
+from .prediction_hook import PredictionRecord
+
+__all__ = ["AlarmCallback", "DriftCounter"]
+
+logger = logging.getLogger("modelgate")
+
+_HISTORY = 60
+"""Number of windows for which counts are stored."""
+
+_MAX_MODELS = 200
+"""Largest number of models whose counts and metrics are in memory."""
+
+_MAX_UNSENT = 1000
+
+AlarmCallback: TypeAlias = Callable[[Sequence[DriftAlarm]], object]
+
+
+class DriftCounter:
+    """Writer of a `PredictionLog` that counts the records instead of storing them.
+
+    Args:
+        storage: Storage of the counts.
+        window: Seconds of a period.
+        thresholds: Smallest differences that matter.
+        sustained: Number of consecutive windows that must differ for an alarm.
+        ignore: Columns that are not counted.
+        on_alarm: Function that gets new alarms; None to log them only.
+        clock: Returns the time in seconds since the epoch.
+
+    Attributes:
+        latest: State of each model that has predicted lately.
+    """
+
+    def __init__(
+        self,
+        storage: DriftStorage,
+        window: float,
+        thresholds: Thresholds,
+        sustained: int,
+        ignore: Collection[str],
+        on_alarm: AlarmCallback | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._storage = storage
+        self._window = window
+        self._thresholds = thresholds
+        self._sustained = sustained
+        self._ignore = ignore
+        self._on_alarm = on_alarm
+        self._clock = clock
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Start without counts. In a forked child, the parent stores its own."""
+        self._bins: dict[tuple[str, str], ModelBins] = {}
+        self._buckets: dict[tuple[ModelKey, float], DriftCounts] = {}
+        self._unsaved: dict[tuple[ModelKey, float], ModelBins] = {}
+        self._unsent: list[DriftAlarm] = []
+        self._pruned_at = 0.0
+        self.latest: dict[ModelKey, Judgement] = {}
+
+    def write(self, records: Sequence[PredictionRecord], _redact: Collection[str]) -> None:
+        """Count *records*, and judge their models. An unavailable database or receiver delays that."""
+        counted = self._count(records)
+        for name, (bins, counts) in counted.items():
+            self._buckets[name] = self._buckets.get(name, DriftCounts()) + counts
+            self._unsaved[name] = bins
+        try:
+            self._save()
+            for deployment in {key.deployment for key, _ in counted}:
+                self._raise_alarms(self.judge(deployment))
+        except StoreError as error:
+            logger.error("drift monitor: database unavailable: counts are stored later", exc_info=error)
+        self._send()
+
+    def judge(self, deployment: str) -> list[Judgement]:
+        """Return the state of each model of a deployment; the newest is last.
+
+        Raises:
+            StoreError: The database is unavailable.
+        """
+        now = self._clock()
+        models = self._storage.load(deployment)
+        return [judge(model, self._thresholds, self._sustained, now) for model in models]
+
+    def _count(
+        self, records: Sequence[PredictionRecord]
+    ) -> dict[tuple[ModelKey, float], tuple[ModelBins, DriftCounts]]:
+        groups: dict[tuple[ModelKey, float], tuple[ModelBins, list[PredictionRecord]]] = {}
+        for record in records:
+            if record.prediction.forecast is not None:
+                continue  # Its rows are the history of series, which requests repeat.
+            bins = self._find_bins(record)
+            key = ModelKey(record.deployment, record.version, bins.digest)
+            start = record.time // self._window * self._window
+            groups.setdefault((key, start), (bins, []))[1].append(record)
+        return {name: (bins, bins.count(group)) for name, (bins, group) in groups.items()}
+
+    def _find_bins(self, record: PredictionRecord) -> ModelBins:
+        name = record.deployment, record.version
+        bins = self._bins.pop(name, None)
+        if bins is None or bins.training is not record.training:
+            bins = ModelBins(record, self._ignore)
+        self._bins[name] = bins
+        if len(self._bins) > _MAX_MODELS:
+            del self._bins[next(iter(self._bins))]
+        return bins
+
+    def _save(self) -> None:
+        for (key, start), bins in list(self._unsaved.items()):
+            bucket = Window(start, start + self._window, self._buckets[key, start])
+            self._storage.save(key, bins.reference, bucket)
+            del self._unsaved[key, start]
+        now = self._clock()
+        if now - self._pruned_at >= self._window:
+            self._pruned_at = now
+            self._storage.prune(now - _HISTORY * self._window)
+            recent = now - 2 * self._window
+            self._buckets = {name: counts for name, counts in self._buckets.items() if name[1] >= recent}
+
+    def _raise_alarms(self, judgements: Sequence[Judgement]) -> None:
+        for judgement in judgements:
+            self.latest.pop(judgement.key, None)
+            self.latest[judgement.key] = judgement
+            if judgement.baseline is not None:
+                self._storage.set_baseline(judgement.key, judgement.baseline)
+            for alarm in judgement.new_alarms:
+                name = f"{alarm.start:.0f} {alarm.measure} {alarm.column}"
+                if self._storage.claim(judgement.key, name, alarm.end):
+                    _log_alarm(alarm)
+                    self._unsent.append(alarm)
+        while len(self.latest) > _MAX_MODELS:
+            del self.latest[next(iter(self.latest))]
+
+    def _send(self) -> None:
+        if self._on_alarm is None or not self._unsent:
+            self._unsent = []
+            return
+        try:
+            self._on_alarm(list(self._unsent))
+            self._unsent = []
+        except Exception as error:
+            self._unsent = self._unsent[-_MAX_UNSENT:]
+            logger.error("drift monitor: cannot send alarms: they are sent later", exc_info=error)
+
+
+def _log_alarm(alarm: DriftAlarm) -> None:
+    logger.warning(
+        "deployment %s: drift of version %s: %s of %s is %.3g",
+        alarm.deployment,
+        alarm.version,
+        alarm.measure,
+        "the prediction" if alarm.column is None else f"column {alarm.column}",
+        alarm.value,
+    )

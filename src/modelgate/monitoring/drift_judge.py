@@ -1,0 +1,112 @@
+"""Judgement of a model from its stored counts: its latest windows, and new alarms. Pure functions."""
+
+import msgspec
+
+from .drift_statistics import (
+    Assessment,
+    Thresholds,
+    Window,
+    assess,
+    join_windows,
+    sustained_alarms,
+)
+from .drift_storage import ModelKey, MonitoredModel
+
+__all__ = ["DriftAlarm", "Judgement", "judge"]
+
+_GRACE = 30.0
+"""Seconds after the end of a window in which other processes store their counts."""
+
+_RECENT = 3
+"""Number of windows whose alarms may be new. Without requests, a window is judged late."""
+
+
+class DriftAlarm(msgspec.Struct, frozen=True):
+    """Drift in several consecutive windows.
+
+    Attributes:
+        deployment: Deployment name.
+        version: Version of the model.
+        column: Column name; None for the prediction.
+        measure: What has drifted: ``psi``, ``missing``, ``unseen`` or ``out_of_range``.
+        value: Value of the measure in the last window: an index, or the share of the values.
+        rows: Number of rows in the last window.
+        start, end: Begin and end of the last window, in seconds since the epoch.
+    """
+
+    deployment: str
+    version: str
+    column: str | None
+    measure: str
+    value: float
+    rows: int
+    start: float
+    end: float
+
+
+class Judgement(msgspec.Struct):
+    """State of a model.
+
+    Attributes:
+        key: Identity of the model.
+        assessments: Drift in each of the last windows, the oldest first. The last one may be incomplete.
+        alarms: Drift that is sustained.
+        new_alarms: Alarms of the last three windows that the window before did not have.
+        baseline: Window whose predictions later ones are compared with; None if there is none yet.
+    """
+
+    key: ModelKey
+    assessments: list[Assessment]
+    alarms: list[DriftAlarm]
+    new_alarms: list[DriftAlarm]
+    baseline: Window | None
+
+
+def judge(model: MonitoredModel, thresholds: Thresholds, sustained: int, now: float) -> Judgement:
+    """Judge the latest windows of *model*.
+
+    Args:
+        model: Stored counts.
+        thresholds: Smallest differences that matter.
+        sustained: Number of consecutive windows that must differ for an alarm.
+        now: Time in seconds since the epoch. A window that has not ended by then raises no alarm.
+    """
+    windows = join_windows(model.buckets, thresholds.min_rows)
+    complete = [window for window in windows if _is_complete(window, thresholds.min_rows, now)]
+    baseline = model.baseline or next(iter(complete), None)
+    assessments = [
+        assess(window, model.reference, _baseline_counts(window, baseline), thresholds)
+        for window in windows[-sustained - _RECENT - 1 :]
+    ]
+    judged = [each for each in assessments if complete and each.end <= complete[-1].end]
+    new_alarms = []
+    for stop in range(max(1, len(judged) - _RECENT + 1), len(judged) + 1):
+        names = sustained_alarms(judged[:stop], sustained) - sustained_alarms(judged[: stop - 1], sustained)
+        new_alarms += _to_alarms(model.key, judged[stop - 1], names)
+    alarms = _to_alarms(model.key, judged[-1], sustained_alarms(judged, sustained)) if judged else []
+    return Judgement(model.key, assessments, alarms, new_alarms, baseline)
+
+
+def _is_complete(window: Window, min_rows: int, now: float) -> bool:
+    return window.counts.rows >= min_rows and window.end + _GRACE <= now
+
+
+def _baseline_counts(window: Window, baseline: Window | None) -> list[int] | None:
+    return None if baseline is None or window.start < baseline.end else baseline.counts.prediction
+
+
+def _to_alarms(key: ModelKey, assessment: Assessment, names: set[tuple[str | None, str]]) -> list[DriftAlarm]:
+    drifts = assessment.drifts()
+    return [
+        DriftAlarm(
+            key.deployment,
+            key.version,
+            column,
+            measure,
+            getattr(drifts[column], measure),
+            drifts[column].rows,
+            assessment.start,
+            assessment.end,
+        )
+        for column, measure in sorted(names, key=str)
+    ]

@@ -1,0 +1,152 @@
+"""Monitor that compares what a model gets and predicts with its training data."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from ..context import RequestContext
+from ..errors import ConfigurationError, NotFound
+from ..flow import Flow, run
+from ..http import Request, Response
+from ..http.routing import Route
+from ..prometheus import MetricFamily, MetricValues
+from ..validation import require_positive_int, require_positive_seconds
+from .drift_counter import AlarmCallback, DriftCounter
+from .drift_judge import Judgement
+from .drift_metrics import drift_metrics
+from .drift_statistics import Thresholds
+from .drift_storage import DriftStorage, MemoryDriftStorage
+from .prediction_hook import PredictionHook, PredictionRecord
+from .prediction_log import PredictionLog
+from .webhook import Webhook
+
+__all__ = ["DriftMonitor"]
+
+_FLUSH_INTERVAL = 10.0
+
+
+class DriftMonitor(PredictionHook):
+    """Monitor for drift, for ``Gate(on_prediction=…)``. Models need packages with training data.
+
+    Requests never wait for it: records are queued, and a background thread counts them. Rows are not stored.
+    ``GET /deployments/{deployment}/monitor`` and the metrics return the comparison with the training data.
+
+    Args:
+        database: URL of a database in which processes add up their counts, such as
+            ``"sqlite:///monitor.db"`` (extra ``sql``); None for the memory of this process.
+        on_alarm: Function that gets a list of `DriftAlarm`, or a URL to which they are sent as JSON with POST;
+            None to log them only. With a database, one of the processes calls it.
+        window: Seconds to compare with the training data. Choose whole cycles of the traffic, such as a day:
+            the hours of a day differ even without drift.
+        min_rows: Smallest number of rows to compare. A window with fewer is joined with the next.
+        sustained: Number of consecutive windows that must differ for an alarm.
+        psi_threshold: Population stability index that matters.
+        share_threshold: Share of values that matters: missing, unseen, or out of range.
+        ignore: Columns that are not monitored.
+        max_queued_rows: Number of rows that may wait to be counted. More are lost, and counted as lost.
+        clock: Returns the time in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: An option is invalid, or a package is missing.
+    """
+
+    def __init__(
+        self,
+        database: str | None = None,
+        *,
+        on_alarm: AlarmCallback | str | None = None,
+        window: float = 86_400,
+        min_rows: int = 500,
+        sustained: int = 2,
+        psi_threshold: float = 0.1,
+        share_threshold: float = 0.05,
+        ignore: Collection[str] = (),
+        max_queued_rows: int = 50_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        require_positive_seconds("window", window)
+        require_positive_int("min_rows", min_rows)
+        require_positive_int("sustained", sustained)
+        for option, value in (("psi_threshold", psi_threshold), ("share_threshold", share_threshold)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise ConfigurationError(f"{option} must be a number above 0 (got {value!r})")
+        if isinstance(ignore, str):
+            raise ConfigurationError(f"ignore must be a list of column names (got {ignore!r})")
+        if isinstance(on_alarm, str):
+            on_alarm = Webhook(on_alarm)
+        if on_alarm is not None and not callable(on_alarm):
+            raise ConfigurationError(f"on_alarm must be a function or a URL (got {on_alarm!r})")
+        self._min_rows = min_rows
+        thresholds = Thresholds(psi_threshold, share_threshold, min_rows)
+        self._storage = _create_storage(database)
+        self._counter = DriftCounter(
+            self._storage, window, thresholds, sustained, frozenset(ignore), on_alarm, clock
+        )
+        self._log = PredictionLog(
+            self._counter, max_queued_rows=max_queued_rows, flush_interval=_FLUSH_INTERVAL, name="drift"
+        )
+
+    def __call__(self, record: PredictionRecord) -> None:
+        self._log(record)
+
+    def attach(self, values: MetricValues) -> None:
+        self._log.attach(values)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Count the queued records now. Return False if this takes longer than *timeout* seconds."""
+        return self._log.flush(timeout)
+
+    def close(self) -> None:
+        self._log.close()
+        self._storage.close()
+
+    def judge(self, deployment: str) -> list[Judgement]:
+        """Return the state of each model of a deployment; the newest is last. Blocks.
+
+        Raises:
+            StoreError: The database is unavailable.
+        """
+        return self._counter.judge(deployment)
+
+    def routes(self) -> Iterable[Route]:
+        yield Route("GET", "/deployments/{deployment}/monitor", self._respond, action="monitor")
+
+    def _respond(self, request: Request) -> Flow[Response]:
+        context: RequestContext = request.context
+        assert context.catalog is not None and context.deployment is not None
+        if context.deployment not in context.catalog:
+            raise NotFound
+        judgements = yield from run(self.judge, context.deployment)
+        return Response.json(
+            {
+                "deployment": context.deployment,
+                "min_rows": self._min_rows,
+                "models": [_describe(judgement) for judgement in judgements],
+            }
+        )
+
+    def families(self) -> Iterator[MetricFamily]:
+        yield from self._log.families()
+        yield from drift_metrics(self._counter.latest)
+
+
+def _describe(judgement: Judgement) -> dict[str, Any]:
+    baseline = judgement.baseline
+    return {
+        "version": judgement.key.version,
+        "windows": msgspec.to_builtins(judgement.assessments),
+        "alarms": msgspec.to_builtins(judgement.alarms),
+        "baseline": None if baseline is None else {"start": baseline.start, "end": baseline.end},
+    }
+
+
+def _create_storage(database: str | None) -> DriftStorage:
+    if database is None:
+        return MemoryDriftStorage()
+    if not isinstance(database, str):
+        raise ConfigurationError(f"database must be a URL or None (got {type(database).__name__})")
+    from .drift_tables import SQLDriftStorage
+
+    return SQLDriftStorage(database)

@@ -1,0 +1,110 @@
+"""Storage of the counts of drift monitoring, in memory or in a SQL database."""
+
+import threading
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ..flow.fork_safety import reset_after_fork
+from .drift_bins import Reference
+from .drift_statistics import Window
+
+__all__ = ["DriftStorage", "MemoryDriftStorage", "ModelKey", "MonitoredModel"]
+
+
+class ModelKey(NamedTuple):
+    """Identity of a model: its version may have been trained again under the same name.
+
+    Attributes:
+        deployment: Deployment name.
+        version: Version of the model.
+        digest: Digest of its training counts.
+    """
+
+    deployment: str
+    version: str
+    digest: str
+
+
+class MonitoredModel(msgspec.Struct):
+    """Stored counts of a model.
+
+    Attributes:
+        key: Identity of the model.
+        reference: Training counts.
+        baseline: The first window with enough predictions; None as long as there is none.
+        buckets: Counts of all processes in consecutive periods, the oldest first.
+    """
+
+    key: ModelKey
+    reference: Reference
+    baseline: Window | None = None
+    buckets: list[Window] = []
+
+
+class DriftStorage(Protocol):
+    """Storage to which each process adds its own counts."""
+
+    def save(self, key: ModelKey, reference: Reference, bucket: Window) -> None:
+        """Replace the counts that this process has stored for the period of *bucket*."""
+
+    def load(self, deployment: str) -> list[MonitoredModel]:
+        """Return the models of a deployment with the counts of all processes. The newest model is last."""
+
+    def set_baseline(self, key: ModelKey, baseline: Window) -> None:
+        """Store *baseline*, unless the model has one."""
+
+    def claim(self, key: ModelKey, alarm: str, time: float) -> bool:
+        """Return True the first time that any process calls this with *key* and *alarm*."""
+
+    def prune(self, before: float) -> None:
+        """Delete counts of periods that began *before* a time."""
+
+    def close(self) -> None:
+        """Close connections. They are opened again when needed."""
+
+
+class MemoryDriftStorage:
+    """Storage in the memory of this process. A forked child starts with nothing."""
+
+    def __init__(self) -> None:
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._models: dict[ModelKey, MonitoredModel] = {}
+        self._claims: dict[tuple[ModelKey, str], float] = {}
+
+    def save(self, key: ModelKey, reference: Reference, bucket: Window) -> None:
+        with self._lock:
+            model = self._models.setdefault(key, MonitoredModel(key, reference))
+            others = [other for other in model.buckets if other.start != bucket.start]
+            model.buckets = sorted([*others, bucket], key=lambda each: each.start)
+
+    def load(self, deployment: str) -> list[MonitoredModel]:
+        with self._lock:
+            models = [model for key, model in self._models.items() if key.deployment == deployment]
+            return sorted(map(msgspec.structs.replace, models), key=lambda model: model.buckets[-1].start)
+
+    def set_baseline(self, key: ModelKey, baseline: Window) -> None:
+        with self._lock:
+            model = self._models.get(key)
+            if model is not None and model.baseline is None:
+                model.baseline = baseline
+
+    def claim(self, key: ModelKey, alarm: str, time: float) -> bool:
+        with self._lock:
+            is_first = (key, alarm) not in self._claims
+            self._claims.setdefault((key, alarm), time)
+            return is_first
+
+    def prune(self, before: float) -> None:
+        with self._lock:
+            for model in self._models.values():
+                model.buckets = [bucket for bucket in model.buckets if bucket.start >= before]
+            self._models = {key: model for key, model in self._models.items() if model.buckets}
+            self._claims = {claim: time for claim, time in self._claims.items() if time >= before}
+
+    def close(self) -> None:
+        pass

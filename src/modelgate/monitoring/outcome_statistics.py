@@ -1,0 +1,138 @@
+"""Accuracy of model versions, and comparison of versions that serve at the same time. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from .sequential import Mean, compare_means
+
+__all__ = [
+    "CALIBRATION_BINS",
+    "ArmComparison",
+    "CalibrationBin",
+    "VersionAccuracy",
+    "calibration_error",
+    "compare_arms",
+    "measure_accuracy",
+]
+
+CALIBRATION_BINS = 10
+"""Number of bins of equal width, from a probability of 0 to 1."""
+
+_MIN_EVENTS = 10
+"""Smallest number of right and of wrong predictions for which the difference of two shares is nearly normal."""
+
+Measure = Literal["error_rate", "absolute_error"]
+
+
+class CalibrationBin(msgspec.Struct):
+    """Predictions with similar probabilities of the predicted class.
+
+    Attributes:
+        rows: Number of predictions.
+        probability: Their mean probability.
+        accuracy: Share of right predictions. Equal to *probability* for a calibrated model.
+    """
+
+    rows: int
+    probability: float
+    accuracy: float
+
+
+class VersionAccuracy(msgspec.Struct):
+    """Accuracy of a model version, of the predictions whose outcome is known.
+
+    Attributes:
+        version: Version of the model.
+        predictions: Number of predicted rows.
+        outcomes: Number of rows with an outcome.
+        measure: ``error_rate`` for labels, ``absolute_error`` for numbers.
+        error: Mean error: share of wrong labels, or mean absolute error; None with too few outcomes.
+        calibration: Bins that have predictions; empty for numbers, or with too few outcomes.
+        calibration_error: Mean difference between probability and accuracy, weighted by rows; None without
+            probabilities.
+    """
+
+    version: str
+    predictions: int
+    outcomes: int
+    measure: Measure
+    error: float | None = None
+    calibration: list[CalibrationBin] = []
+    calibration_error: float | None = None
+
+
+class ArmComparison(msgspec.Struct):
+    """Difference of the errors of two versions in the period in which both served.
+
+    Attributes:
+        versions: The two versions.
+        outcomes: Number of rows with an outcome, of each version.
+        measure: ``error_rate`` or ``absolute_error``.
+        difference: Error of the second version minus that of the first; None with too few outcomes.
+        low, high: Limits of the interval of the difference, valid however often it is looked at.
+        alpha: Largest probability that the interval ever misses the difference.
+        winner: Version with the smaller error; None if the interval contains zero.
+    """
+
+    versions: tuple[str, str]
+    outcomes: tuple[int, int]
+    measure: Measure
+    alpha: float
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    winner: str | None = None
+
+
+def measure_accuracy(
+    version: str,
+    predictions: int,
+    measure: Measure,
+    errors: Mean,
+    bins: Sequence[CalibrationBin],
+    min_rows: int,
+) -> VersionAccuracy:
+    """Return the accuracy of a version, without figures if there are less than *min_rows* outcomes."""
+    accuracy = VersionAccuracy(version, predictions, errors.values, measure)
+    if errors.values >= min_rows:
+        accuracy.error, accuracy.calibration = errors.mean, list(bins)
+        accuracy.calibration_error = calibration_error(bins)
+    return accuracy
+
+
+def calibration_error(bins: Sequence[CalibrationBin]) -> float | None:
+    """Return the expected calibration error (Naeini, Cooper and Hauskrecht, 2015); None without bins."""
+    rows = sum(each.rows for each in bins)
+    return sum(each.rows * abs(each.probability - each.accuracy) for each in bins) / rows if rows else None
+
+
+def compare_arms(
+    errors: Mapping[tuple[str, str], tuple[Mean, Mean]], measure: Measure, min_rows: int, alpha: float = 0.05
+) -> list[ArmComparison]:
+    """Compare pairs of versions.
+
+    Args:
+        errors: Errors of two versions in the period in which both served, by their names.
+        measure: What the errors are.
+        min_rows: Smallest number of groups of each version, for example of requests.
+        alpha: Largest probability of a false winner among all pairs.
+    """
+    comparisons = []
+    for versions, (first, second) in errors.items():
+        comparison = ArmComparison(versions, (first.values, second.values), measure, alpha / len(errors))
+        comparisons.append(comparison)
+        if any(not _is_large(each, measure, min_rows) for each in (first, second)):
+            continue
+        difference, low, high = compare_means(first, second, comparison.alpha)
+        comparison.difference, comparison.low, comparison.high = difference, low, high
+        if low > 0 or high < 0:
+            comparison.winner = versions[0] if low > 0 else versions[1]
+    return comparisons
+
+
+def _is_large(errors: Mean, measure: Measure, min_rows: int) -> bool:
+    if measure == "error_rate" and min(errors.mean, 1 - errors.mean) * errors.groups < _MIN_EVENTS:
+        return False
+    return errors.groups >= min_rows

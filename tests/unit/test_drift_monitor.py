@@ -1,0 +1,239 @@
+"""Drift monitor of a gate: counts, alarms, and its endpoint."""
+
+import http.server
+import json
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from modelgate import ConfigurationError, Deployment, DriftMonitor, Gate, ModelPackage, StoreError
+from modelgate.humility import OutlyingInput
+from modelgate.testing import Client
+from support.databases import DATABASES, make_database
+from support.keys import KEY
+from support.prometheus import read_sample
+from support.waiting import SOON, wait_until
+
+ROUTE, MONITOR = "/simple/price", "/deployments/price/monitor"
+HOUR = 3_600.0
+X = pd.DataFrame({"age": np.random.default_rng(0).normal(50, 10, size=2_000)})
+PACKAGE = ModelPackage.from_estimator(
+    LinearRegression().fit(X, X["age"]), X, X["age"].to_numpy(), version="7"
+)
+
+
+class Clock:
+    """Clock of the predictions and the monitor."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1_000 * HOUR
+        monkeypatch.setattr("modelgate.gate.dispatcher.time", lambda: self.now)
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def make_gate(monitor, **options):
+    price = Deployment("price", PACKAGE, humility=[OutlyingInput("age", upper=90)])
+    gate = Gate([price], **{"keys": "open", "on_prediction": monitor, **options})
+    return gate, Client(gate.wsgi)
+
+
+def send(client, monitor, shift=0.0, rows=600, seed=1):
+    ages = np.random.default_rng(seed).normal(50 + shift, 10, size=rows)
+    assert 200 == client.post(ROUTE, json=[{"age": age} for age in ages.tolist()]).status
+    assert monitor.flush(SOON)
+
+
+def send_windows(client, monitor, clock, shifts):
+    """Send the rows of one window each, and one row after the last."""
+    for seed, shift in enumerate(shifts):
+        send(client, monitor, shift, seed=seed)
+        clock.now += HOUR
+    clock.now += HOUR / 2
+    send(client, monitor, rows=1)
+
+
+@pytest.fixture(params=["memory", *DATABASES])
+def database(request):
+    return None if request.param == "memory" else make_database(request.param, request)
+
+
+def test_monitor_compares_with_training_data(database, clock):
+    monitor = DriftMonitor(database, window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+    send_windows(client, monitor, clock, [0, 20])
+    answer = client.get(MONITOR)
+    [model] = answer.json()["models"]
+    quiet, shifted, rest = model["windows"]
+    gate.close()
+
+    assert (200, "7", []) == (answer.status, model["version"], model["alarms"])
+    assert ([], ["psi"]) == (quiet["columns"]["age"]["drifted"], shifted["columns"]["age"]["drifted"])
+    assert ["psi"] == shifted["prediction"]["drifted"]
+    assert quiet["columns"]["age"]["psi"] < 0.1 < shifted["columns"]["age"]["psi"]
+    assert (600, 600, 1) == (quiet["rows"], shifted["rows"], rest["rows"])
+    assert None is rest["columns"]["age"]["psi"]
+    assert shifted["humility"] != {}
+
+
+def test_sustained_drift_calls_function_once(database, clock):
+    alarms = []
+    monitor = DriftMonitor(database, window=HOUR, clock=clock, on_alarm=alarms.extend)
+    gate, client = make_gate(monitor)
+    send_windows(client, monitor, clock, [0, 20, 20, 20])
+    gate.close()
+
+    assert {("price", "7", "age"), ("price", "7", None)} == {
+        (each.deployment, each.version, each.column) for each in alarms
+    }
+    assert 2 == len([each for each in alarms if each.measure == "psi"])
+
+
+def test_processes_add_up_and_one_of_them_raises_the_alarm(tmp_path, clock):
+    """Neither has enough rows alone."""
+    alarms, url = [], f"sqlite:///{tmp_path / 'monitor.db'}"
+    monitors = [DriftMonitor(url, window=HOUR, clock=clock, on_alarm=alarms.extend) for _ in range(2)]
+    sides = [(monitor, *make_gate(monitor)) for monitor in monitors]
+    for _ in range(2):
+        for seed, (monitor, _, client) in enumerate(sides):
+            send(client, monitor, 20, rows=300, seed=seed)
+        clock.now += 2 * HOUR
+    for monitor, gate, client in sides:
+        send(client, monitor, rows=1)
+        gate.close()
+    windows = [sides[0][2].get(MONITOR).json()["models"][0]["windows"] for _ in sides]
+
+    assert [600, 600, 2] == [window["rows"] for window in windows[0]]
+    assert windows[0] == windows[1]
+    assert 1 == len([each for each in alarms if each.measure == "psi" and each.column == "age"])
+
+
+def test_webhook_gets_alarms(clock):
+    """A receiver that fails gets them with the next predictions."""
+    bodies, statuses = [], [500, 204]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(statuses[min(len(bodies), 2) - 1])
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/drift"
+    monitor = DriftMonitor(window=HOUR, clock=clock, on_alarm=url)
+    gate, client = make_gate(monitor)
+    send_windows(client, monitor, clock, [20, 20])
+    send(client, monitor, rows=1)
+    wait_until(lambda: len(bodies) == 2)
+    gate.close()
+    server.shutdown()
+    server.server_close()
+
+    assert bodies[0] == bodies[1]
+    assert "age" in [alarm["column"] for alarm in bodies[1]["alarms"]]
+
+
+def test_unavailable_database_delays_counts(tmp_path, clock, caplog, monkeypatch):
+    monitor = DriftMonitor(f"sqlite:///{tmp_path / 'monitor.db'}", window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+
+    def fail(*_):
+        raise StoreError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("modelgate.monitoring.drift_tables.SQLDriftStorage.save", fail)
+        send(client, monitor)
+    send(client, monitor, rows=3)
+    [model] = monitor.judge("price")
+    gate.close()
+
+    assert "database unavailable: counts are stored later" in caplog.text
+    assert [603] == [window.rows for window in model.assessments]
+
+
+def test_metrics_describe_last_judged_window(clock):
+    monitor = DriftMonitor(window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+    send_windows(client, monitor, clock, [20, 20])
+    text, model = gate.metrics.render(), {"deployment": "price", "version": "7"}
+    gate.close()
+
+    assert 600 == read_sample(text, "modelgate_drift_window_rows", **model)
+    assert 0.1 < read_sample(text, "modelgate_drift_psi", **model, column="age")
+    assert 1 <= read_sample(text, "modelgate_drift_alarms", **model)
+    assert 0 == read_sample(text, "modelgate_drift_missing_ratio", **model, column="age")
+
+
+def test_monitor_of_classifier_without_packaged_data_counts_predictions(clock):
+    model = LogisticRegression().fit(X, X["age"] > 50)
+    monitor = DriftMonitor(window=HOUR, clock=clock)
+    gate = Gate([Deployment("price", model)], keys="open", on_prediction=monitor)
+    client = Client(gate.wsgi)
+    send_windows(client, monitor, clock, [0, 0, 20, 20])
+    [judgement] = monitor.judge("price")
+    gate.close()
+
+    assert [(None, "psi")] == [(alarm.column, alarm.measure) for alarm in judgement.alarms]
+
+
+def test_ignored_column_is_not_counted(clock):
+    monitor = DriftMonitor(window=HOUR, clock=clock, ignore=["age"])
+    gate, client = make_gate(monitor)
+    send(client, monitor)
+    [judgement] = monitor.judge("price")
+    gate.close()
+
+    assert {} == judgement.assessments[0].columns
+
+
+@pytest.mark.parametrize(
+    ("scope", "status"), [("price", 200), ("price:monitor", 200), ("price:predict", 403), ("price:read", 403)]
+)
+def test_endpoint_requires_scope_monitor(scope, status):
+    _, client = make_gate(DriftMonitor(), keys={KEY: scope})
+
+    assert status == client.get(MONITOR, headers={"x-api-key": KEY}).status
+
+
+def test_endpoint_without_predictions_and_for_unknown_deployment():
+    _, client = make_gate(DriftMonitor())
+
+    assert [] == client.get(MONITOR).json()["models"]
+    assert 404 == client.get("/deployments/prices/monitor").status
+
+
+def test_gate_without_monitor_has_no_endpoint():
+    _, client = make_gate(None)
+
+    assert 404 == client.get(MONITOR).status
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, "window must be"),
+        ({"min_rows": 0}, "min_rows must be"),
+        ({"sustained": 1.5}, "sustained must be"),
+        ({"psi_threshold": -1}, "psi_threshold must be a number above 0"),
+        ({"ignore": "age"}, "ignore must be a list of column names"),
+        ({"on_alarm": "ftp://example.com"}, "on_alarm must be a function, or a URL"),
+        ({"on_alarm": 3}, "on_alarm must be a function or a URL"),
+        ({"database": 3}, "database must be a URL or None"),
+    ],
+)
+def test_invalid_option_is_rejected(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        DriftMonitor(**options)
