@@ -64,8 +64,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Gate:
     """Serves deployments from inside an app.
 
-    `asgi` and `wsgi` are apps to mount; `handle` answers in an ordinary route; `score` needs no
-    server. A gate is itself a handler of requests. Gates in one process share nothing.
+    `asgi` and `wsgi` are apps to mount, `handle` answers in an ordinary route, and `score` needs no server.
+    A gate is itself a handler of requests. Gates in one process share nothing.
 
     Args:
         deployments: Deployments to serve; `handler` adds functions later.
@@ -78,8 +78,7 @@ class Gate:
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
-        cors: Origins of web pages that may call the gate, such as ``["https://app.example"]``, or ``"*"``
-            for any page; see `Cors`.
+        cors: Origins of web pages that may call, such as ``["https://app.example"]``, or ``"*"``; see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
         deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a model
             exceeds the deadline, new requests to its deployment get 503.
@@ -101,9 +100,8 @@ class Gate:
         poll_interval: Seconds between checks for changed model files, which are then swapped in, or None.
         deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or its URL.
             The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
-        threads: Maximum number of predictions that run at once under ASGI; by default cores + 4, at most 32.
-            Deployments take turns. If there are several, each has at most half of the threads. A call that has
-            taken over a second does not count for the other deployments.
+        threads: Maximum number of predictions at once under ASGI. Default: cores + 4, at most 32. Deployments
+            take turns, each with at most half of the threads if there are several.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as

@@ -11,7 +11,7 @@ __all__ = ["ACTIONS", "Principal", "is_scope", "parse_scopes"]
 
 ACTIONS = ("predict", "explain", "read", "monitor", "outcomes")
 """Actions on a deployment. ``read`` permits reading its description, but no predictions. ``monitor`` permits
-reading statistics of the predictions of all callers, ``outcomes`` reporting what has really happened."""
+reading statistics of the predictions of all callers, ``outcomes`` reporting actual outcomes."""
 
 _NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -31,7 +31,7 @@ class DriftAlarm(msgspec.Struct, frozen=True):
         measure: What has drifted: ``psi``, ``missing``, ``unseen`` or ``out_of_range``.
         value: Value of the measure in the last window: an index, or the share of the values.
         rows: Number of rows in the last window.
-        start, end: Begin and end of the last window, in seconds since the epoch.
+        start, end: Start and end of the last window, in seconds since the epoch.
     """
 
     deployment: str

@@ -1,4 +1,4 @@
-"""Monitor that compares what a model gets and predicts with its training data."""
+"""Monitor that compares the inputs and predictions of a model with its training data."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator

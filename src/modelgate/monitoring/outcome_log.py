@@ -62,8 +62,8 @@ class AccuracyReport(msgspec.Struct):
 class OutcomeLog(PredictionHook):
     """Log of predictions and their outcomes, for ``Gate(on_prediction=…)``.
 
-    ``POST /deployments/{deployment}/outcomes`` takes what has really happened, and ``GET`` returns the accuracy
-    of each version. Only the first output of a model is stored, and no forecasts. Requests never wait: a
+    ``POST /deployments/{deployment}/outcomes`` accepts actual outcomes, and ``GET`` returns the accuracy of each
+    version. Only the first output of a model is stored, and no forecasts. Requests never wait: a
     background thread writes the predictions.
 
     Args:
