@@ -388,9 +388,8 @@ class Gate:
         if dialect is not None and dialect not in self._dialects:
             raise ConfigurationError(f"dialect must be one of {', '.join(self._dialects)} (got {dialect!r})")
         wire = self._default_dialect if dialect is None else self._dialects[dialect]
-        return frameworks.handle(
-            request, partial(self._handle, deployment=deployment, dialect=wire), response
-        )
+        handler = partial(self._handle, deployment=deployment, dialect=wire)
+        return frameworks.handle(request, handler, response)
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

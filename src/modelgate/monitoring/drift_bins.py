@@ -1,4 +1,4 @@
-"""Bins into which the values and the predictions of a model are counted, from its training statistics."""
+"""Bins for counting the inputs and predictions of a model, derived from its training statistics."""
 
 import hashlib
 from collections import Counter
