@@ -1,4 +1,4 @@
-"""Functions and models that return something else than a value for each row."""
+"""Functions and models that do not return a valid value for each row."""
 
 import datetime
 import decimal

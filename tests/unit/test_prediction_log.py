@@ -25,7 +25,7 @@ SOON_ENOUGH = 0.001
 
 
 class Destination:
-    """Writer that hangs, or fails, as long as it is told to."""
+    """Writer that hangs or fails until a test lets it succeed."""
 
     def __init__(self):
         self.rows, self.error, self.calls = 0, None, 0
@@ -244,7 +244,7 @@ def test_failing_destination_gets_each_record_later(caplog):
 
 
 def test_full_disk_leaves_no_part_of_a_batch(tmp_path, monkeypatch):
-    """The batch is written again, as a whole."""
+    """The whole batch is retried."""
     from modelgate.monitoring import log_files
 
     log, write, failed = PredictionLog(tmp_path, flush_interval=SOON_ENOUGH), log_files.os.write, []

@@ -1,4 +1,4 @@
-"""What callers may see of a model's training data: aggregates, and the rows that the owner shows."""
+"""Training data that callers may see: aggregates, and the rows that the owner shows."""
 
 import numpy as np
 import pandas as pd
