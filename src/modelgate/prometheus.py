@@ -17,7 +17,7 @@ __all__ = [
     "MetricValues",
     "Totals",
     "create_cells",
-    "current_labels",
+    "current_values",
     "render_metrics",
 ]
 
@@ -148,7 +148,7 @@ class MetricFamily(NamedTuple):
     values: Mapping[Labels, float | Histogram]
 
 
-def current_labels(
+def current_values(
     values: Mapping[Labels, list[float]], deployments: Container[str]
 ) -> dict[Labels, list[float]]:
     """Return *values* without those of unknown deployments and of old model versions.

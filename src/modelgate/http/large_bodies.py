@@ -12,7 +12,7 @@ from ..flow.fork_safety import reset_after_fork
 
 __all__ = ["LargeBodies"]
 
-_QUEUE = 4
+_QUEUE_FACTOR = 4
 """Largest size of all waiting bodies as they were sent, as a multiple of the budget."""
 
 
@@ -78,7 +78,7 @@ class LargeBodies:
                 return share
             self.waits += 1
             queued = sum(other.sent for other in self._waiting)
-            if len(self._waiting) > 1 and queued > _QUEUE * self._budget:
+            if len(self._waiting) > 1 and queued > _QUEUE_FACTOR * self._budget:
                 self.rejected += 1
                 raise Overloaded
         yield from wait_for(share)

@@ -13,10 +13,10 @@ from ...schema import Column, Table
 from ...spelling import closest_match
 from ..query import Query
 
-__all__ = ["MAX_POINTS", "POINTS", "AddCurve"]
+__all__ = ["DEFAULT_POINTS", "MAX_POINTS", "AddCurve"]
 
 MAX_POINTS = 200
-POINTS = 50
+DEFAULT_POINTS = 50
 """Number of points of the default grid, unless the caller sets another."""
 
 
@@ -30,7 +30,7 @@ class AddCurve:
     Args:
         column: Name of the column that varies.
         grid: Values of the column; None for `default_grid`.
-        points: Number of points of the default grid; None for `POINTS`.
+        points: Number of points of the default grid; None for `DEFAULT_POINTS`.
         average: Whether to add the mean predictions of the packaged rows.
 
     Raises:
@@ -40,7 +40,7 @@ class AddCurve:
     def __init__(self, column: str, grid: Sequence[Any] | None, points: int | None, *, average: bool) -> None:
         if grid is not None and points is not None:
             raise InvalidInput("points must be left out if the request has a grid")
-        self._points = len(grid) if grid is not None else POINTS if points is None else points
+        self._points = len(grid) if grid is not None else DEFAULT_POINTS if points is None else points
         if not 1 <= self._points <= MAX_POINTS:
             raise InvalidInput(f"A response curve must have 1 to {MAX_POINTS} points (got {self._points})")
         self._column = column
