@@ -28,20 +28,28 @@ _DAY = 86_400
     show_envvar=True,
     required=True,
     metavar="URL",
-    help="URL of the database of the DriftMonitor and the OutcomeLog. Pass a URL with a password in the"
+    help="URL of the database of the DriftMonitor and the OutcomeLog. Put a URL with a password into the"
     " environment variable.",
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Path of the page. [default: NAME.html]")
 @click.option(
-    "--min-rows", type=click.IntRange(1), default=500, show_default=True, help="Rows of a window to judge."
+    "--min-rows",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    help="Minimum number of rows in a window.",
 )
 @click.option(
-    "--sustained", type=click.IntRange(1), default=2, show_default=True, help="Windows that make an alarm."
+    "--sustained",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Number of consecutive windows with drift that raise an alarm.",
 )
 def report(deployment: str, database: str, out: Path | None, min_rows: int, sustained: int) -> None:
-    """Write one HTML page about a deployment: traffic, drift, accuracy, and comparison of versions.
+    """Write one HTML page about a deployment: traffic, drift, accuracy, and a comparison of versions.
 
-    The page is written from the database of a DriftMonitor, an OutcomeLog, or both.
+    The data comes from the database of a DriftMonitor, an OutcomeLog, or both.
     """
     from ..monitoring.drift_judge import judge
     from ..monitoring.drift_statistics import Thresholds

@@ -65,7 +65,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class DriftCounts(msgspec.Struct):
-    """Counts of predicted rows. The sum of two counts is the count of all their rows.
+    """Counts of predicted rows. Adding two gives the counts of all their rows.
 
     Attributes:
         rows: Number of rows.

@@ -29,7 +29,7 @@ class LogFiles:
     Args:
         folder: Folder, created if missing. It must have no other files.
         file_format: ``"jsonl"`` or ``"parquet"``.
-        max_bytes: Size in bytes at which a new file of JSON lines is started.
+        max_bytes: Size in bytes at which a new file of JSON lines begins.
         max_files: Number of files to keep, including those of other processes; None to keep all.
 
     Raises:

@@ -56,7 +56,7 @@ class PredictionLog(PredictionHook):
         max_queued_rows: Number of rows that may wait to be written. A larger request is logged if no other
             rows are waiting.
         flush_interval: Seconds between writes; None for 1, or 60 for Parquet.
-        max_bytes: Size in bytes at which a new file of JSON lines is started.
+        max_bytes: Size in bytes at which a new file of JSON lines begins.
         max_files: Number of files to keep; the oldest are deleted. None to keep all.
         name: Label ``log`` of its metrics.
 
