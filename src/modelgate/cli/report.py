@@ -17,7 +17,7 @@ _DAY = 86_400
 @click.command(
     epilog=examples(
         "report churn --db sqlite:///monitor.db",
-        "report churn -o churn.html",
+        "report churn --db postgresql://localhost/monitor -o churn.html",
     )
 )
 @click.argument("deployment", metavar="NAME")
@@ -37,6 +37,7 @@ _DAY = 86_400
     type=click.IntRange(1),
     default=500,
     show_default=True,
+    metavar="NUMBER",
     help="Minimum number of rows in a window.",
 )
 @click.option(
@@ -44,7 +45,8 @@ _DAY = 86_400
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="Number of consecutive windows with drift that raise an alarm.",
+    metavar="NUMBER",
+    help="Consecutive windows with drift that raise an alarm.",
 )
 def report(deployment: str, database: str, out: Path | None, min_rows: int, sustained: int) -> None:
     """Write one HTML page about a deployment: traffic, drift, accuracy, and a comparison of versions.
