@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from ..deployments import Deployments
-from ..deployments.reconciler import Registry
+from ..deployments.reconciler import Registry, resolve_registry
 from ..layers.polling import PollingLayer
-from .options import resolve_registry
 
 __all__ = ["create_poll_callbacks", "create_polling_layer"]
 
