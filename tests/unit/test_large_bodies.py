@@ -5,9 +5,14 @@ import gzip
 import json
 import threading
 import time
+from io import BytesIO
+from itertools import islice
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 import modelgate.dialects._streaming as streaming
 import modelgate.dialects.datarobot as datarobot
@@ -24,6 +29,7 @@ from modelgate import (
     drive,
 )
 from modelgate.cancellation import stop_if_abandoned
+from modelgate.codecs.csv_writer import iter_csv
 from modelgate.codecs.json import LARGE
 from modelgate.flow import run_long
 from modelgate.flow.deadline import with_deadline
@@ -236,6 +242,77 @@ def test_long_responses_are_streamed(interface, path, accept, read):
 
         assert (2 * values).tolist() == read(answer.body.decode())
         assert (answer.header("content-length") is None) == (rows > streaming.PIECE_ROWS)
+
+
+def test_end_of_a_streamed_response_returns_the_budget():
+    """Not every WSGI server closes the response, and a caller may leave early."""
+    limit = BodyLimit()
+    app = make_gate(body_limit=limit).wsgi
+    body = b"x\n" + b"1\n" * 40_000
+    for count, close in [(None, False), (2, True), (0, True)]:
+        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": DATAROBOT, "wsgi.input": BytesIO(body)}
+        environ |= {"CONTENT_TYPE": "text/csv", "CONTENT_LENGTH": str(len(body))}
+        setup_testing_defaults(environ)
+        response = app(environ, lambda status, headers: None)
+
+        assert len(body) == limit.large_bodies.bytes_in_progress
+        list(islice(response, count))
+        if close:
+            response.close()
+
+        assert 0 == limit.large_bodies.bytes_in_progress
+
+
+@pytest.mark.parametrize("server", ["Werkzeug/3", "gunicorn/23"])
+def test_error_does_not_look_like_the_end_of_a_response(monkeypatch, server):
+    """HTTP/1.0 and some servers mark the end by closing the connection. The length is then sent first."""
+
+    def fail_at_third(*args, **options):
+        yield from islice(iter_csv(*args, **options), 2)
+        raise RuntimeError
+
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": DATAROBOT,
+        "HTTP_ACCEPT": "text/csv",
+        "CONTENT_TYPE": "text/csv",
+    }
+    environ["SERVER_SOFTWARE"] = server
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if server == "Werkzeug/3" else "HTTP/1.0"
+    starts = []
+    for encode in (iter_csv, fail_at_third):
+        monkeypatch.setattr("modelgate.dialects.datarobot_rows.iter_csv", encode)
+        body = b"x\n" + b"1\n" * 300_000
+        environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        setup_testing_defaults(environ)
+        response = make_gate().wsgi(environ, lambda status, headers: starts.append((status, dict(headers))))
+        content = b"".join(response)
+        getattr(response, "close", lambda: None)()
+
+        assert str(len(content)) == starts[-1][1]["content-length"]
+    assert ["200 OK", "500 Internal Server Error"] == [status for status, _ in starts]
+
+
+def test_view_encodes_a_long_response_off_the_event_loop(monkeypatch):
+    """A view returns the whole response."""
+    threads = set()
+
+    def watched(rows):
+        for span in row_spans(rows):
+            threads.add(threading.get_ident())
+            yield span
+
+    row_spans = streaming.row_spans
+    monkeypatch.setattr("modelgate.dialects.native_rows.row_spans", watched)
+
+    async def predict(request):
+        return await make_gate().handle(request)
+
+    app = Starlette(routes=[Route(DATAROBOT, predict, methods=["POST"])])
+    answer = Client(app).post(DATAROBOT, body=b"x\n" + b"1\n" * 9000, headers=CSV_TYPE)
+
+    assert (200, 9000) == (answer.status, len(answer.json()["predictions"]))
+    assert threading.get_ident() not in threads
 
 
 def test_unencodable_label_is_found_before_a_long_response_begins():

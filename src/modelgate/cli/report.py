@@ -17,7 +17,7 @@ _DAY = 86_400
 @click.command(
     epilog=examples(
         "report churn --db sqlite:///monitor.db",
-        "report churn -o churn.html",
+        "report churn --db postgresql://localhost/monitor -o churn.html",
     )
 )
 @click.argument("deployment", metavar="NAME")
@@ -33,10 +33,20 @@ _DAY = 86_400
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Path of the page. [default: NAME.html]")
 @click.option(
-    "--min-rows", type=click.IntRange(1), default=500, show_default=True, help="Rows of a window to judge."
+    "--min-rows",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    metavar="NUMBER",
+    help="Rows of a window to judge.",
 )
 @click.option(
-    "--sustained", type=click.IntRange(1), default=2, show_default=True, help="Windows that make an alarm."
+    "--sustained",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    metavar="NUMBER",
+    help="Windows that make an alarm.",
 )
 def report(deployment: str, database: str, out: Path | None, min_rows: int, sustained: int) -> None:
     """Write one HTML page about a deployment: traffic, drift, accuracy, and comparison of versions.

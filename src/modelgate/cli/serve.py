@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigurationError, Forbidden
-from ..http.client_address import is_loopback
 from .help import examples
 from .inspect import load_pickle_option
 
@@ -63,6 +62,8 @@ def serve(
 
     For development and small use: one process, no proxy, no TLS. For anything larger, mount a gate in your app.
     """
+    from ..http.client_address import is_loopback
+
     if keys in (None, "open") and not expose and not is_loopback(host):
         raise click.UsageError(
             f"--host {host} lets other machines call the gate with the printed key or without a key: create"

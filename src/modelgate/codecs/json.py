@@ -5,10 +5,9 @@ it may raise RecursionError or UnicodeDecodeError, it accepts duplicate names (t
 skips unused values without limiting their depth.
 """
 
-import contextlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -46,6 +45,7 @@ _MAX_DIGITS = 400
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 
 _POSITION = re.compile(r"\(byte (\d+)\)")
+_ROW = re.compile(r"`\$\[(\d+)\]")
 
 ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 """Decoder for any JSON value."""
@@ -86,14 +86,10 @@ def check_json(raw: bytes) -> None:
     decode_json(raw, RAW)
 
 
-@contextlib.contextmanager
-def shift_position(offset: int) -> Iterator[None]:
-    """Add *offset* to the position in the message of a `MalformedBody` raised in the block."""
-    try:
-        yield
-    except MalformedBody as error:
-        message = _POSITION.sub(lambda match: f"(byte {int(match[1]) + offset})", error.message)
-        raise MalformedBody(message) from None
+def shift_position(error: MalformedBody, offset: int, rows: int) -> MalformedBody:
+    """Return *error* of a part of an array, with the position and the row number in the entire array."""
+    message = _POSITION.sub(lambda match: f"(byte {int(match[1]) + offset})", error.message)
+    return MalformedBody(_ROW.sub(lambda match: f"`$[{int(match[1]) + rows}]", message))
 
 
 def decode_text(raw: bytes | msgspec.Raw) -> str | None:

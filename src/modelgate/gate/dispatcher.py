@@ -23,6 +23,7 @@ from ..flow import Flow, Handler, run_long
 from ..flow.tracebacks import clear_locals
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
+from ..http.spooling import spool
 from ..inference import Prediction
 from ..inference.checks import check_text
 from ..inference.nonfinite import prediction_error
@@ -226,6 +227,8 @@ def score_and_encode(
             response = yield from run_long(encode, request, query, prediction)
         else:
             response = encode(request, query, prediction)
+        if not isinstance(response.body, bytes) and request.needs_length:
+            response = yield from run_long(spool, response, request.on_close)
     except UnicodeEncodeError:
         # Checked only after a failure: lone surrogates are rare, and looking for them takes time.
         try:

@@ -190,6 +190,15 @@ class Request:
             raise MalformedBody("Content-Length must be a number of bytes")
         return int(length)
 
+    @property
+    def needs_length(self) -> bool:
+        """Whether the server may mark the end of a response without ``Content-Length`` by closing the connection.
+
+        An error in the middle of the response would then look like its end. HTTP/1.0, which nginx uses by default,
+        has no other way.
+        """
+        return False
+
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent. It is read only once.
 

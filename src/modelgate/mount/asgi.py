@@ -62,6 +62,10 @@ class ASGIRequest(Request):
         self.scope = scope
         self.receive = receive
 
+    @property
+    def needs_length(self) -> bool:
+        return bool(self.scope.get("http_version") == "1.0")
+
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent, see `Request.read`. A body that is already here needs no wait."""
         if self.body_read is None:

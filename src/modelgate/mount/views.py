@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from wsgiref.types import WSGIEnvironment
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
-from ..flow import Handler, adrive, drive
+from ..flow import Handler, adrive, drive, run
 from ..http import Request, Response
 from .asgi import ASGIRequest, Receive, Scope, select_handler
 from .wsgi import WSGIRequest
@@ -94,7 +94,9 @@ async def respond_async(request: Request, handler: Handler[Request, Response]) -
     """Call *handler* from an async view. Return the response, and the body of the response."""
     try:
         response = await adrive(select_handler(handler)(request))
-        return response, _join(response)
+        # A long body is encoded while it is joined.
+        is_long = not isinstance(response.body, bytes)
+        return response, (await adrive(run(_join, response))) if is_long else _join(response)
     finally:
         request.close()
 

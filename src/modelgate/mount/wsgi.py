@@ -20,6 +20,9 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | 
 
 _CHUNK = 64 * 1024
 
+_CHUNKING_SERVERS = ("gunicorn", "waitress", "Cheroot", "modelgate.testing")
+"""Servers that send a response of unknown length in chunks, and leave out the last one after an error."""
+
 
 # Cached, because most requests have the same header fields.
 @lru_cache(maxsize=1024)
@@ -53,6 +56,11 @@ class WSGIRequest(Request):
             client=environ.get("REMOTE_ADDR") or None,
         )
         self.environ = environ
+
+    @property
+    def needs_length(self) -> bool:
+        server = self.environ.get("SERVER_SOFTWARE", "")
+        return self.environ.get("SERVER_PROTOCOL") != "HTTP/1.1" or not server.startswith(_CHUNKING_SERVERS)
 
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent, see `Request.read`. The server's read cannot time out."""
@@ -173,21 +181,31 @@ def _send(
 
 
 class _StreamingBody:
-    """Response body. When the server closes the body, its *callbacks* are called."""
+    """Response body. *on_close* is called when the body ends, fails or is closed, because some servers do not close it.
 
-    def __init__(self, body: Iterable[bytes], *callbacks: Callable[[], None]) -> None:
+    Args:
+        body: Parts of the body.
+        on_close: Function to call once.
+    """
+
+    def __init__(self, body: Iterable[bytes], on_close: Callable[[], None]) -> None:
         self._body = body
-        self._callbacks = callbacks
+        self._on_close: Callable[[], None] | None = on_close
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
+        try:
+            yield from self._body
+        finally:
+            self.close()
 
     def close(self) -> None:
         try:
             getattr(self._body, "close", lambda: None)()
         finally:
-            for callback in self._callbacks:
-                callback()
+            on_close = self._on_close
+            if on_close is not None:
+                on_close()
+                self._on_close = None
 
 
 def _call_app(application: WSGIApplication, request: Request) -> Flow[Response]:

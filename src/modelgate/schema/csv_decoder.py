@@ -162,8 +162,9 @@ class CSVDecoder:
 
     def _empty_table(self, layout: CSVLayout) -> Table:
         # Without rows, `validate_rows` would not notice columns missing from the header.
-        report = ValidationReport(layout.missing, unexpected=layout.unexpected)
-        report.suggest(layout.extra)
+        report = ValidationReport(
+            dict.fromkeys(layout.missing), unexpected=layout.unexpected, extra=layout.extra
+        )
         report.raise_for_errors(0, self._columns, self._options)
         return validate_rows(self._columns, [], self._options, text=True)
 

@@ -30,8 +30,8 @@ from ..codecs.json_items import count_items, split_items
 from ..errors import InvalidInput, MalformedBody
 from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
-from .names import match_names
-from .report import ValidationReport
+from .names import find_similar
+from .report import SHOWN_NAMES, ValidationReport
 from .row_validator import check_count, check_row_count, check_sparsity, validate_part, validate_rows
 from .schema_options import SchemaOptions
 from .table import Table
@@ -58,6 +58,7 @@ class Decoder:
     def __init__(self, columns: Sequence[Column], options: SchemaOptions) -> None:
         self._columns = columns
         self._options = options
+        self._names = [column.name for column in columns]
         # Numbers first, so that one slice separates them from the texts of a decoded row.
         ordered = [c for c in columns if c.numeric] + [c for c in columns if not c.numeric]
         self._numeric_count = sum(column.numeric for column in columns)
@@ -90,12 +91,14 @@ class Decoder:
         check_sparsity(len(rows or ()), len(self._columns), len(raw))
         if rows is not None and self._is_exact(raw, rows):
             return self._build_table(rows)
-        report = ValidationReport()
-        table, overflow = self._validate_part(raw, rows, report, max_rows)
-        report.raise_for_errors(report.rows, self._columns, self._options)
+        records, overflow = _decode_records(raw)
+        check_count(len(records), max_rows)
+        check_sparsity(len(records), len(self._columns), len(raw))
+        if rows is not None and overflow is None and self._may_skip_names(records):
+            return self._build_table(rows)
+        table = validate_rows(self._columns, records, self._options)
         if overflow is not None:
             raise overflow
-        assert table is not None
         return table
 
     def _decode_large(self, raw: bytes, max_rows: int | None) -> Table:
@@ -104,61 +107,65 @@ class Decoder:
         count = count_items(raw)
         check_count(count, max_rows)
         check_sparsity(count, len(self._columns), len(raw))
-        return Table.join(self._columns, self._iter_parts(raw))
+        try:
+            return Table.join(self._columns, self._iter_valid_parts(raw))
+        except _NeedsValidation:
+            return Table.join(self._columns, self._iter_validated_parts(raw))
 
-    def _iter_parts(self, raw: bytes) -> Iterator[Table]:
-        """Yield the tables of consecutive rows. At the end, raise an error that reports the errors of all rows."""
-        report, overflow, offset = ValidationReport(), None, 0
-        for part in split_items(raw, _PART):
-            stop_if_abandoned()
+    def _iter_valid_parts(self, raw: bytes) -> Iterator[Table]:
+        """Yield the tables of consecutive rows.
+
+        Raises:
+            _NeedsValidation: Only `validate_part` can read the rows or report their errors.
+        """
+        for part, offset in _iter_parts(raw):
             rows = self._decode(part) if self._typed else None
-            if rows is not None and self._is_exact(part, rows):
-                report.rows += len(rows)
-                table = None if report.has_errors else self._build_table(rows)
-            else:
-                with shift_position(offset):
-                    table, error = self._validate_part(part, rows, report)
-                overflow = overflow or error
+            if rows is None:
+                raise _NeedsValidation
+            if not self._is_exact(part, rows):
+                records, overflow = _decode_records(part, offset)
+                if overflow is not None or not self._may_skip_names(records):
+                    raise _NeedsValidation
+            yield self._build_table(rows)
+
+    def _iter_validated_parts(self, raw: bytes) -> Iterator[Table]:
+        """Yield the tables of consecutive rows. At the end, raise an error that reports the errors of all rows."""
+        names, overflow = self._read_names(raw)
+        report = ValidationReport()
+        for part, _ in _iter_parts(raw):
+            records, _ = decode_allowing_overflow(part)
+            table = validate_part(self._columns, records, self._options, report, names)
             if table is not None:
                 yield table
-            # A part has brackets of its own, in place of the comma before it.
-            offset += len(part) - 1
         report.raise_for_errors(report.rows, self._columns, self._options)
         if overflow is not None:
             raise overflow
 
-    def _validate_part(
-        self,
-        raw: bytes,
-        rows: list[tuple[Any, ...]] | None,
-        report: ValidationReport,
-        max_rows: int | None = None,
-    ) -> tuple[Table | None, MalformedBody | None]:
-        """Validate *raw*, and add its errors to *report*.
+    def _read_names(self, raw: bytes) -> tuple[list[str], MalformedBody | None]:
+        """Check the syntax of all rows, and return the names of their members.
 
-        Args:
-            raw: The body, or a part of its rows as an array.
-            rows: The rows as decoded by msgspec; None if it could not decode them.
-            report: Errors of the body.
-            max_rows: Largest number of rows; None if they were counted before.
+        Of the names that cannot stand for a column, only the first 100 are returned: no response shows more.
 
         Returns:
-            The table, or None if there are errors; and an error if a number is too large for a float.
+            The names; and an error if a number is too large for a float.
+
+        Raises:
+            MalformedBody: A row cannot be decoded.
         """
-        if len(raw) > MAX_ROW_VALUES and count_byte(raw, b",") > MAX_ROW_VALUES:
-            raise InvalidInput(f"A row has more than {MAX_ROW_VALUES} values: send only the model's columns")
-        value, overflow = decode_allowing_overflow(raw)
-        reject_encoded_text("The JSON body", value)
-        check_row_count(value, max_rows)
-        check_sparsity(len(value) if isinstance(value, list) else 1, len(self._columns), len(raw))
-        reject_duplicate_names(raw, _count_members(value))
-        reject_deep_nesting(value)
-        records = value if isinstance(value, list) else [value]
-        allows_extra = self._options.extra_columns == "ignore" and overflow is None
-        if rows is not None and allows_extra and not self._has_aliases(records):
-            report.rows += len(rows)
-            return self._build_table(rows), None
-        return validate_part(self._columns, records, self._options, report), overflow
+        known, names, first_overflow = set(self._names), dict[str, None](), None
+        similar, others, rows = set[str](), 0, 0
+        for part, offset in _iter_parts(raw):
+            records, overflow = _decode_records(part, offset, rows)
+            first_overflow = first_overflow or overflow
+            sent = [name for name in _member_names(records) if name not in names]
+            similar.update(find_similar(self._names, sent))
+            for name in sent:
+                is_other = name not in known and name not in similar
+                if not is_other or others < SHOWN_NAMES:
+                    names[name] = None
+                    others += is_other
+            rows += len(records)
+        return list(names), first_overflow
 
     def _is_exact(self, raw: bytes, rows: list[tuple[Any, ...]]) -> bool:
         """Return whether the objects in *raw* have exactly the members in *rows*.
@@ -194,18 +201,16 @@ class Decoder:
         """
         rows = self._convert(records) if self._typed else None
         if rows is None or (
-            (self._options.extra_columns == "forbid" or self._has_aliases(records))
-            and self._count_cells(rows) != sum(map(len, records))
+            not self._may_skip_names(records) and self._count_cells(rows) != sum(map(len, records))
         ):
             return validate_rows(self._columns, records, self._options)
         return self._build_table(rows)
 
-    def _has_aliases(self, records: list[dict[str, Any]]) -> bool:
-        """Return whether *records* have names that stand for optional columns (see `match_names`)."""
-        if not self._optional:
+    def _may_skip_names(self, records: list[Any]) -> bool:
+        """Return whether *records* may have other members than the columns, and none that could stand for one."""
+        if self._options.extra_columns == "forbid":
             return False
-        names = [column.name for column in self._columns]
-        return bool(match_names(names, dict.fromkeys(chain.from_iterable(records))))
+        return not self._optional or not find_similar(self._names, _member_names(records))
 
     def _convert(self, records: list[dict[str, Any]]) -> list[tuple[Any, ...]] | None:
         try:
@@ -315,6 +320,47 @@ def _field_type(column: Column) -> Any:
     return str | bool | Annotated[int, msgspec.Meta(ge=-EXACT, le=EXACT)] | float
 
 
-def _count_members(value: object) -> int:
-    rows = value if isinstance(value, list) else [value]
-    return sum(len(row) for row in rows if isinstance(row, dict))
+def _iter_parts(raw: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield parts of *raw*, a large array, and the number to add to a position in a part for that in *raw*."""
+    offset = 0
+    for part in split_items(raw, _PART):
+        stop_if_abandoned()
+        yield part, offset
+        # A part has brackets of its own, in place of the comma before it.
+        offset += len(part) - 1
+
+
+def _decode_records(raw: bytes, offset: int = 0, rows: int = 0) -> tuple[list[Any], MalformedBody | None]:
+    """Decode *raw*, a body or a part of its rows as an array, and check its syntax.
+
+    Args:
+        raw: JSON to decode.
+        offset: Number to add to positions in error messages.
+        rows: Number of rows before this part.
+
+    Returns:
+        The rows; and an error if a number is too large for a float.
+
+    Raises:
+        InvalidInput: A row has too many values.
+        MalformedBody: *raw* cannot be decoded.
+    """
+    if len(raw) > MAX_ROW_VALUES and count_byte(raw, b",") > MAX_ROW_VALUES:
+        raise InvalidInput(f"A row has more than {MAX_ROW_VALUES} values: send only the model's columns")
+    try:
+        value, overflow = decode_allowing_overflow(raw)
+        reject_encoded_text("The JSON body", value)
+        records = value if isinstance(value, list) else [value]
+        reject_duplicate_names(raw, sum(len(row) for row in records if isinstance(row, dict)))
+        reject_deep_nesting(value)
+    except MalformedBody as error:
+        raise shift_position(error, offset, rows) from None
+    return records, overflow and shift_position(overflow, offset, rows)
+
+
+def _member_names(records: list[Any]) -> dict[str, None]:
+    return dict.fromkeys(chain.from_iterable(row for row in records if isinstance(row, dict)))
+
+
+class _NeedsValidation(Exception):
+    """Only `validate_part` can read the rows or report their errors."""

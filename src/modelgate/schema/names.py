@@ -2,9 +2,9 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
-__all__ = ["find_labels", "match_names", "normalize_name"]
+__all__ = ["find_labels", "find_similar", "match_names", "normalize_name"]
 
 
 def normalize_name(name: str) -> str:
@@ -33,14 +33,27 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
     known, names = set(columns), set(sent)
     if known <= names or names <= known:
         return {}
-    is_numbered = all(column == f"x{index}" for index, column in enumerate(columns))
     absent = {column: normalize_name(column) for column in columns if column not in names}
-    unknown = {
-        name: f"x{name}" if is_numbered else normalize_name(name) for name in sent if name not in known
-    }
+    normalize = _normalizer(columns)
+    unknown = {name: normalize(name) for name in sent if name not in known}
     counts = Counter(absent.values()), Counter(unknown.values())
     unique = {text: column for column, text in absent.items() if counts[0][text] == counts[1][text] == 1}
     return {name: unique[text] for name, text in unknown.items() if text in unique}
+
+
+def find_similar(columns: Sequence[str], sent: Iterable[str]) -> list[str]:
+    """Return the unknown names in *sent* that could stand for a column, depending on the other names.
+
+    Without the other unknown names, the result of `match_names` is the same.
+    """
+    known, normalize = set(columns), _normalizer(columns)
+    texts = set(map(normalize_name, columns))
+    return [name for name in sent if name not in known and normalize(name) in texts]
+
+
+def _normalizer(columns: Sequence[str]) -> Callable[[str], str]:
+    is_numbered = all(column == f"x{index}" for index, column in enumerate(columns))
+    return "x{}".format if is_numbered else normalize_name
 
 
 def find_labels(labels: Iterable[Hashable], columns: Sequence[str]) -> dict[str, Hashable]:

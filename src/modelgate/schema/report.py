@@ -1,6 +1,6 @@
 """Validation reports, which collect all errors of an input for one response."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -49,9 +49,10 @@ class ValidationReport:
     """All validation errors of an input.
 
     Args:
-        missing: Required columns missing from at least one row, in the order of the schema.
+        missing: Required columns missing from at least one row.
         errors: Errors by column name, one for each broken rule.
         unexpected: Sent columns that are not in the schema; empty if the schema ignores such columns.
+        extra: Sent names that stand for no column, for suggestions.
         suggestions: Names that were probably misspelled, each with the missing column that was meant.
         wrapper: Name of the object in which the columns were sent, one level too deep; None if they were not
             nested.
@@ -59,9 +60,10 @@ class ValidationReport:
             the next part's rows begin here.
     """
 
-    missing: list[str] = field(default_factory=list)
+    missing: dict[str, None] = field(default_factory=dict)
     errors: dict[str, list[ColumnError]] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
+    extra: Sequence[str] = ()
     suggestions: dict[str, str] = field(default_factory=dict)
     wrapper: str | None = None
     rows: int = 0
@@ -81,7 +83,7 @@ class ValidationReport:
 
     def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
         """Record that *column* is missing. If only some rows lack the column, also record these rows."""
-        self.missing.append(column.name)
+        self.missing[column.name] = None
         # Rejecting many rows without any of many columns must be cheap.
         if column.name in self.errors or len(self.errors) < SHOWN_ERRORS:
             indices = [index for index, row in enumerate(rows, self.rows) if column.name not in row]
@@ -89,14 +91,10 @@ class ValidationReport:
             error.count += len(indices)
             error.rows += indices[: SHOWN_ROWS - len(error.rows)]
 
-    def suggest(self, sent: Iterable[str]) -> None:
-        """Add suggestions for names in *sent* that resemble a missing column, such as ``beds`` for ``bed``.
-
-        Args:
-            sent: Names that were sent and are not in the schema.
-        """
-        unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
-        for column in self.missing[:COMPARED]:
+    def _suggest(self) -> None:
+        """Add suggestions for extra names that resemble a missing column, such as ``beds`` for ``bed``."""
+        unused = [name for name in self.extra[:COMPARED] if len(name) <= SHOWN_TEXT]
+        for column in islice(self.missing, COMPARED):
             equal = (name for name in unused if normalize_name(name) == normalize_name(column))
             match = next(equal, None) or closest_match(column, unused)
             if match is not None:
@@ -119,8 +117,8 @@ class ValidationReport:
         by_name = {column.name: column for column in columns}
         self._drop_missing_everywhere(rows)
         # Parts of an input may report the columns in another order.
-        missing = set(self.missing)
-        self.missing = [name for name in by_name if name in missing]
+        self.missing = {name: None for name in by_name if name in self.missing}
+        self._suggest()
         descriptions = {
             name: "; ".join(
                 _describe(error, column, rows, echo=options.echo_values) for error in self.errors[name]
@@ -151,14 +149,14 @@ class ValidationReport:
         shown = dict(islice(errors.items(), SHOWN_ERRORS))
         unexpected = self.unexpected[:SHOWN_NAMES]
         details = {
-            "missing_columns": self.missing,
+            "missing_columns": list(self.missing),
             "errors": shown,
             "unexpected_columns": unexpected,
             "did_you_mean": self.suggestions,
         }
         details = {name: value for name, value in details.items() if value}
         if self.missing:
-            exception = MissingColumns(self.missing, errors, details=details)
+            exception = MissingColumns(list(self.missing), errors, details=details)
             if self.wrapper is not None and len(self.wrapper) <= SHOWN_TEXT:
                 exception.add_hint(
                     f": the row is one level too deep, send the value of {self.wrapper!r} alone"

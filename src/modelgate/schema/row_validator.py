@@ -55,12 +55,16 @@ def validate_part(
     rows: Sequence[object],
     options: SchemaOptions,
     report: ValidationReport,
+    names: Collection[str] | None = None,
     *,
     text: bool = False,
 ) -> Table | None:
     """Validate a part of the rows of an input, and add its errors to *report*.
 
-    Arguments as in `validate_rows`. Returns None if there are errors in this part or an earlier one.
+    Other arguments as in `validate_rows`. Returns None if there are errors in this part or an earlier one.
+
+    Args:
+        names: Names of the members in all rows of the input; None for those in *rows*.
 
     Raises:
         MalformedBody: A row is not an object.
@@ -70,23 +74,32 @@ def validate_part(
             name = f"Row {report.rows + index}"
             reject_encoded_text(name, row)
             raise MalformedBody(f"{name} is not an object of column names and values")
-    rows = _use_column_names(columns, rows)  # type: ignore[arg-type]
-    warnings = list[str]()
-    values = [
-        _read_arrays(column, rows, report)
-        if column.is_array
-        else _ColumnReader(column, options, text=text).read(rows, report, warnings)
-        for column in columns
-    ]
-    if report.missing or options.extra_columns == "forbid":
-        names = {column.name for column in columns}
-        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))
-        if options.extra_columns == "forbid":
-            report.unexpected = list(dict.fromkeys([*report.unexpected, *extra]))
-        report.suggest(extra)
-        report.wrapper = report.wrapper or _find_wrapper(rows, names)
-    report.rows += len(rows)
-    return None if report.has_errors else _build_table(columns, values, len(rows), tuple(warnings))
+    records: Sequence[Mapping[str, Any]] = rows  # type: ignore[assignment]
+    known = [column.name for column in columns]
+    if is_only_part := names is None:
+        names = dict.fromkeys(chain.from_iterable(records))
+    aliases = match_names(known, names)
+    if aliases:
+        records = [{aliases.get(name, name): value for name, value in row.items()} for row in records]
+    warnings, values = list[str](), list[Sequence[Any]]()
+    for column in columns:
+        cells: Sequence[Any] = ()
+        if column.name in report.missing:
+            # An earlier part lacks the column. Only the errors in the rows before are reported.
+            report.add_missing(column, records)
+        elif column.is_array:
+            cells = _read_arrays(column, records, report)
+        else:
+            cells = _ColumnReader(column, options, text=text).read(records, report, warnings)
+        values.append(cells)
+    if report.missing or options.extra_columns == "forbid" or not is_only_part:
+        known_names = set(known)
+        report.extra = [name for name in names if name not in known_names and name not in aliases]
+        report.unexpected = report.extra if options.extra_columns == "forbid" else []
+        if not report.rows:
+            report.wrapper = _find_wrapper(records, known)
+    report.rows += len(records)
+    return None if report.has_errors else _build_table(columns, values, len(records), tuple(warnings))
 
 
 def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
@@ -96,16 +109,6 @@ def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) 
         if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):
             return name
     return None
-
-
-def _use_column_names(
-    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]
-) -> Sequence[Mapping[str, Any]]:
-    """Return *rows* with misspelled names replaced by column names (see `match_names`)."""
-    aliases = match_names([column.name for column in columns], dict.fromkeys(chain.from_iterable(rows)))
-    if not aliases:
-        return rows
-    return [{aliases.get(name, name): value for name, value in row.items()} for row in rows]
 
 
 def check_sparsity(rows: int, columns: int, size: int) -> None:

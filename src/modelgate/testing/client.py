@@ -155,6 +155,7 @@ class Client:
             "SERVER_NAME": "testserver",
             "SERVER_PORT": "80",
             "SERVER_PROTOCOL": "HTTP/1.1",
+            "SERVER_SOFTWARE": "modelgate.testing",
             "REMOTE_ADDR": self._address,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
