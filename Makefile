@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# pip would compile all modules. Python compiles those that are imported, a small part.
+# pip would compile every module. Python compiles only those that are imported.
 INSTALL := $(BIN)/python -m pip install --no-compile
 
 # Tests start hundreds of processes, and each would compile every module again.
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/installed-demo
 	$(BIN)/python examples/starlette_app/app.py
 
-# Tests of lines that other tests run, too. Tracing each line would take half of their time again.
+# Tests of lines that other tests run, too. Tracing each line would take half as long again.
 UNTRACED := $(addprefix tests/,browser properties typing)
 # Files run in the order of the folders: by default, those with the most tests run first, and long ones alone at
 # the end.
@@ -97,7 +97,7 @@ $(VENV)/installed: pyproject.toml $(VENV)/made
 	$(INSTALL) --quiet $(PIP_OPTIONS) --editable '.[all]'
 	touch $@
 
-# For all checks at once, which takes less time than group by group.
+# Installs what all checks need at once, which is faster than group by group.
 install: $(VENV)/made
 	$(INSTALL) --quiet $(PIP_OPTIONS) --editable '.[all]' --group docs --group lint --group test
 	touch $(VENV)/installed $(addprefix $(VENV)/installed-,docs lint test)

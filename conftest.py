@@ -12,7 +12,7 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-# By default, idle threads of OpenMP spin. On a busy machine that takes several times as long as the fit itself.
+# By default, idle threads of OpenMP spin. On a busy machine this takes several times as long as the fit itself.
 # Set before the first import of scikit-learn, and for all processes that the tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -67,7 +67,7 @@ def make_cases() -> list[Case]:
 
 
 def make_estimator_gate() -> Gate:
-    """Return a gate as people make it: a fitted estimator, with its exact plan and with batching."""
+    """Return a typical gate: a fitted estimator, with its exact plan and with batching."""
     import pandas as pd
 
     random = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def make_estimator_gate() -> Gate:
 
 
 def trace_bytecodes(counts: Counts) -> Callable[[FrameType, str, Any], Any]:
-    """Return a trace function that counts the bytecodes of each function, those of this file left out."""
+    """Return a trace function that counts the bytecodes of each function, except those of this file."""
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "call":

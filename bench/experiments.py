@@ -1,4 +1,4 @@
-"""Simulated A/B tests of two model versions, looked at each day: false winners, and real differences found.
+"""Simulated A/B tests of two model versions, evaluated daily: false winners, and real differences found.
 
 Each version answers the same number of requests a day. The outcome of each is right or wrong. An experiment
 declares a winner on the first day on which the always-valid interval of the difference does not contain zero.

@@ -43,7 +43,7 @@ async def load_temperatures() -> dict[str, float]:
 
 
 async def start(request: Request) -> Response:
-    # The page requests predictions and waits for them, so it is made in a thread.
+    # The page requests predictions and waits for them, so it is rendered in a thread.
     page = await asyncio.to_thread(start_page.start_page, gate, str(request.base_url), "Starlette")
     return HTMLResponse(page)
 

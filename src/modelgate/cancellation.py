@@ -17,7 +17,7 @@ class _Call(Protocol):
     """Call that a worker thread runs.
 
     Attributes:
-        stop_requested: Whether nobody waits for the result any longer.
+        stop_requested: Whether the caller has stopped waiting for the result.
     """
 
     stop_requested: bool
@@ -33,7 +33,7 @@ current_call = _CurrentCall()
 
 
 def stop_if_abandoned() -> None:
-    """Raise `CallAbandoned` if the current thread runs a call for which nobody waits any longer."""
+    """Raise `CallAbandoned` if the caller has stopped waiting for the call that this thread runs."""
     call = current_call.call
     if call is not None and call.stop_requested:
         raise CallAbandoned

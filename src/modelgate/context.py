@@ -45,7 +45,7 @@ class Catalog(Protocol):
         """
 
     def summarize_training(self, name: str) -> "Flow[dict[str, Any]]":
-        """Return the aggregates of the training data, and the example rows, that callers may see.
+        """Return the aggregates of the training data and the example rows that callers may see.
 
         Loads the model of the deployment.
 
@@ -146,7 +146,7 @@ class RequestContext(msgspec.Struct, eq=False):
     def suggest_deployment(self, error: NotFound) -> None:
         """Name the requested deployment in *error*, and the permitted ones, if the requested one does not exist.
 
-        On a public route, the caller may be anyone, and *error* stays as it is.
+        On a public route the caller may be anyone, so *error* is not changed.
         """
         if self.catalog is None or (self.route is not None and self.route.is_public):
             return

@@ -17,7 +17,7 @@ __all__ = [
     "MetricValues",
     "Totals",
     "create_cells",
-    "current_labels",
+    "current_values",
     "render_metrics",
 ]
 
@@ -148,12 +148,12 @@ class MetricFamily(NamedTuple):
     values: Mapping[Labels, float | Histogram]
 
 
-def current_labels(
+def current_values(
     values: Mapping[Labels, list[float]], deployments: Container[str]
 ) -> dict[Labels, list[float]]:
-    """Return *values* without deployments that are not in *deployments*, and without old model versions.
+    """Return *values* without those of unknown deployments and of old model versions.
 
-    So the number of labels stays bounded while versions come and go.
+    This bounds the number of label values while versions come and go.
     """
     newest: dict[str, dict[str, None]] = {}
     for labels in reversed(list(values)):

@@ -1,4 +1,4 @@
-"""Text of callers in logs, header fields and metrics, and names of deployments and resources that they send."""
+"""Text from callers in logs, header fields and metrics, and names of deployments and resources in requests."""
 
 import io
 import json

@@ -252,7 +252,7 @@ def test_null_does_not_hide_other_invalid_predictions():
     with pytest.raises(PredictionError) as info:
         gate.score("m", rows_of([1, 2]))
 
-    assert "is no text, boolean or number in the rows [1]" in str(info.value.__cause__)
+    assert "is not text, a boolean or a number in the rows [1]" in str(info.value.__cause__)
 
 
 def test_nonfinite_must_be_known():

@@ -1,4 +1,4 @@
-"""Functions and models that return something else than a value for each row."""
+"""Functions and models that do not return a valid value for each row."""
 
 import datetime
 import decimal
@@ -72,9 +72,12 @@ NOT_FINITE = {
 }
 NO_UTF8 = {"text": repeat("\ud800"), "array of text": np.array(repeat("\ud800"))}
 ONE_ROW = {
-    "object": (last(object()), "is no text, boolean or number"),
+    "object": (last(object()), "is not text, a boolean or a number"),
     "NaN": (last(float("nan")), "is not a finite number"),
-    "object and NaN": (np.array([1.0, float("nan"), b""], dtype=object), "is no text, boolean or number"),
+    "object and NaN": (
+        np.array([1.0, float("nan"), b""], dtype=object),
+        "is not text, a boolean or a number",
+    ),
     "masked": (np.ma.masked_array([1, 2, 3], [False, False, True]), "is not a finite number"),
     "surrogate": (last("\ud800"), "is text that UTF-8 cannot encode"),
 }
@@ -147,7 +150,7 @@ def test_output_without_a_value_for_each_row(serve, output, caplog):
 
 @pytest.mark.parametrize("output", NO_JSON.values(), ids=NO_JSON)
 def test_output_that_json_cannot_represent(serve, output):
-    check_failure(serve(output), f"{FAILED}: its prediction is no text, boolean or number (row 0, 1, 2)")
+    check_failure(serve(output), f"{FAILED}: its prediction is not text, a boolean or a number (row 0, 1, 2)")
 
 
 @pytest.mark.parametrize("output", NOT_FINITE.values(), ids=NOT_FINITE)

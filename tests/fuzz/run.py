@@ -42,7 +42,7 @@ def fuzz_target(name, target, seconds):
     for number, content in enumerate(CORPUS[name].values()):
         (folder / f"corpus-{number}").write_bytes(content)
     target(next(iter(CORPUS[name].values())))  # The first call creates models and gates.
-    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=60", "-rss_limit_mb=2048"]
+    limits = [f"-max_total_time={seconds}", "-max_len=32768", "-timeout=60", "-rss_limit_mb=2048"]
     reports = ["-print_final_stats=1", f"-artifact_prefix={folder}/failed-"]
     atheris.Setup([sys.argv[0], *limits, *reports, str(folder)], target)
     atheris.Fuzz()  # ends the process

@@ -16,7 +16,7 @@ def make_environment(cache: pytest.Cache, name: str, requirements: list[str]) ->
     if complete.exists() and complete.read_text() == str(requirements):
         return programs
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    # pip would compile all modules. Python compiles those that are imported, a small part.
+    # pip would compile every module. Python compiles only those that are imported.
     install = [programs / "python", "-m", "pip", "install", "--quiet", "--no-compile", *requirements]
     done = subprocess.run(install, capture_output=True, text=True, timeout=4 * SOON)
     if done.returncode:

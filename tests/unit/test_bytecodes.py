@@ -17,7 +17,7 @@ LIMITS = {
     "estimator, key in a header": (4_730, 4_250),
     "estimator, native": (4_970, 4_490),
 }
-"""Most bytecodes in frames of modelgate under ASGI and WSGI, counted by CPython 3.11."""
+"""Maximum bytecodes in frames of modelgate under ASGI and WSGI, counted by CPython 3.11."""
 
 # Later versions have bytecodes that replace two or three.
 PART = {(3, 11): 1.0, (3, 12): 0.93, (3, 13): 0.84}.get(sys.version_info[:2], 0.89)

@@ -430,7 +430,7 @@ def test_clients_return_curves_of_several_outputs(ask):
     ("args", "options", "kind", "message"),
     [
         (("ages", ROW), {}, InvalidInput, "column must be a column of the model"),
-        (("age",), {}, InvalidInput, "only with average, it can be left out"),
+        (("age",), {}, InvalidInput, "leave it out only with average"),
         (("age", ROW), {"points": 0}, InvalidInput, "must have 1 to 200 points"),
         (("age", ROW), {"points": 3, "grid": [1]}, InvalidInput, "points must be left out"),
         (("plan", ROW), {"grid": ["?"]}, InvalidValues, "plan"),

@@ -392,7 +392,7 @@ def test_wait_for_is_not_affected_by_other_cancelled_waiters():
 
 @pytest.mark.parametrize(("timeout", "count"), [(0, 0), (0.001, 1), (None, 1)])
 def test_wait_for_adds_at_most_one_callback(timeout, count):
-    """Otherwise a load that hangs would cost memory for each request that gave up."""
+    """Otherwise a hung load would take memory for each request that timed out."""
     callbacks, future = [], Future()
     future.add_done_callback = callbacks.append
 

@@ -109,7 +109,7 @@ def test_turn_may_be_left_more_than_once():
 
 
 def test_turn_may_be_left_while_this_thread_holds_the_lock():
-    """As when garbage collection ends a request: the holder of the lock starts the next turn."""
+    """Garbage collection may end a request: the holder of the lock then starts the next turn."""
     queue, to_leave = LookupQueue(1, 9), []
 
     def collect_garbage():

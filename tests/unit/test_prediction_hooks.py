@@ -1,4 +1,4 @@
-"""Hooks that get every prediction."""
+"""Hooks that receive every prediction."""
 
 import logging
 import time

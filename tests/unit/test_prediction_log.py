@@ -25,7 +25,7 @@ SOON_ENOUGH = 0.001
 
 
 class Destination:
-    """Writer that hangs, or fails, as long as it is told to."""
+    """Writer that hangs or fails until a test lets it succeed."""
 
     def __init__(self):
         self.rows, self.error, self.calls = 0, None, 0
@@ -128,9 +128,9 @@ def test_misspelled_column_to_redact_is_reported(tmp_path, caplog):
         send(make_gate(log), ROW)
         log.close()
 
-    assert ["prediction log predictions: deployment visits has no column nmae to redact, but name"] == [
-        entry.message for entry in caplog.records
-    ]
+    assert [
+        "prediction log predictions: deployment visits has no column nmae to redact: did you mean name?"
+    ] == [entry.message for entry in caplog.records]
 
 
 def test_sample_is_a_share_of_the_requests():
@@ -244,7 +244,7 @@ def test_failing_destination_gets_each_record_later(caplog):
 
 
 def test_full_disk_leaves_no_part_of_a_batch(tmp_path, monkeypatch):
-    """The batch is written again, as a whole."""
+    """The whole batch is retried."""
     from modelgate.monitoring import log_files
 
     log, write, failed = PredictionLog(tmp_path, flush_interval=SOON_ENOUGH), log_files.os.write, []

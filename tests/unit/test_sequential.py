@@ -1,4 +1,4 @@
-"""Comparison of model versions that may be looked at any time."""
+"""Comparison of model versions that is valid at any time."""
 
 import math
 

@@ -42,7 +42,7 @@ def files(directory):
 
 
 def test_values_of_two_storages_are_added(tmp_path):
-    """Of each name and label."""
+    """Values are added by name and label."""
     one, two = SharedValues(tmp_path), SharedValues(tmp_path)
     one.allocate("c", ("m",), 2)[0] += 1
     two.allocate("c", ("m",), 2)[1] += 0.5

@@ -520,7 +520,7 @@ def test_fingerprint_of_a_missing_model_is_not_found(folder):
 
 
 def test_latest_is_never_downgraded_after_an_eviction(folder, caplog):
-    """Whoever can move the pointer cannot bring back an older package, although its signature is valid."""
+    """A writer of the pointer cannot bring back an older package, although its signature is valid."""
     save_package(folder, 4, "churn@4")
     gate = make_gate(folder, "store:churn@latest")
     predict(gate)

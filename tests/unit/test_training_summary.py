@@ -1,4 +1,4 @@
-"""What callers may see of a model's training data: aggregates, and the rows that the owner shows."""
+"""Training data that callers may see: aggregates, and the rows that the owner shows."""
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,7 @@ def test_public_examples_are_checked(package):
         ConfigurationError, match=r"public_examples must have rows that match the schema: .*plan"
     ):
         Gate([Deployment("d", package, public_examples=[{"age": 1}])], keys="open")
-    with pytest.raises(ConfigurationError, match="list of rows for a model without a package"):
+    with pytest.raises(ConfigurationError, match="list of rows unless the model has a package with a sample"):
         Gate([Deployment("d", len, schema=SCHEMA, public_examples=2)], keys="open")
     with pytest.raises(ConfigurationError, match="public_examples must be left out for a forecaster"):
         Gate([Deployment("d", Drift(), public_examples=2)], keys="open")

@@ -99,7 +99,7 @@ class CircuitBreaker:
         self.record_data_loss()
         if is_due:
             logger.warning(
-                "%s: counts lost: by FLUSHALL, eviction or a restart: this process applies its own counts, too",
+                "%s: counts lost: by FLUSHALL, eviction or a restart; this process also applies its own counts",
                 self._server,
             )
 

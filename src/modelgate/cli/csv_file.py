@@ -17,7 +17,7 @@ COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 _HEAD = 4096
 _MAGIC = 16
-"""Number of bytes that show the format of a compressed file."""
+"""Number of leading bytes that identify the format of a compressed file."""
 
 _BUFFER = 1 << 17
 
@@ -90,7 +90,7 @@ def open_csv(file: BinaryIO, name: str) -> Iterator[CSVFile]:
 
 
 class _Replay(io.RawIOBase):
-    """Stream whose first bytes have been read already, because a pipe cannot go back to its start."""
+    """Stream that first returns bytes that were read from a pipe earlier: a pipe cannot be rewound."""
 
     def __init__(self, head: bytes, read: Callable[[int], bytes]) -> None:
         self._head = head
@@ -108,7 +108,7 @@ class _Replay(io.RawIOBase):
 
 def _read_head(file: BinaryIO) -> tuple[bytes, BinaryIO]:
     """Return the first bytes of *file*, and a stream of its whole content."""
-    # Unlike `read`, `read1` does not wait for more of a pipe. A raw file has `read` only, which does not wait.
+    # Unlike `read`, `read1` returns what a pipe has. A raw file only has `read`, which does so, too.
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
     head = b""
     while not (len(head) >= _MAGIC and b"\n" in head) and len(head) < _HEAD:

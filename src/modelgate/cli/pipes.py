@@ -46,13 +46,13 @@ def open_input(path: Path) -> Iterator[BinaryIO]:
     if descriptor is None:
         yield sys.stdin.buffer
         return
-    # Without a buffer. A thread that waits in the buffer of sys.stdin would abort the exit of the interpreter.
+    # Unbuffered: the interpreter aborts at exit if a thread is blocked in the buffer of sys.stdin.
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
         yield file
 
 
 class _StandardError(io.RawIOBase):
-    """Writes lines to standard error, without control characters."""
+    """Stream that writes lines to standard error, with control characters escaped."""
 
     def writable(self) -> bool:
         return True
@@ -65,7 +65,7 @@ class _StandardError(io.RawIOBase):
 class PipeOutput(Output):
     """Output of predictions to standard output, and of rejected rows to standard error.
 
-    Rows are written as soon as they are scored. The run cannot be continued.
+    Rows are written as soon as they are scored. The run cannot be resumed.
     """
 
     def start(self) -> None:

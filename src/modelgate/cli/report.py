@@ -28,7 +28,7 @@ _DAY = 86_400
     show_envvar=True,
     required=True,
     metavar="URL",
-    help="URL of the database of the DriftMonitor and the OutcomeLog. Pass a URL with a password in the"
+    help="URL of the database of the DriftMonitor and the OutcomeLog. Put a URL with a password into the"
     " environment variable.",
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Path of the page. [default: NAME.html]")
@@ -38,7 +38,7 @@ _DAY = 86_400
     default=500,
     show_default=True,
     metavar="NUMBER",
-    help="Rows of a window to judge.",
+    help="Minimum number of rows in a window.",
 )
 @click.option(
     "--sustained",
@@ -46,12 +46,12 @@ _DAY = 86_400
     default=2,
     show_default=True,
     metavar="NUMBER",
-    help="Windows that make an alarm.",
+    help="Consecutive windows with drift that raise an alarm.",
 )
 def report(deployment: str, database: str, out: Path | None, min_rows: int, sustained: int) -> None:
-    """Write one HTML page about a deployment: traffic, drift, accuracy, and comparison of versions.
+    """Write one HTML page about a deployment: traffic, drift, accuracy, and a comparison of versions.
 
-    The page is written from the database of a DriftMonitor, an OutcomeLog, or both.
+    The data comes from the database of a DriftMonitor, an OutcomeLog, or both.
     """
     from ..monitoring.drift_judge import judge
     from ..monitoring.drift_statistics import Thresholds

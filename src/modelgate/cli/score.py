@@ -126,7 +126,7 @@ def score(
             with show_progress(Path(job.name).name) as report_progress:
                 asyncio.run(job.run(file, report_progress))
         except BrokenPipeError:
-            raise  # The program that reads the predictions has ended, which click handles.
+            raise  # The reader of the pipe has exited. click handles this error.
         except (ModelgateError, OSError, KeyboardInterrupt) as error:
             job.stop(error, overwrite)
     job.report(as_json)

@@ -36,7 +36,7 @@ class Chunk(NamedTuple):
 
 
 class Input:
-    """CSV that need not fit into memory. It is read once, from its start to its end.
+    """CSV that need not fit into memory. It is read once, from start to end.
 
     Args:
         opened: The open file.

@@ -210,9 +210,9 @@ class Job:
 
 
 def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
-    """Read the next chunk in a thread, because a pipe may be slow. The result is None at the end.
+    """Read the next chunk in a daemon thread, because a pipe may be slow. The result is None at the end.
 
-    If the run stops, it does not wait for the thread.
+    A run that stops does not wait for the thread.
     """
     future: Future[Chunk | None] = Future()
 

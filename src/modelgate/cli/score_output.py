@@ -248,7 +248,7 @@ class Output(ABC):
 
 
 class FileOutput(Output):
-    """Output to files that a later run can continue.
+    """Output to files, which a later run can resume.
 
     Existing files are not changed until the first rows have been scored.
 
@@ -259,7 +259,7 @@ class FileOutput(Output):
         passthrough: Columns to copy.
 
     Raises:
-        ConfigurationError: A file is shorter than the checkpoint says.
+        ConfigurationError: A file is shorter than the checkpoint requires.
     """
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:

@@ -204,14 +204,14 @@ class Client(_BaseClient["httpx.Client"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return the predictions for *row* with a grid of values of *column*.
+        """Return the predictions for *row* as *column* takes each value of a grid.
 
         Args:
             column: Name of the column that varies.
-            row: A complete row. With *average*, None for no predictions of a row.
+            row: A complete row. With *average*, None returns the average alone.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
-            points: Number of these numbers, by default 50.
+            points: Number of values in the default grid of a number; by default 50.
             average: Whether to add the mean predictions of the packaged rows.
 
         Raises:
@@ -273,7 +273,7 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return the predictions for *row* with a grid of values of *column*; see `Client.curve`."""
+        """Return the predictions for *row* as *column* takes each value of a grid; see `Client.curve`."""
         return await adrive(request_curve(self._session, column, row, grid, points, average=average))
 
     async def aclose(self) -> None:

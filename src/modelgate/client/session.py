@@ -243,7 +243,7 @@ class Session:
         # together.
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
-        # No local variable has the key: an error collector may store the local variables of a traceback.
+        # No local variable holds the key: error tracking may store the local variables of a traceback.
         request = self.http.build_request(
             "POST", url, content=body, headers={**self._key_headers, **headers}, timeout=limits
         )

@@ -8,7 +8,7 @@ from typing import Any
 from ..cancellation import stop_if_abandoned
 from ..errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
-__all__ = ["COMPRESSED_BODY", "GZIP_MAGIC", "MAX_EXPANSION", "decompress", "largest_expansion"]
+__all__ = ["COMPRESSED_BODY", "GZIP_MAGIC", "MAX_EXPANSION", "decompress", "max_decompressed_size"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 COMPRESSED_BODY = "The body is compressed with gzip: set Content-Encoding: gzip, or send it uncompressed"
@@ -38,7 +38,7 @@ _DECOMPRESSORS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-def largest_expansion(sent: int, max_expansion: int) -> int:
+def max_decompressed_size(sent: int, max_expansion: int) -> int:
     """Return the largest size in bytes that a body of *sent* bytes may have after decompression."""
     return max(_SMALL, sent * max_expansion)
 
@@ -60,7 +60,7 @@ def decompress(raw: bytes, coding: str, limit: int, max_expansion: int = MAX_EXP
     decompressor = _DECOMPRESSORS.get(coding.strip().lower())
     if decompressor is None:
         raise UnsupportedMediaType("gzip, deflate, bz2", field="Content-Encoding")
-    largest = min(limit, largest_expansion(len(raw), max_expansion))
+    largest = min(limit, max_decompressed_size(len(raw), max_expansion))
     parts, remaining, size, members = list[bytes](), raw, 0, 0
     while remaining:
         stream = decompressor(remaining)
@@ -76,11 +76,11 @@ def decompress(raw: bytes, coding: str, limit: int, max_expansion: int = MAX_EXP
             parts.append(part)
             size += len(part)
             if size > largest:
-                # The traceback of the error would keep them.
+                # Otherwise the traceback of the error would keep the parts in memory.
                 parts.clear()
                 del part
                 raise _too_large(len(raw), limit, max_expansion)
-            # zlib returns the rest of its input, and bz2 keeps it.
+            # zlib returns the input that it has not read; bz2 buffers it.
             remaining = getattr(stream, "unconsumed_tail", b"")
             stop_if_abandoned()
         if not stream.eof or members > _MAX_MEMBERS:
@@ -92,10 +92,10 @@ def decompress(raw: bytes, coding: str, limit: int, max_expansion: int = MAX_EXP
 
 
 def _too_large(sent: int, limit: int, max_expansion: int) -> BodyTooLarge:
-    if largest_expansion(sent, max_expansion) >= limit:
+    if max_decompressed_size(sent, max_expansion) >= limit:
         return BodyTooLarge(limit)
     return BodyTooLarge(
-        largest_expansion(sent, max_expansion),
+        max_decompressed_size(sent, max_expansion),
         f"The body expands to more than {max_expansion} times the {sent} bytes sent: send it without"
         " Content-Encoding",
     )

@@ -18,15 +18,14 @@ _DEPTH_STEPS[list(b"]}")] = -1
 
 
 def count_items(raw: bytes) -> int:
-    """Return the number of items of *raw*, a JSON array. If *raw* is not valid JSON, the result has no meaning."""
+    """Return the number of items of *raw*, a JSON array. If *raw* is not valid JSON, the result is meaningless."""
     return sum(map(len, _item_ends(raw))) + 1 if raw[1:-1].strip() else 0
 
 
 def split_items(raw: bytes, size: int) -> Iterator[bytes]:
     """Yield *raw*, a JSON array, in parts that are arrays of at most about *size* bytes.
 
-    An item larger than *size* is in a part of its own, perhaps together with smaller ones. *raw* is valid JSON
-    if and only if all parts are.
+    A part that contains an item larger than *size* is larger. *raw* is valid JSON if and only if all parts are.
     """
     start = last = 1
     for ends in _item_ends(raw):

@@ -72,7 +72,7 @@ def _build_page(keyed: bool, key_header: str) -> tuple[bytes, Sequence[tuple[str
 
 
 def _bundle(name: str, bundled: set[str] | None = None) -> str:
-    """Return the module *name* after the modules that it imports, as one module.
+    """Return the source of the module *name*, preceded by that of the modules it imports.
 
     The modules share one scope, so no two of them may declare the same name. Modules in *bundled* are left
     out, and this function adds the others to it.

@@ -80,7 +80,7 @@ class Deployment:
             offloads every call. False runs the model on the event loop under ASGI, one request at a time, and
             in the server's thread under WSGI. Use False only for a function that takes microseconds.
         thread_safe: Whether several threads may call the model at once. If False, calls of the model wait
-            for each other, also if several deployments share it. Must be True for an async function.
+            for each other, even across deployments that share it. Must be True for an async function.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
         plans: Whether to replace an estimator by its exact plan, if it has one. A plan is faster code
@@ -116,8 +116,8 @@ class Deployment:
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
         public_examples: Example rows that callers may see, for instance in the console: a list of rows, or
-            how many rows of the sample in the model's package. These are rows of the training data, so None
-            shows no row.
+            the number of rows to show from the sample in the model's package. These are training data, so
+            None, the default, shows no row.
 
     Attributes:
         request_schema: *schema* with the column of *exposure*; None without *schema*.
@@ -231,8 +231,8 @@ class Deployment:
         is_rows = isinstance(examples, list | tuple) and all(isinstance(row, Mapping) for row in examples)
         if examples is not None and not is_count and not is_rows:
             raise ConfigurationError(
-                'public_examples must be a list of rows, such as [{"age": 41, "plan": "pro"}], or a number'
-                f" of packaged rows of at least 1 (got {examples!r})"
+                'public_examples must be a list of rows, such as [{"age": 41, "plan": "pro"}], or the number'
+                f" of packaged rows to show, at least 1 (got {examples!r})"
             )
 
     def _check_columns(self) -> None:

@@ -39,7 +39,7 @@ __all__ = ["Loader", "prevent_downgrade"]
 logger = logging.getLogger("modelgate")
 
 _SLOW_TEST, _TEST_TIMEOUT = 10.0, 300.0
-"""Seconds after which the test of a model that is in memory is logged as slow, and after which it has failed."""
+"""Seconds after which the test of a model object is logged as slow, and after which the model is rejected."""
 
 
 class Loader:
@@ -217,7 +217,9 @@ class Loader:
         pending = start_model_thread(self._predictor, deployment, model, role)
         wait([pending], _SLOW_TEST)
         if not pending.done():
-            logger.warning("deployment %s: the test of the model has taken %d s", deployment.name, _SLOW_TEST)
+            logger.warning(
+                "deployment %s: slow model test: not finished after %d s", deployment.name, _SLOW_TEST
+            )
             wait([pending], _TEST_TIMEOUT - _SLOW_TEST)
         if not pending.done():
             raise ConfigurationError(

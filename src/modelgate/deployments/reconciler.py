@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol, get_args
 
+from ..errors import ConfigurationError
 from ..flow import isolate_errors
 from .catalog import DeploymentCatalog, LiveDeployment, State
 from .deployment import Deployment
 
-__all__ = ["DesiredDeployment", "Registry", "RegistryReconciler"]
+__all__ = ["DesiredDeployment", "Registry", "RegistryReconciler", "resolve_registry"]
 
 logger = logging.getLogger("modelgate")
 
@@ -28,6 +29,23 @@ class Registry(Protocol):
 
     def list(self) -> Sequence[DesiredDeployment]:
         """Return all records. May block, and raises `StoreError` if the registry cannot be reached."""
+
+
+def resolve_registry(registry: Registry | str) -> Registry:
+    """Return *registry*, or if it is a URL, a `SqlRegistry` for that database.
+
+    Raises:
+        ConfigurationError: *registry* is neither a registry nor a URL.
+    """
+    if isinstance(registry, str):
+        from .sql_registry import SqlRegistry
+
+        return SqlRegistry(registry)
+    if not hasattr(registry, "list"):
+        raise ConfigurationError(
+            f"deployment_registry must be a SqlRegistry, or the URL of its database (got {registry!r})"
+        )
+    return registry
 
 
 class Controller(Protocol):

@@ -198,7 +198,7 @@ class TrafficSplitter:
         schema = self._schema
         if not isinstance(schema, Schema):
             try:
-                # With another query, because this sets the predictor of the query to the own model.
+                # A separate query, because this sets its predictor to the deployment's own model.
                 schema = yield from schema(Query(b"", load_timeout=load_timeout))
             except (NotFound, DeploymentUnavailable):
                 return rows

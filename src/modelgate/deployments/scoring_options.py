@@ -133,7 +133,7 @@ def _read_public_examples(
     if isinstance(examples, int):
         if package is None or not package.background:
             raise ConfigurationError(
-                "public_examples must be a list of rows for a model without a package that has a sample"
+                "public_examples must be a list of rows unless the model has a package with a sample"
                 f" (got {examples!r})"
             )
         indices = evenly_spaced_indices(len(package.background), examples)

@@ -50,10 +50,10 @@ def rows_from_array(raw: bytes) -> bytes | SplitRows:
 
 
 def decode_lists(raw: bytes | msgspec.Raw) -> Sequence[Sequence[Any]]:
-    """Decode an array of arrays, each of which is a row. A large one is decoded when a row is used.
+    """Decode an array of arrays, each of which is a row. A large one is decoded when its first row is used.
 
     Raises:
-        MalformedBody: *raw* is not such an array. For a large one, this is raised when a row is used.
+        MalformedBody: *raw* is not such an array. For a large one, this is raised when its first row is used.
     """
     return _decode_rows(bytes(raw), partial(decode_json, decoder=_LISTS))
 

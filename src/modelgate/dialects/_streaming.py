@@ -20,7 +20,7 @@ def row_spans(rows: int) -> Iterator[slice]:
 
 
 def stream_if_long(prediction: Prediction, pieces: Iterator[bytes]) -> bytes | Iterator[bytes]:
-    """Return a body with all *pieces*, or if *prediction* has more than 4,096 rows, an iterator over them.
+    """Return the joined *pieces*, or an iterator over them if *prediction* has more than 4,096 rows.
 
     The first piece is encoded here, so that its errors are raised before the response begins.
 

@@ -20,7 +20,7 @@ MAX_ID = 256
 """Maximum number of characters of a request's id."""
 
 _MAX_LENGTHS = 31
-"""Maximum number of dimensions of one value. An array of numpy 1.26 has at most 32 dimensions, with that of rows."""
+"""Maximum number of dimensions of one value. An array of numpy 1.26 has at most 32, of which one is for the rows."""
 
 Parameters = dict[str, bool | int | float | str | None] | None
 

@@ -265,7 +265,7 @@ class Native:
         return Response(200, native_forecast.ENCODERS[kind](prediction, members, **options), headers)
 
     def _csv_options(self, kind: str) -> tuple[dict[str, Any], str]:
-        """Return the options of the encoder of the media type *kind*, and the charset, if it is CSV."""
+        """Return the encoder options and the charset parameter of the media type *kind*; only CSV has any."""
         if kind != "text/csv":
             return {}, ""
         return {"escape_formulas": self._escape_formulas}, "; charset=utf-8"

@@ -25,7 +25,7 @@ from ..http.body import read_json, read_json_raw
 from ..inference import Output, Prediction, Target
 from ..inference.prediction import Average
 from ..scoring import Query
-from ..scoring.layers.curve import MAX_POINTS, POINTS, AddCurve
+from ..scoring.layers.curve import DEFAULT_POINTS, MAX_POINTS, AddCurve
 from .native_rows import labels
 from .openapi_spec import (
     ROW,
@@ -71,7 +71,7 @@ def decode_curve(request: Request) -> Flow[Query]:
     row = b"" if body.row == _NULL else bytes(body.row)
     if row[:1] != b"{" and (row or not body.average):
         raise InvalidInput(
-            "row must be an object of feature names and values; only with average, it can be left out"
+            "row must be an object of feature names and values; leave it out only with average"
         )
     layer = AddCurve(body.column, body.grid, body.points, average=bool(body.average))
     return Query(row or b"[]", single=bool(row), max_rows=None, layer=layer)
@@ -165,7 +165,7 @@ CURVES_OPERATION = OperationSpec(
             "type": ["integer", "null"],
             "minimum": 1,
             "maximum": MAX_POINTS,
-            "description": f"Number of values of a numeric column, if there is no grid; by default {POINTS}",
+            "description": f"Number of values of a numeric column, if there is no grid; by default {DEFAULT_POINTS}",
         },
         average={
             "type": ["boolean", "null"],

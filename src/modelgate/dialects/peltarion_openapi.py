@@ -81,7 +81,7 @@ def _input_schema(column: Column) -> dict[str, Any]:
     if column.kind == "image":
         return {"type": "string", **_feature("image", *column.array_shape)}
     if column.kind == "tensor":
-        # sidekick knows no type "tensor". It sends an object with shape and data, and for one element a number.
+        # sidekick has no type "tensor": it sends an object with shape and data, or a number for one element.
         return {"type": ["array", "number", "object", "string"], **_feature("numeric", *column.array_shape)}
     is_text = column.kind in ("text", "datetime") or isinstance(column.example, str)
     return {name: schema[name] for name in _KEYWORDS if name in schema} | _feature(

@@ -21,7 +21,7 @@ from ..inference.model_metrics import (
 )
 from ..keys import Principal
 from ..layers import Metrics
-from ..models.cache import COUNTS, EVENTS, SIZE
+from ..models.cache import CACHE_COUNTS, CACHE_EVENTS, CACHE_SIZE
 from ..prometheus import (
     CONTENT_TYPE,
     Histogram,
@@ -30,7 +30,7 @@ from ..prometheus import (
     MetricFamily,
     MetricValues,
     Totals,
-    current_labels,
+    current_values,
     render_metrics,
 )
 
@@ -91,8 +91,8 @@ class MetricsEndpoint:
         """Return a collector of these metrics for a registry of `prometheus_client`.
 
         Raises:
-            ConfigurationError: The processes of the app share their metrics, and those of the gate are not
-                shared: it has no *metrics_dir*.
+            ConfigurationError: `prometheus_client` is in multiprocess mode, but the gate has no
+                *metrics_dir*.
         """
         from ..monitoring.prometheus_collector import GateCollector
 
@@ -117,7 +117,7 @@ class MetricsEndpoint:
         yield MetricFamily(
             "modelgate_process_info",
             "gauge",
-            "The processes that these metrics are from.",
+            "Processes that these metrics come from.",
             ("pid",),
             processes,
         )
@@ -130,7 +130,7 @@ class MetricsEndpoint:
 
     def _model_metrics(self, totals: Totals) -> Iterator[MetricFamily]:
         def current(name: str) -> dict[Labels, list[float]]:
-            return current_labels(totals.get(name, {}), self._requests.deployments)
+            return current_values(totals.get(name, {}), self._requests.deployments)
 
         calls, gauges = current(CALLS), current(GAUGES)
         yield MetricFamily(
@@ -183,9 +183,9 @@ def _cache_metrics(totals: Totals) -> Iterator[MetricFamily]:
         "Failed model loads.",
         "Models evicted to make room for others.",
     )
-    for event, text, count in zip(EVENTS, texts, totals[COUNTS][()], strict=True):
+    for event, text, count in zip(CACHE_EVENTS, texts, totals[CACHE_COUNTS][()], strict=True):
         yield MetricFamily(f"modelgate_model_cache_{event}_total", "counter", text, (), {(): count})
-    models, size = totals[SIZE][()]
+    models, size = totals[CACHE_SIZE][()]
     text = "Models in memory."
     yield MetricFamily("modelgate_model_cache_models", "gauge", text, (), {(): models})
     text = "Size of the files that the models in memory were loaded from."

@@ -156,7 +156,7 @@ class _DeadlineWait:
 def resume(
     steps: Generator[Any, Any, Any] | Coroutine[Any, Any, Any], signal: Any
 ) -> Generator[Any, Any, Any]:
-    """Do what ``yield from steps`` does, if *steps* was started by hand and has yielded *signal*."""
+    """Do what ``yield from steps`` does, for *steps* that were started by hand and have yielded *signal*."""
     try:
         while True:
             try:

@@ -280,10 +280,10 @@ class PoolQuota:
     Attributes:
         threads: The pool.
         small, large: Queued jobs with fewer than 128 rows, and the other queued jobs.
-        is_large_next: Whether it is the turn of the large jobs: the last job that started was small.
+        is_large_next: Whether large jobs are next, because the last job that started was small.
         rows_waiting: Number of rows in the queued jobs.
         running: Number of running jobs that are not stuck.
-        running_large: Number of large ones among them.
+        running_large: Number of running large jobs.
         slow: Number of running jobs that are slow.
         abandoned: Number of running jobs whose caller no longer waits.
         stuck: Number of jobs that have run for longer than the *hang_timeout* of the pool.

@@ -50,8 +50,8 @@ async def _await_future(future: Future[T], timeout: float | None) -> T:
 _waiting: WeakKeyDictionary[Future[Any], dict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]]] = (
     WeakKeyDictionary()
 )
-"""Tasks that wait for a future, by event loop. A future has one callback for each loop. Callbacks cannot be
-removed, so with one for each task, a future that never finishes would hold memory for each task."""
+"""Tasks that wait for a future, by event loop. A future has one callback per loop: callbacks cannot be
+removed, so with one per task, a future that never finishes would hold memory for each task."""
 
 
 def _waiting_tasks(future: Future[Any], loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:

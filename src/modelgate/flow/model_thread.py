@@ -58,7 +58,7 @@ class _Thread(threading.local):
 
     Attributes:
         has_called: Whether the thread has called a model.
-        has_forked: Whether the thread has forked after it had called a model, and this is the child.
+        has_forked: Whether this is a forked child, and the thread called a model before the fork.
     """
 
     has_called = has_forked = False

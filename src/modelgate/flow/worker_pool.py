@@ -130,19 +130,18 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
             return response
     """
     call = partial(isolate_errors, function, *args, **kwargs)
-    return (yield _share_of(function).wait(call, inline_ok=True))  # type: ignore[no-any-return]
+    return (yield _pool_for(function).wait(call, inline_ok=True))  # type: ignore[no-any-return]
 
 
 def run_long(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Like `run`, but under WSGI a request with a deadline makes the call in another thread, too.
+    """Like `run`, but also use another thread under WSGI if the request has a deadline, which then ends the wait.
 
-    So the deadline also ends the wait for this call. The call itself ends early if it uses
-    `modelgate.cancellation.stop_if_abandoned`.
+    The call itself ends early if it uses `modelgate.cancellation.stop_if_abandoned`.
     """
-    return (yield _share_of(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
+    return (yield _pool_for(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 
 
-def _share_of(function: Callable[..., Any]) -> WorkerPool:
+def _pool_for(function: Callable[..., Any]) -> WorkerPool:
     key = getattr(function, "__code__", None) or type(function)
     workers = _functions.get(key)
     if workers is None:

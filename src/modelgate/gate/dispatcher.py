@@ -145,7 +145,7 @@ class RequestDispatcher:
             raise
         except Exception as error:
             if not isinstance(error, AnswerableError):
-                # They contain the body, and the body may contain the API key.
+                # The local variables contain the body, which may contain an API key.
                 clear_locals(error)
             raise
         query.deployment = context.deployment = self._deployment_name(context, query.deployment)
@@ -244,13 +244,13 @@ def score_and_encode(
 def _record(request: Request, query: Query, prediction: Prediction) -> PredictionRecord:
     principal: Principal | None = request.context.principal
     return PredictionRecord(
-        request.id,  # type: ignore[arg-type]  # `RequestId` has set it
-        query.deployment,  # type: ignore[arg-type]  # the dispatcher has set it
-        query.predictor.version,  # type: ignore[union-attr]  # it has scored
+        request.id,  # type: ignore[arg-type]  # set by `RequestId`
+        query.deployment,  # type: ignore[arg-type]  # set by the dispatcher
+        query.predictor.version,  # type: ignore[union-attr]  # set before scoring
         None if principal is None else principal.id,
         time(),
         perf_counter() - request.started,
-        query.table,  # type: ignore[arg-type]  # it is valid
+        query.table,  # type: ignore[arg-type]  # set by `Validate`
         prediction,
         query.predictor.training,  # type: ignore[union-attr]
     )
@@ -268,7 +268,7 @@ def _error_response(request: Request, error: AnswerableError) -> Response:
 
 
 def _forbid_caching(request: Request, response: Response) -> None:
-    """Forbid caching, unless the route is public. The response decides if it has the field already.
+    """Forbid caching, unless the route is public or the response already has ``Cache-Control``.
 
     Shared HTTP caches do not know that a response depends on the x-api-key header.
     """
@@ -278,7 +278,7 @@ def _forbid_caching(request: Request, response: Response) -> None:
 
 
 def _report_exception(request: Request, error: BaseException, message: str, *args: object) -> None:
-    """Report *error* to the error tracking of the app, which listens to logs or to its framework."""
+    """Report *error* to the app's error tracking, through the log and the framework."""
     logger.error(message, *args, exc_info=error, extra={"request_id": request.id})
     context: RequestContext = request.context
     if context.catalog is not None and context.deployment is not None:

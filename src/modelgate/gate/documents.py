@@ -1,4 +1,4 @@
-"""OpenAPI documents of a gate, for a call without a server."""
+"""OpenAPI documents of a gate, created without a server."""
 
 import contextlib
 from typing import Any

@@ -63,8 +63,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Gate:
     """Serves deployments from inside an app.
 
-    `asgi` and `wsgi` are apps to mount; `handle` answers in an ordinary route; `score` needs no
-    server. A gate is itself a handler of requests. Gates in one process share nothing.
+    `asgi` and `wsgi` are apps to mount, `handle` answers in an ordinary route, and `score` needs no server.
+    A gate is itself a handler of requests. Gates in one process share nothing.
 
     Args:
         deployments: Deployments to serve; `handler` adds functions later.
@@ -77,8 +77,7 @@ class Gate:
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
-        cors: Origins of web pages that may call the gate, such as ``["https://app.example"]``, or ``"*"``
-            for any page; see `Cors`.
+        cors: Origins of web pages that may call, such as ``["https://app.example"]``, or ``"*"``; see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
         deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a model
             exceeds the deadline, new requests to its deployment get 503.
@@ -100,14 +99,13 @@ class Gate:
         poll_interval: Seconds between checks for changed model files, which are then swapped in, or None.
         deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or its URL.
             The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
-        threads: Maximum number of predictions that run at once under ASGI; by default cores + 4, at most 32.
-            Deployments take turns. If there are several, each has at most half of the threads. A call that has
-            taken over a second does not count for the other deployments.
+        threads: Maximum number of predictions at once under ASGI. Default: cores + 4, at most 32. Deployments
+            take turns, each with at most half of the threads if there are several.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
-        metrics_dir: Directory in which the processes of one machine add up their metrics, such as
-            ``"/dev/shm/gate"``; None for metrics of this process. Not for two gates at once.
-        tracing: True to record spans with OpenTelemetry, see `Tracing`.
+        metrics_dir: Directory in which the processes of one machine share their metrics, such as
+            ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
+        tracing: Whether to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
@@ -280,15 +278,15 @@ class Gate:
         average: bool = False,
         timeout: float | None = None,
     ) -> Prediction:
-        """Return the predictions for *row* with a grid of values of *column*, and the grid in `Prediction.curve`.
+        """Return the predictions for *row* as *column* takes each value of a grid; see `Prediction.curve`.
 
         Args:
             name: Deployment name.
             column: Name of the column that varies.
-            row: One row in any form that `score` accepts. With *average*, None for no predictions of a row.
+            row: One row in any form that `score` accepts. With *average*, None returns the average alone.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
-            points: Number of these numbers, by default 50.
+            points: Number of values in the default grid of a number; by default 50.
             average: Whether to add the mean predictions of the packaged rows.
             timeout: See `score`.
 
@@ -384,9 +382,8 @@ class Gate:
         if dialect is not None and dialect not in self._dialects:
             raise ConfigurationError(f"dialect must be one of {', '.join(self._dialects)} (got {dialect!r})")
         wire = self._default_dialect if dialect is None else self._dialects[dialect]
-        return frameworks.handle(
-            request, partial(self._handle, deployment=deployment, dialect=wire), response
-        )
+        handler = partial(self._handle, deployment=deployment, dialect=wire)
+        return frameworks.handle(request, handler, response)
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

@@ -1,10 +1,9 @@
-"""Turn the options of a gate into layers, dialects and a registry."""
+"""Turn the options of a gate into layers, dialects and storage."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..deployments.deployment import Deployment, HTTPLayer
-from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
 from ..dialects.key_header import with_key_header
 from ..errors import ConfigurationError, error_context
@@ -23,7 +22,6 @@ __all__ = [
     "find_deadline",
     "find_key_header",
     "resolve_dialects",
-    "resolve_registry",
 ]
 
 
@@ -126,23 +124,6 @@ def create_metric_values(metrics: object, directory: str | Path | None) -> Metri
     if metrics is not True and metrics is not False and metrics != "open":
         raise ConfigurationError(f'metrics must be True, False, or "open" for anyone (got {metrics!r})')
     return LocalValues() if directory is None or not metrics else SharedValues(directory)
-
-
-def resolve_registry(registry: Registry | str) -> Registry:
-    """Return *registry*, or if it is a URL, a `SqlRegistry` for that database.
-
-    Raises:
-        ConfigurationError: *registry* is neither a registry nor a URL.
-    """
-    if isinstance(registry, str):
-        from ..deployments.sql_registry import SqlRegistry
-
-        return SqlRegistry(registry)
-    if not hasattr(registry, "list"):
-        raise ConfigurationError(
-            f"deployment_registry must be a SqlRegistry, or the URL of its database (got {registry!r})"
-        )
-    return registry
 
 
 def _check_custom_layers(

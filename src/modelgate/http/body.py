@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from ..codecs.charsets import is_json, media_type
-from ..codecs.compression import decompress, largest_expansion
+from ..codecs.compression import decompress, max_decompressed_size
 from ..codecs.json import LARGE, RAW, check_unread_members, decode_json
 from ..errors import BodyTooLarge, UnsupportedMediaType
 from ..flow import Flow, run_long
@@ -100,7 +100,7 @@ def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
     small = yield from run_long(_decompress_small, raw, coding, min(limit, LARGE))
     if small is not None:
         return small
-    largest = min(limit, largest_expansion(len(raw), bodies.max_expansion))
+    largest = min(limit, max_decompressed_size(len(raw), bodies.max_expansion))
     share = yield from bodies.admit(len(raw), largest, request.on_close)
     body = yield from run_long(decompress, raw, coding, limit, bodies.max_expansion)
     bodies.resize(share, len(body))

@@ -12,12 +12,12 @@ from ..flow.fork_safety import reset_after_fork
 
 __all__ = ["LargeBodies"]
 
-_QUEUE = 4
+_QUEUE_FACTOR = 4
 """Largest size of all waiting bodies as they were sent, as a multiple of the budget."""
 
 
 class LargeBodies:
-    """Budget of the bytes of all large bodies in progress. Bodies that exceed it wait in the order of arrival.
+    """Budget for the total size of the large bodies in progress. Bodies that exceed it wait in order of arrival.
 
     A body is in progress until the response to its request has been sent. A body larger than the budget waits
     until no other is in progress.
@@ -41,15 +41,15 @@ class LargeBodies:
         """Start without bodies. Those from before a fork are answered by the parent process."""
         # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
-        # Both in the order of arrival. The sizes are added up each time, because a sum that is kept would be
-        # wrong after an interruption.
+        # Both in the order of arrival. The sizes are added up each time, because a stored sum would be wrong
+        # after an interruption.
         self._waiting: dict[_Share, None] = {}
         self._in_progress: dict[_Share, None] = {}
         self.waits = self.rejected = 0
 
     @property
     def waiting(self) -> int:
-        """Number of bodies that wait."""
+        """Number of waiting bodies."""
         return len(self._waiting)
 
     @property
@@ -63,7 +63,7 @@ class LargeBodies:
         Args:
             sent: Size of the body in bytes, as sent.
             size: Largest size in bytes that it may have after decompression.
-            on_close: Callbacks of the end of the request, to which the return of the share is added.
+            on_close: Callbacks for the end of the request. One that frees the share is added.
 
         Raises:
             Overloaded: Too many bodies wait already.
@@ -78,14 +78,14 @@ class LargeBodies:
                 return share
             self.waits += 1
             queued = sum(other.sent for other in self._waiting)
-            if len(self._waiting) > 1 and queued > _QUEUE * self._budget:
+            if len(self._waiting) > 1 and queued > _QUEUE_FACTOR * self._budget:
                 self.rejected += 1
                 raise Overloaded
         yield from wait_for(share)
         return share
 
     def resize(self, share: "_Share", size: int) -> None:
-        """Set the size of a body that is decompressed."""
+        """Set the size of a body after its decompression."""
         with self._lock:
             share.size = min(size, self._budget)
             self._start_waiting()

@@ -102,8 +102,8 @@ class Request:
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
-        on_exception: Function to call with an exception that is answered with 500, for the error tracking of
-            a framework; None if it has none but logs.
+        on_exception: Function that reports an exception answered with 500 to the error tracking of the
+            framework; None if only the log reports it.
         wire: Wire format of the request.
         context: State beyond HTTP, by default a new `modelgate.RequestContext`.
         body_read: Body as it was sent, or None if it has not been read yet.

@@ -170,7 +170,7 @@ def _override(output: Output, overrides: Sequence[tuple[list[int], Any]]) -> Non
 
     Args:
         output: Output to change.
-        overrides: Rows and their new value. The first one of a row determines its value.
+        overrides: Row indices with a new value. If a row has several, the first one counts.
     """
     output.model_values = output.values
     kind = output.values.dtype.kind

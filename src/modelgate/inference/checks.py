@@ -88,7 +88,7 @@ def _check_invalid(output: Output, *, nullable: bool) -> None:
     else:
         rows = [] if kind in "biufU" else list(range(count))
     if rows:
-        raise UnrepresentableError(output.name, "is no text, boolean or number", rows, count)
+        raise UnrepresentableError(output.name, "is not text, a boolean or a number", rows, count)
     if not nullable:
         raise UnrepresentableError(output.name, "is not a finite number", non_finite_rows(output), count)
 

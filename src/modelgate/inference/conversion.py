@@ -65,8 +65,8 @@ def _to_array(values: Any) -> npt.NDArray[Any]:
 def to_plain_array(values: Any) -> npt.NDArray[Any]:
     """Return *values* as an array of values that JSON can represent, as far as possible.
 
-    Masked numbers become NaN and masked text becomes None, because `numpy.asarray` would return what is stored
-    below the mask. Objects of numpy in an array of objects become objects of Python.
+    Masked numbers become NaN and masked text becomes None, because `numpy.asarray` would return the values
+    under the mask. NumPy scalars in an array of objects become Python objects.
     """
     if np.ma.is_masked(values):
         values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "iuf" else values.tolist()

@@ -167,7 +167,7 @@ class ModelMetrics:
             cells[0] += rows
 
     def publish(self, hang_timeout: float | None) -> None:
-        """Store the number of running calls, of rows that wait, and of stuck calls, for other processes."""
+        """Store the numbers of running calls, waiting rows and stuck calls, for other processes to read."""
         cells = self._values.allocate(GAUGES, self.labels, 3, gauge=True)
         stuck = 0 if hang_timeout is None else self.count_stuck(hang_timeout)
         cells[0], cells[1], cells[2] = len(self.running), self.rows_waiting, stuck

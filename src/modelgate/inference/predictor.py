@@ -74,7 +74,7 @@ class Predictor:
         input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
             ``"texts"``; None to detect it.
         thread_safe: Whether several threads may call the model at once. If False, calls of the model wait
-            for each other, and *workers* make all of them. Must be True for an async function.
+            for each other, and all run in *workers*. Must be True for an async function.
 
     Attributes:
         forecaster: The model if it is a `Forecaster`; otherwise None.

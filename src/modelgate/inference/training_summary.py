@@ -11,10 +11,10 @@ __all__ = ["summarize_training"]
 
 
 def summarize_training(predictor: Predictor) -> dict[str, Any]:
-    """Return what callers may see of the training data of *predictor*.
+    """Return the summary of the training data of *predictor* that callers may see.
 
-    The result has aggregates, and the rows that the owner of the deployment shows. The values of a text column
-    without levels, and other values than its levels, are left out, because they may be names or notes:
+    The result has aggregates, and the rows that the owner of the deployment shows. Values of a text column that
+    are not among its levels are left out, because they may be names or notes:
 
     - ``rows``: number of training rows, 0 if it is not known
     - ``columns``, ``targets``: aggregates by name. For numbers these are ``minimum``, ``median``, ``maximum``

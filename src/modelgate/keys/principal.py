@@ -11,7 +11,7 @@ __all__ = ["ACTIONS", "OPERATE", "Principal", "is_scope", "parse_scopes"]
 
 ACTIONS = ("predict", "explain", "read", "monitor", "outcomes")
 """Actions on a deployment. ``read`` permits reading its description, but no predictions. ``monitor`` permits
-reading statistics of the predictions of all callers, ``outcomes`` reporting what has really happened."""
+reading statistics of the predictions of all callers, ``outcomes`` reporting actual outcomes."""
 
 OPERATE = "operate"
 """Action of operators, which only a scope that names it permits: ``"*"`` does not."""

@@ -110,7 +110,7 @@ class LookupQueue:
     def _update(self) -> None:
         """Process the turns that have joined or left, and start others.
 
-        If the lock is held, its holder does so: perhaps this very thread, during garbage collection.
+        If the lock is held, its holder does this: perhaps this very thread, during garbage collection.
         """
         while (self._joined or self._left) and not self._lock.locked():
             with self._lock:

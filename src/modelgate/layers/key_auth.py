@@ -220,7 +220,7 @@ class KeyAuth:
         failures = request.context.auth_failures
         remaining_failures = None if failures is None else partial(failures.remaining, request)
         turn = LookupTurn(self._address(request), remaining_failures)
-        # Also when the request ends, because an interruption may end the `finally` before it does anything.
+        # Also leave when the request ends: an interruption may end the `finally` before it does anything.
         request.on_close.append(partial(self._turns.leave, turn))
         try:
             self._turns.join(turn)
@@ -252,8 +252,8 @@ class KeyAuth:
 def _describe(error: Exception, key: str) -> str:
     """Return the traceback of *error* as text without *key*.
 
-    An error collector may store the local variables of a traceback, such as the key. The message may contain the
-    key, too, as that of a `KeyError` does.
+    Error tracking may store the local variables of a traceback, such as the key. The message may contain the
+    key, too, for example that of a `KeyError`.
     """
     text = "".join(traceback.format_exception(error))
     return text.replace(key, "***") if len(key) >= MIN_KEY_LENGTH else text

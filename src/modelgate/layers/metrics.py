@@ -20,7 +20,7 @@ from ..prometheus import (
     MetricFamily,
     MetricValues,
     Totals,
-    current_labels,
+    current_values,
 )
 
 __all__ = ["Metrics"]
@@ -136,7 +136,7 @@ class Metrics:
         if totals is None:
             self.publish()
             totals = self._values.read()
-        responses = current_labels(totals.get(_RESPONSES, {}), self.deployments)
+        responses = current_values(totals.get(_RESPONSES, {}), self.deployments)
         rows: dict[Labels, float] = {}
         durations: dict[Labels, Histogram] = {}
         requests: dict[Labels, float] = {}
@@ -174,7 +174,7 @@ class Metrics:
             ("deployment", "version", "reason"),
             {
                 labels: count
-                for labels, [count] in current_labels(totals.get(_ERRORS, {}), self.deployments).items()
+                for labels, [count] in current_values(totals.get(_ERRORS, {}), self.deployments).items()
             },
         )
         yield MetricFamily(

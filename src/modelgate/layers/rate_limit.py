@@ -36,9 +36,10 @@ class RateLimit:
     """Reject callers who exceed *rate*, with 429 and ``Retry-After``.
 
     All windows are tested together and then charged together, so that rejected requests cost
-    nothing. A request that is rejected with `Overloaded` costs nothing either. A request that costs more than the amount of a window can never pass, and gets 413.
-    Other responses describe the window with the least room in ``X-RateLimit-Limit``,
-    ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the epoch).
+    nothing. A request that is rejected with `Overloaded` costs nothing either. A request that costs
+    more than the amount of a window can never pass, and gets 413. Other responses describe the window
+    with the least room in ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset``
+    (whole seconds since the epoch).
 
     Args:
         rate: One or more windows, such as ``"60/minute; 10000/day"``.

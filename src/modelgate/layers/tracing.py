@@ -54,7 +54,7 @@ class Tracing:
             }
             sent = {name: value for name, value in headers.items() if value is not None}
             parent, kind = self._propagate.extract(sent, parent), trace.SpanKind.SERVER
-        # Spans have times since the epoch, phases those of another clock.
+        # Spans use the time since the epoch, phases use another clock.
         offset = time.time() - time.perf_counter()
         start = _nanoseconds(request.started + offset)
         span = self._tracer.start_span(request.method, parent, kind, start_time=start)

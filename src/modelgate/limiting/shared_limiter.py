@@ -219,7 +219,8 @@ def _has_restarted(now: float, window: FixedWindow, charged: float, start: float
         charged: Start of the step with the charge.
         start: Start of the current step.
     """
-    # The margin is for rounding at the end of the window. A start before the charge: the clock was set back.
+    # The margin allows for rounding at the end of the window. If *start* is before *charged*, the clock was
+    # set back.
     if not charged <= start <= now < charged + window.retention * (1 - 1e-6) - 0.01:
         return False
     offset = (start - charged) % window.step

@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger("modelgate")
 
-EVENTS = ("hits", "misses", "loads", "load_failures", "evictions")
-_HITS, _MISSES, _LOADS, _FAILURES, _EVICTIONS = range(len(EVENTS))
-COUNTS, SIZE = "model_cache", "model_cache_size"
+CACHE_EVENTS = ("hits", "misses", "loads", "load_failures", "evictions")
+_HITS, _MISSES, _LOADS, _FAILURES, _EVICTIONS = range(len(CACHE_EVENTS))
+CACHE_COUNTS, CACHE_SIZE = "model_cache", "model_cache_size"
 """Names under which the values are stored, see `MetricValues`."""
 
 _FAILURE_TTL = 1.0
@@ -133,7 +133,7 @@ class ModelCache(Generic[T]):
         """Discard counts and running loads. A forked child does not have the threads of the loads."""
         self._lock = threading.Lock()
         self._loading: dict[str, _Load[T]] = {}
-        self._counts = self._values.allocate(COUNTS, (), len(EVENTS))
+        self._counts = self._values.allocate(CACHE_COUNTS, (), len(CACHE_EVENTS))
         self._cleared = 0, 0
 
     def get(self, name: str, timeout: float | None = None) -> Flow[tuple[T, bool]]:
@@ -303,7 +303,7 @@ class ModelCache(Generic[T]):
             self._counts[_EVICTIONS] += 1
 
     def _currbytes(self) -> int:
-        # Not counted along: an interruption between a change and its count would leave the count wrong.
+        # Summed each time: an interruption between a change and an update of a sum would leave it wrong.
         return sum(cached.size for cached in self._models.values())
 
     def cache_info(self) -> CacheInfo:
@@ -331,7 +331,7 @@ class ModelCache(Generic[T]):
 
     def publish(self) -> None:
         """Store the number and the size of the cached models, for other processes to read."""
-        cells = self._values.allocate(SIZE, (), 2, gauge=True)
+        cells = self._values.allocate(CACHE_SIZE, (), 2, gauge=True)
         cells[0], cells[1] = len(self._models), self._currbytes()
 
     def cache_clear(self) -> None:

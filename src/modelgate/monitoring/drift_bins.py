@@ -1,4 +1,4 @@
-"""Bins into which the values and the predictions of a model are counted, from its training statistics."""
+"""Bins for counting the inputs and predictions of a model, derived from its training statistics."""
 
 import hashlib
 from collections import Counter
@@ -65,7 +65,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class DriftCounts(msgspec.Struct):
-    """Counts of predicted rows. The sum of two counts is the count of all their rows.
+    """Counts of predicted rows. Adding two gives the counts of all their rows.
 
     Attributes:
         rows: Number of rows.

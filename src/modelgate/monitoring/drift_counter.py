@@ -37,10 +37,10 @@ class DriftCounter:
         sustained: Number of consecutive windows that must differ for an alarm.
         ignore: Columns that are not counted.
         on_alarm: Function that gets new alarms; None to log them only.
-        clock: Returns the time in seconds since the epoch.
+        clock: Function that returns the time in seconds since the epoch.
 
     Attributes:
-        latest: State of each model that has predicted lately.
+        latest: State of each model that has predicted recently.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class DriftCounter:
         self.latest: dict[ModelKey, Judgement] = {}
 
     def write(self, records: Sequence[PredictionRecord], _redact: Collection[str]) -> None:
-        """Count *records*, and judge their models. An unavailable database or receiver delays that."""
+        """Count *records*, and judge their models. If the database or receiver is unavailable, this is done later."""
         try:
             counted = self._count(records)
         except Exception as error:
@@ -91,7 +91,7 @@ class DriftCounter:
         self._send()
 
     def judge(self, deployment: str) -> list[Judgement]:
-        """Return the state of each model of a deployment; the newest is last.
+        """Return the state of each model of a deployment, the newest last.
 
         Raises:
             StoreError: The database is unavailable.

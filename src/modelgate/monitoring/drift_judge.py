@@ -1,4 +1,4 @@
-"""Judgement of a model from its stored counts: its latest windows, and new alarms. Pure functions."""
+"""Judge a model by its stored counts: drift in its latest windows, and new alarms. Pure functions."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ from .drift_storage import ModelKey, MonitoredModel
 __all__ = ["DriftAlarm", "Judgement", "judge"]
 
 _GRACE = 30.0
-"""Seconds after the end of a window in which other processes store their counts."""
+"""Seconds after the end of a window during which other processes may still store counts."""
 
 _RECENT = 3
 """Number of windows whose alarms may be new. Without requests, a window is judged late."""
@@ -31,7 +31,7 @@ class DriftAlarm(msgspec.Struct, frozen=True):
         measure: What has drifted: ``psi``, ``missing``, ``unseen`` or ``out_of_range``.
         value: Value of the measure in the last window: an index, or the share of the values.
         rows: Number of rows in the last window.
-        start, end: Begin and end of the last window, in seconds since the epoch.
+        start, end: Start and end of the last window, in seconds since the epoch.
     """
 
     deployment: str

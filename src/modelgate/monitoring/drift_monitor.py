@@ -1,4 +1,4 @@
-"""Monitor that compares what a model gets and predicts with its training data."""
+"""Monitor that compares the inputs and predictions of a model with its training data."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -40,13 +40,14 @@ class DriftMonitor(PredictionHook):
             None to log them only. With a database, one of the processes calls it.
         window: Seconds to compare with the training data. Choose whole cycles of the traffic, such as a day:
             the hours of a day differ even without drift.
-        min_rows: Smallest number of rows to compare. A window with fewer is joined with the next.
+        min_rows: Minimum number of rows to compare. A window with fewer is joined with the next.
         sustained: Number of consecutive windows that must differ for an alarm.
-        psi_threshold: Population stability index that matters.
-        share_threshold: Share of values that matters: missing, unseen, or out of range.
+        psi_threshold: Smallest population stability index that matters.
+        share_threshold: Smallest share that matters: of unseen or out-of-range values, or by which the share of
+            missing values changes.
         ignore: Columns that are not monitored.
-        max_queued_rows: Number of rows that may wait to be counted. More are lost, and counted as lost.
-        clock: Returns the time in seconds since the epoch.
+        max_queued_rows: Number of rows that may wait to be counted. Further rows are dropped, and counted.
+        clock: Function that returns the time in seconds since the epoch.
 
     Raises:
         ConfigurationError: An option is invalid, or a package is missing.
@@ -103,7 +104,7 @@ class DriftMonitor(PredictionHook):
         self._storage.close()
 
     def judge(self, deployment: str) -> list[Judgement]:
-        """Return the state of each model of a deployment; the newest is last. Blocks.
+        """Return the state of each model of a deployment, the newest last. Blocks.
 
         Raises:
             StoreError: The database is unavailable.

@@ -24,7 +24,7 @@ _DEVIATIONS = 4.753
 """Standard deviations that chance exceeds with a probability of 1e-6."""
 
 _NEW_VALUES = 20
-"""A new row is outside of what m training rows have shown with a probability of more than 20/m once in 5e8."""
+"""If a set of values has a probability above 20/m, m training rows have none of it only once in 5e8."""
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class ColumnDrift(msgspec.Struct):
 
     Attributes:
         rows: Number of values, including missing ones.
-        psi: Population stability index of the present values; None with less than the minimum number of
+        psi: Population stability index of the present values; None with fewer than the minimum number of
             values, or if the training data has only one bin.
         psi_limit: Index above which the column has drifted.
         missing: Share of missing values; None with too few rows, as are the other shares.
@@ -210,7 +210,7 @@ def _merge_rare(pairs: Iterable[tuple[int, int]], total: int) -> list[tuple[int,
 def _stability_index(pairs: Sequence[tuple[int, int]]) -> float:
     """Return the population stability index of pairs of an expected and an observed count."""
     known = sum(expected for expected, _ in pairs)
-    # Half a value more in each bin: an empty bin would make the index infinite.
+    # Add half a value to each bin: an empty bin would make the index infinite.
     present = sum(observed + 0.5 for _, observed in pairs)
     shares = [(expected / known, (observed + 0.5) / present) for expected, observed in pairs]
     return sum((observed - expected) * math.log(observed / expected) for expected, observed in shares)

@@ -32,7 +32,7 @@ class MonitoredModel(msgspec.Struct):
     Attributes:
         key: Identity of the model.
         reference: Training counts.
-        baseline: The first window with enough predictions; None as long as there is none.
+        baseline: The first window with enough predictions; None until there is one.
         buckets: Counts of all processes in consecutive periods, the oldest first.
     """
 

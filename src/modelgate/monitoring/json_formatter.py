@@ -14,9 +14,9 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 class JSONFormatter(logging.Formatter):
     """Formatter of `logging` that makes each record one line of JSON.
 
-    A line has ``time``, ``level``, ``logger`` and ``message``, all attributes in *extra* (of the access log
-    these are the parts of its line, instead of the message), ``exception`` with the traceback, and
-    ``trace_id`` and ``span_id`` if a span of OpenTelemetry is active.
+    A line has ``time``, ``level``, ``logger``, ``message`` and all attributes in *extra*. Errors add
+    ``exception`` with the traceback; an active span of OpenTelemetry adds ``trace_id`` and ``span_id``.
+    Lines of the access log have its parts, such as ``status``, instead of ``message``.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -24,13 +24,13 @@ __all__ = ["LogFiles"]
 class LogFiles:
     """Files of one prediction log in a folder. Each process writes files of its own.
 
-    The names begin with the time in UTC, so that their order is that of time.
+    Their names begin with the time in UTC, so that they sort by time.
 
     Args:
-        folder: Folder, created if missing. It has no other files.
+        folder: Folder, created if missing. It must have no other files.
         file_format: ``"jsonl"`` or ``"parquet"``.
-        max_bytes: Size at which a file of JSON lines is followed by another.
-        max_files: Number of files to keep, with those of other processes; None to keep all.
+        max_bytes: Size in bytes at which a new file of JSON lines begins.
+        max_files: Number of files to keep, including those of other processes; None to keep all.
 
     Raises:
         ConfigurationError: The folder cannot be written, or polars is missing.
@@ -77,7 +77,7 @@ class LogFiles:
             while written < len(lines):
                 written += os.write(file, lines[written:])
         except OSError:
-            # The whole batch is written again later.
+            # The whole batch will be retried.
             with contextlib.suppress(OSError):
                 os.ftruncate(file, size)
             raise

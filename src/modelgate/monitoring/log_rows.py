@@ -21,14 +21,14 @@ class RowWriter(Protocol):
 
         Raises:
             TypeError, ValueError: A record cannot be encoded; it is lost.
-            Exception: The records cannot be written now; they are written later.
+            Exception: The records cannot be written now; the call will be retried.
         """
 
 
 def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[dict[str, Any]]:
-    """Return the entry of each predicted row: plain values.
+    """Yield an entry of plain values for each predicted row.
 
-    ``input`` has the columns but those in *redact*, images and tensors. It is None for a forecast, whose
+    ``input`` has all columns except images, tensors and those in *redact*. It is None for a forecast, whose
     predictions have a ``series`` and a ``timestamp`` instead; the series is None if a column of the table is
     in *redact*.
     """

@@ -66,20 +66,20 @@ class AccuracyReport(msgspec.Struct):
 class OutcomeLog(PredictionHook):
     """Log of predictions and their outcomes, for ``Gate(on_prediction=…)``.
 
-    ``POST /deployments/{deployment}/outcomes`` takes what has really happened, and ``GET`` returns the accuracy
-    of each version. Only the first output of a model is stored, and no forecasts. Requests never wait: a
+    ``POST /deployments/{deployment}/outcomes`` accepts actual outcomes, and ``GET`` returns the accuracy of each
+    version. Only the first output of a model is stored, and no forecasts. Requests never wait: a
     background thread writes the predictions.
 
     Args:
         database: URL of a database (extra ``sql``). All processes may use the same.
         association: Column whose value identifies a row, such as an order number: a column of the model, or
             one that the request passes through. Its values are stored. None to identify rows by request id.
-        sticky_by: The option *sticky_by* of the `Rollout`. Its column must be one of these, too. Rows that always
-            get the same version count as one observation.
-        min_rows: Smallest number of outcomes for which figures are returned.
+        sticky_by: The option *sticky_by* of the `Rollout`. Its column must be one that *association* accepts. Rows
+            that always get the same version count as one observation.
+        min_rows: Minimum number of outcomes for which figures are returned.
         days: Number of days to keep predictions.
-        max_queued_rows: Number of rows that may wait to be written. More are lost, and counted as lost.
-        clock: Returns the time in seconds since the epoch.
+        max_queued_rows: Number of rows that may wait to be written. Further rows are dropped, and counted.
+        clock: Function that returns the time in seconds since the epoch.
 
     Raises:
         ConfigurationError: An option is invalid, or a package is missing.

@@ -34,7 +34,7 @@ class ScoredRow(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct, forbid_unknown_fields=True):
-    """What has really happened, of one predicted row.
+    """Actual outcome of one predicted row.
 
     Attributes:
         actual: Label or number.

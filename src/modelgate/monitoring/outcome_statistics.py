@@ -41,7 +41,7 @@ class CalibrationBin(msgspec.Struct):
 
 
 class VersionAccuracy(msgspec.Struct):
-    """Accuracy of a model version, of the predictions whose outcome is known.
+    """Accuracy of a model version, over the predictions whose outcome is known.
 
     Attributes:
         version: Version of the model.
@@ -71,7 +71,7 @@ class ArmComparison(msgspec.Struct):
         outcomes: Number of rows with an outcome, of each version.
         measure: ``error_rate`` or ``absolute_error``.
         difference: Error of the second version minus that of the first; None with too few outcomes.
-        low, high: Limits of the interval of the difference, valid however often it is looked at.
+        low, high: Limits of the interval of the difference, valid however often you look.
         alpha: Largest probability that the interval ever misses the difference.
         winner: Version with the smaller error; None if the interval contains zero.
     """
@@ -94,7 +94,7 @@ def measure_accuracy(
     bins: Sequence[CalibrationBin],
     min_rows: int,
 ) -> VersionAccuracy:
-    """Return the accuracy of a version, without figures if there are less than *min_rows* outcomes."""
+    """Return the accuracy of a version, without figures if there are fewer than *min_rows* outcomes."""
     accuracy = VersionAccuracy(version, predictions, errors.values, measure)
     if errors.values >= min_rows:
         accuracy.error, accuracy.calibration = errors.mean, list(bins)

@@ -1,4 +1,4 @@
-"""Hooks that get every prediction: for logs of predictions, and for monitoring."""
+"""Hooks that receive every prediction, for prediction logs and monitoring."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -58,7 +58,7 @@ class PredictionHook:
     """
 
     def __call__(self, record: PredictionRecord) -> None:
-        """Take *record* over."""
+        """Process *record*."""
         raise NotImplementedError
 
     def attach(self, values: MetricValues) -> None:
@@ -76,7 +76,7 @@ class PredictionHook:
         return ()
 
     def flush(self) -> object:
-        """Store what is in memory. Called when an ASGI server ends, which may then exit at once."""
+        """Write what is buffered. Called when an ASGI server shuts down: the process may exit right after."""
 
     def close(self) -> None:
         """Release the resources. Called by `Gate.close`."""
@@ -126,7 +126,7 @@ class PredictionHooks:
                 )
 
     def families(self) -> Iterable[MetricFamily]:
-        """Return the metrics of the hooks. Those of the same name are joined."""
+        """Return the metrics of the hooks. Families of the same name are merged."""
         families: dict[str, MetricFamily] = {}
         for family in (family for hook in self._hooks for family in hook.families()):
             before = families.get(family.name, family)

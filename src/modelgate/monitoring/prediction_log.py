@@ -42,9 +42,9 @@ _WRITTEN, _LOST = "prediction_log_rows", "prediction_log_lost_rows"
 class PredictionLog(PredictionHook):
     """Log of predictions for `Gate(on_prediction=…)`: one entry for each predicted row.
 
-    Requests never wait for it. Records are queued, and a background thread writes them. If the destination
-    is too slow, or fails for long, records are dropped and their rows counted in the metric
-    ``modelgate_prediction_log_lost_rows_total``. A failed write is attempted again.
+    Requests never wait for it: records are queued, and a background thread writes them. Failed writes are
+    retried. If the destination is too slow, or fails for a long time, records are dropped, and their rows
+    are counted by the metric ``modelgate_prediction_log_lost_rows_total``.
 
     Args:
         destination: Folder for files of this log alone, URL of a database such as
@@ -53,10 +53,10 @@ class PredictionLog(PredictionHook):
             file per deployment and flush (extra ``polars``).
         sample: Fraction of the requests to log.
         redact: Columns that are never logged.
-        max_queued_rows: Number of rows that may wait to be written. A single larger request is logged if
-            nothing else waits.
+        max_queued_rows: Number of rows that may wait to be written. A larger request is logged if no other
+            rows are waiting.
         flush_interval: Seconds between writes; None for 1, or 60 for Parquet.
-        max_bytes: Size at which a file of JSON lines is followed by another.
+        max_bytes: Size in bytes at which a new file of JSON lines begins.
         max_files: Number of files to keep; the oldest are deleted. None to keep all.
         name: Label ``log`` of its metrics.
 
@@ -100,7 +100,7 @@ class PredictionLog(PredictionHook):
         atexit.register(_close_at_exit, weakref.ref(self))
 
     def _reset(self) -> None:
-        """Start with an empty queue and no thread. In a forked child, the parent writes its own records."""
+        """Start with an empty queue and no thread. After a fork, the parent writes the records that it has queued."""
         # Reentrant: a signal handler may make a prediction.
         self._lock = threading.RLock()
         self._queue: deque[PredictionRecord] = deque()
@@ -203,7 +203,7 @@ class PredictionLog(PredictionHook):
                 match = closest_match(name, list(record.table))
                 if match is not None:
                     logger.warning(
-                        "prediction log %s: deployment %s has no column %s to redact, but %s",
+                        "prediction log %s: deployment %s has no column %s to redact: did you mean %s?",
                         self._name,
                         record.deployment,
                         name,

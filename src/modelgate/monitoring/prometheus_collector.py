@@ -30,8 +30,7 @@ class GateCollector(prometheus_client.registry.Collector):
         values: Storage of the metrics.
 
     Raises:
-        ConfigurationError: The app is in the multiprocess mode of `prometheus_client`, and *values* are those
-            of one process.
+        ConfigurationError: `prometheus_client` is in multiprocess mode, but *values* are those of one process.
     """
 
     def __init__(self, families: Callable[[], Iterable[MetricFamily]], values: MetricValues) -> None:

@@ -1,4 +1,4 @@
-"""Intervals that stay valid however often, and whenever, they are looked at. Pure functions."""
+"""Intervals that stay valid however often, and whenever, you look. Pure functions."""
 
 import math
 from collections.abc import Iterable

@@ -57,11 +57,11 @@ class _Ended(msgspec.Struct):
 class SharedValues:
     """Storage of metric values in a directory: each process writes a memory-mapped file of its own.
 
-    A value is in the file as soon as it is counted, so that not even a killed process loses a count. The
-    counters of ended processes are kept, their gauges are not.
+    A value is in the file as soon as it is counted, so even a killed process loses no count. The counters of
+    processes that have ended are kept, their gauges are not.
 
-    - A process locks its file as long as it runs. A file without a lock is that of an ended process. The next
-      process that starts adds its counters to the file ``ended.json``, and deletes it.
+    - A process locks its file while it runs, so a file without a lock belongs to a process that has ended. The
+      next process that starts adds its counters to ``ended.json``, and deletes it.
     - ``ended.json`` names the files it includes, so that none counts twice if this is interrupted.
 
     Args:

@@ -67,7 +67,7 @@ class ASGIRequest(Request):
         return bool(self.scope.get("http_version") == "1.0")
 
     def read(self) -> Flow[bytes]:
-        """Return the whole body as it was sent, see `Request.read`. A body that is already here needs no wait."""
+        """Return the whole body as it was sent, see `Request.read`. One that has arrived needs no wait."""
         if self.body_read is None:
             steps = self._aread()
             try:
@@ -223,7 +223,7 @@ async def _handle_other_scope(
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
         if on_shutdown is not None:
-            # It may block: nothing else is left to do. A server such as uvicorn then ends without an exit.
+            # It may block: nothing else is left to do. Servers such as uvicorn then end without exit handlers.
             on_shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -44,7 +44,7 @@ _PART = 512 * 1024
 """Size in bytes of the parts in which large arrays are decoded."""
 
 MAX_ROW_VALUES = 2_000_000
-"""Largest number of commas in a row that is not valid at first sight, for example because of extra members."""
+"""Maximum number of commas in a row that msgspec cannot validate alone, for example with extra members."""
 
 
 class Decoder:

@@ -57,7 +57,7 @@ class SplitRows:
 
 
 class LazyRows(Sequence[Sequence[Any]]):
-    """Data of `SplitRows` whose rows are made when the first one is used, after they have been counted.
+    """Rows of `SplitRows` that are counted at once, and created when the first one is used.
 
     Args:
         count: Number of rows.

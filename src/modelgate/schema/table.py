@@ -106,7 +106,7 @@ class Table:
 
     @classmethod
     def join(cls, columns: Sequence[Column], tables: "Iterable[Table]") -> "Table":
-        """Join *tables* with the same *columns*, one at a time, and keep their warnings.
+        """Concatenate *tables* that all have *columns*, one at a time, with their warnings.
 
         Only the result and one of the tables are in memory at the same time.
         """

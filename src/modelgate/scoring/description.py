@@ -26,8 +26,8 @@ class Description:
         time_series: Columns and windows of a forecaster; None for other models.
         example: Rows that a forecaster can score; None for other models, and while the
             forecaster is not in memory.
-        max_explanations: Largest number of contributions that a request may ask for; None for a deployment
-            without explanations.
+        max_explanations: Maximum number of contributions in a response; None for a deployment without
+            explanations.
     """
 
     name: str

@@ -13,7 +13,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MANY_ROWS = 500
-"""Number of rows up to which a worker thread, about 50 µs, costs more than it saves."""
+"""Number of rows up to which a worker thread (about 50 µs) costs more than it saves."""
 
 
 def is_large(rows: object) -> bool:

@@ -16,7 +16,7 @@ _in_call = ContextVar("modelgate_in_call", default=False)
 
 
 def is_in_call() -> bool:
-    """Return whether the caller is a model: it has the context in which a batch is being scored, or a copy."""
+    """Return whether the caller is a model: it runs in the context of a batch being scored, or in a copy."""
     return _in_call.get()
 
 

@@ -13,10 +13,10 @@ from ...schema import Column, Table
 from ...spelling import closest_match
 from ..query import Query
 
-__all__ = ["MAX_POINTS", "POINTS", "AddCurve"]
+__all__ = ["DEFAULT_POINTS", "MAX_POINTS", "AddCurve"]
 
 MAX_POINTS = 200
-POINTS = 50
+DEFAULT_POINTS = 50
 """Number of points of the default grid, unless the caller sets another."""
 
 
@@ -30,17 +30,17 @@ class AddCurve:
     Args:
         column: Name of the column that varies.
         grid: Values of the column; None for `default_grid`.
-        points: Number of points of the default grid; None for `POINTS`.
+        points: Number of points of the default grid; None for `DEFAULT_POINTS`.
         average: Whether to add the mean predictions of the packaged rows.
 
     Raises:
-        InvalidInput: There are both *grid* and *points*, or no points or too many.
+        InvalidInput: Both *grid* and *points* are set, or there are not 1 to 200 points.
     """
 
     def __init__(self, column: str, grid: Sequence[Any] | None, points: int | None, *, average: bool) -> None:
         if grid is not None and points is not None:
             raise InvalidInput("points must be left out if the request has a grid")
-        self._points = len(grid) if grid is not None else POINTS if points is None else points
+        self._points = len(grid) if grid is not None else DEFAULT_POINTS if points is None else points
         if not 1 <= self._points <= MAX_POINTS:
             raise InvalidInput(f"A response curve must have 1 to {MAX_POINTS} points (got {self._points})")
         self._column = column
@@ -53,9 +53,9 @@ class AddCurve:
         The prediction has a row for each point of the grid. If the query has no row, the prediction is empty.
 
         Raises:
-            InvalidInput: The model is a forecaster, the query has several rows, or none and no average, the
-                column is unknown, its range is not known, the model has no packaged rows, or its predictions
-                cannot be averaged.
+            InvalidInput: The model is a forecaster, the query has several rows (or none, without *average*), the
+                column or its range is unknown, the model has no packaged rows, or its predictions cannot be
+                averaged.
             InvalidValues: A value of the grid breaks a rule of the column.
         """
         predictor, table = query.predictor, query.table
@@ -63,9 +63,7 @@ class AddCurve:
         if predictor.forecaster is not None:
             raise InvalidInput("This deployment forecasts time series, which have no response curves")
         if len(table) > 1 or not (len(table) or self._average):
-            raise InvalidInput(
-                f"row must be one row (got {len(table)}); only with average, it can be left out"
-            )
+            raise InvalidInput(f"row must be one row (got {len(table)}); leave it out only with average")
         column = _find_column(predictor, self._column)
         values = predictor.schema.read_column(column, self._find_grid(predictor, column))
         tables = [table.cross(values)]
