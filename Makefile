@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip install --no-compile
 # Tests start hundreds of processes, and each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick hostile lowest lint bench docs install
+.PHONY: demo test quick hostile lowest lint fuzz mutants soak bench docs install
 
 # Serve an example app; prints the URL of its console and a curl command. PORT=… sets the port (default 8000).
 demo: $(VENV)/installed-demo
@@ -55,6 +55,26 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+# Search for inputs that break a decoder. TARGETS="npy gate" selects targets of tests/fuzz/targets.py, SECONDS is
+# the time of each. Ends with the coverage of the decoders by all inputs that were found.
+SECONDS ?= 300
+FUZZED := */codecs/*,*/schema/*,*/models/archive.py,*/models/manifest.py,*/models/package*.py,*/dialects/*
+fuzz: $(VENV)/installed-test $(VENV)/installed-fuzz
+	$(BIN)/python tests/fuzz/run.py $(SECONDS) $(TARGETS)
+	$(BIN)/coverage run --data-file=.coverage-fuzz tests/fuzz/run.py --replay
+	$(BIN)/coverage combine -q --data-file=.coverage-fuzz
+	$(BIN)/coverage report --data-file=.coverage-fuzz --include='$(FUZZED)' --fail-under=0
+
+# Change the pure modules one expression at a time: does a test notice? MODULES="limiting.windows" selects some of
+# tests/mutants.py. All take hours.
+mutants: $(VENV)/installed-test $(VENV)/installed-mutants
+	$(BIN)/python tests/mutants.py $(MODULES)
+
+# Mixed good and hostile traffic to a real server, with plots of memory, latency and errors in soak.html.
+MINUTES ?= 60
+soak: $(VENV)/installed-test
+	$(BIN)/python tests/soak.py $(MINUTES) soak.html
 
 # BLAS threads would make figures differ between runs. PEERS=1 also measures other servers, in environments
 # below .bench/ that are created once and take 3 GB.

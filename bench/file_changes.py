@@ -29,7 +29,7 @@ from modelgate import Deployment, Gate
 from modelgate.testing import Client
 
 SOURCE = Path(modelgate.__file__).parent
-CLIENT = SOURCE / "testing.py"
+CLIENT = SOURCE / "testing" / "client.py"
 KEY = "a-key-for-the-benchmark"
 ROW = {"age": 41.5, "income": 52_000.0, "plan": "pro"}
 WARM_UP = 50

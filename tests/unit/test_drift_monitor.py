@@ -11,6 +11,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from modelgate import ConfigurationError, Deployment, DriftMonitor, Gate, ModelPackage, StoreError
 from modelgate.humility import OutlyingInput
+from modelgate.monitoring.drift_bins import ModelBins
 from modelgate.testing import Client
 from support.databases import DATABASES, make_database
 from support.keys import KEY
@@ -237,3 +238,24 @@ def test_gate_without_monitor_has_no_endpoint():
 def test_invalid_option_is_rejected(options, message):
     with pytest.raises(ConfigurationError, match=message):
         DriftMonitor(**options)
+
+
+def test_record_that_cannot_be_counted_loses_no_other(clock, monkeypatch):
+    monitor = DriftMonitor(window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+    count = ModelBins.count
+
+    def count_small(bins, records):
+        assert all(len(record.table) < 600 for record in records)
+        return count(bins, records)
+
+    monkeypatch.setattr(ModelBins, "count", count_small)
+    send(client, monitor, rows=600)
+    send(client, monitor, rows=5)
+    [judgement] = monitor.judge("price")
+    lost = read_sample(
+        gate.metrics.render(), "modelgate_prediction_log_lost_rows_total", log="drift", reason="invalid"
+    )
+    gate.close()
+
+    assert ([5], 600) == ([window.rows for window in judgement.assessments], lost)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelgate import Column, Output, Prediction, PredictionRecord, Schema
+from modelgate import Column, Output, Prediction, PredictionRecord, Schema, Table
 from modelgate.inference.training import TrainingData
 from modelgate.models.training_sample import training_statistics
 from modelgate.monitoring.drift_bins import DriftCounts, ModelBins
@@ -35,7 +35,8 @@ STATISTICS = training_statistics(TRAINING, TRAINING["income"].to_numpy(), SCHEMA
 
 
 def make_record(frame, predictions=None, statistics=STATISTICS, **fields):
-    table = SCHEMA.read(frame)
+    numbers = frame[["height", "income", "visits"]].to_numpy(float)
+    table = Table(SCHEMA.columns, numbers, [frame["plan"].tolist()])
     values = np.zeros(len(frame)) if predictions is None else predictions
     training = TrainingData(SCHEMA, [], statistics)
     return PredictionRecord(
@@ -73,7 +74,7 @@ def test_small_training_sample_raises_no_alarm(training_rows):
     """Bins of few training rows are uncertain, too."""
     rng = np.random.default_rng(3)
     alarms = set()
-    for _ in range(100):
+    for _ in range(40):
         training = draw(rng, training_rows)
         statistics = training_statistics(training, training["income"].to_numpy(), SCHEMA)
         bins = ModelBins(make_record(training, statistics=statistics))

@@ -37,7 +37,10 @@ FORBIDDEN = {
     "mount": {"layers", "dialects", "scoring", "models", "schema", "keys"},
 }
 # Modules outside of the levels, which nothing imports, and what they import.
-TOOLS = {"testing": {"context", "errors", "flow", "http"}, "pytest_plugin": {"gate", "keys", "testing"}}
+TOOLS = {
+    "testing": {"context", "errors", "flow", "http", "schema"},
+    "pytest_plugin": {"gate", "keys", "testing"},
+}
 FRAMEWORKS = {
     "blacksheep",
     "bottle",

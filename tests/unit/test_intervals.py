@@ -140,7 +140,7 @@ def test_calibrate_rejects_levels_and_rows_that_it_cannot_use(package, rows, opt
     [
         (Y[200:399], "y must have one value for each of the 200 rows"),
         (np.column_stack([Y, Y])[200:], r"y must have the shape \(200,\) \(got \(200, 2\)\)"),
-        (np.full(200, np.nan), "y must have a finite number in each row"),
+        (np.full(200, np.nan), "^y must have a finite number in each row for each numeric output$"),
         (["a"] * 200, "y must have a finite number in each row"),
     ],
 )
@@ -152,6 +152,10 @@ def test_calibrate_rejects_targets_that_do_not_fit(package, y, message):
 def test_calibrate_rejects_rows_that_do_not_match_the_schema(package):
     with pytest.raises(ConfigurationError, match=r"X must have rows that match the schema.*age"):
         package.calibrate(X[200:][["plan"]], Y[200:])
+
+
+def test_output_of_labels_has_no_half_width():
+    assert Calibration(3, [None, [1.0, 2.0, 3.0]]).half_width(0, 50) is None
 
 
 def test_calibrate_rejects_classifiers_and_bare_files(package, tmp_path):

@@ -108,3 +108,61 @@ def test_round_rounds_every_output():
 def test_round_rejects_invalid_decimals(decimals):
     with pytest.raises(ConfigurationError, match="decimals must be"):
         Round(decimals)
+
+
+@pytest.mark.parametrize("decimals", [0, 15])
+def test_round_accepts_the_smallest_and_the_largest_number(decimals):
+    [output] = round_outputs(decimals, Output("a", np.array([0.1234567890123456])))
+
+    assert [round(0.1234567890123456, decimals)] == output.values.tolist()
+
+
+def test_round_names_the_accepted_decimals():
+    with pytest.raises(ConfigurationError) as info:
+        Round(16)
+
+    assert (
+        'decimals must be a whole number from 0 to 15, None, "service", or a mapping of output names to whole'
+        " numbers or None (got 16)"
+    ) == str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("decimals", "service", "expected"),
+    [
+        ("service", 1, [0.1, 0.1]),
+        ("service", None, [0.125, 0.125]),
+        ({"a": 2}, 1, [0.12, 0.1]),
+        ({"a": None}, 1, [0.125, 0.1]),
+        ({"a": 0}, None, [0.0, 0.125]),
+    ],
+)
+def test_round_uses_the_number_of_the_output_or_of_the_service(decimals, service, expected):
+    query = Query(None, decimals=service)
+    outputs = [Output("a", np.array([0.125])), Output("b", np.array([0.125]))]
+    handler = StubHandler(Prediction(outputs))
+    drive(Round(decimals)(query, handler))
+
+    assert expected == [output.values.item() for output in outputs]
+    assert [query] == handler.requests
+
+
+def test_round_rounds_what_belongs_to_the_numbers():
+    """The values before humility rules and exposure, too; the limits of intervals outwards."""
+    output = Output("a", np.array([0.125]))
+    output.model_values = np.array([0.375])
+    output.adjusted = np.array([0.625])
+    output.intervals = {"80": np.array([[0.121, 0.129], [0.25, 0.5]])}
+    round_outputs(2, output)
+
+    assert ([0.38], [0.62]) == (output.model_values.tolist(), output.adjusted.tolist())
+    assert {"80": [[0.12, 0.13], [0.25, 0.5]]} == {
+        level: limits.tolist() for level, limits in output.intervals.items()
+    }
+
+
+def test_round_keeps_objects_as_objects():
+    """Negative zero becomes zero."""
+    [output] = round_outputs(1, Output("a", np.array([-0.01, 1.25], dtype=object)))
+
+    assert ("O", ["0.0", "1.2"]) == (output.values.dtype.kind, [str(value) for value in output.values])

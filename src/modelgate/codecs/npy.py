@@ -15,7 +15,8 @@ def read_npy(raw: bytes) -> list[list[Any]]:
     """Return the rows of an ``.npy`` file with an array of shape (rows, columns). NaN becomes None.
 
     Raises:
-        MalformedBody: *raw* is not such a file, or its items are not numbers, booleans or text.
+        MalformedBody: *raw* is not such a file, has no columns, or its items are not numbers, booleans or
+            text.
     """
     stream = io.BytesIO(raw)
     try:
@@ -30,16 +31,29 @@ def read_npy(raw: bytes) -> list[list[Any]]:
         raise MalformedBody(
             "The .npy file must hold numbers, booleans or text, in an array of shape (rows, columns)"
         )
-    # The header is checked against the body before memory is allocated for the array.
+    # The header is checked against the body before memory is allocated for the array. numpy accepts negative
+    # numbers. Without columns, a body of 128 bytes could have any number of rows.
+    if shape[0] < 0 or shape[1] < 1 or dtype.itemsize == 0:
+        raise MalformedBody("The .npy file must have at least one column, and text at least one character")
     if shape[0] * shape[1] * dtype.itemsize != len(raw) - stream.tell():
         raise MalformedBody("The .npy file is shorter or longer than its header says: send the complete file")
     values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(
         shape, order="F" if fortran_order else "C"
     )
+    if dtype.kind == "U":
+        _check_characters(np.frombuffer(raw, dtype.str[0] + "u4", offset=stream.tell()))
     rows = values.astype(object)
     if dtype.kind == "f":
         rows[np.isnan(values)] = None
     return rows.tolist()
+
+
+def _check_characters(codes: npt.NDArray[np.uint32]) -> None:
+    """Raise `MalformedBody` if one of the code points is no character (Unicode, chapter 3.9, D76)."""
+    if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
+        raise MalformedBody(
+            "The .npy file holds text with a code point that is no character: correct the text"
+        )
 
 
 def to_npy_dtype(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -40,7 +40,7 @@ function preview(name, file) {
   const hidden = file.header.length - MAX_SHOWN_COLUMNS;
   const columns = file.header.slice(0, MAX_SHOWN_COLUMNS).map((column, position) =>
     ({ name: column, value: (index) => file.rows[index].cells[position], style: known.has(column) ? null : "muted" }));
-  const view = new RowTable("Rows of the file", file.rows.length, [LINE(file), ...columns]);
+  const view = new RowTable("Rows of the file", file.rows.length, [lineColumn(file), ...columns]);
   show("batch",
     make("p", { class: "strong" }, name, make("span", { class: "muted" }, ` · ${rows}`)),
     problems.length ? null : make("div", { class: "row", id: "actions" }, button(`Score ${rows}`, () => score(name, file, view, columns), "primary")),
@@ -52,7 +52,7 @@ function preview(name, file) {
   view.redraw();
 }
 
-const LINE = (file) => ({ name: "Line", value: (index) => file.rows[index].line, style: "muted" });
+const lineColumn = (file) => ({ name: "Line", value: (index) => file.rows[index].line, style: "muted" });
 
 // Show what is scored so far: the counts, and the table with the predictions before the columns of the file.
 class Outcome {
@@ -67,7 +67,7 @@ class Outcome {
       make("span", { class: "inline" }, make("label", { for: "search-rows" }, "with the text"), this.search), this.found);
   }
 
-  // Update while rows are scored. Rows move only at the end, or when somebody sorts or filters them.
+  // Update while rows are scored. Rows move only at the end, or when the reader sorts or filters them.
   progress({ results, rejected }) {
     if (performance.now() - this.shownAt < MILLISECONDS_BETWEEN_UPDATES) return this.view.redrawSoon();
     this.show(results, rejected);
@@ -79,7 +79,7 @@ class Outcome {
     const reasons = new Map(rejected.map(({ index, reason }) => [index, reason]));
     const predicted = outcomeColumns(results, output);
     const reason = { name: "Rejected because", value: (index) => reasons.get(index), style: "reason", width: 20 };
-    const columns = [LINE(this.file), ...predicted, ...(reasons.size ? [reason] : []), ...this.columns];
+    const columns = [lineColumn(this.file), ...predicted, ...(reasons.size ? [reason] : []), ...this.columns];
     const hasChanged = String(columns.map(({ name }) => name)) !== String(this.view.columns.map(({ name }) => name));
     if (hasChanged || isFinished) this.view.setColumns(columns);
     else this.view.redrawSoon();
@@ -97,7 +97,7 @@ class Outcome {
       option(`${place}:${index}`, `${isOnly ? "" : `${name}: `}${label} (${count(size)})`)));
     this.choice.replaceChildren(option("", "all rows"), ...groups, ...(rejected ? [option("rejected", `rejected rows (${count(rejected)})`)] : []));
     this.choice.value = [...this.choice.options].some(({ value }) => value === chosen) ? chosen : "";
-    this.tell();
+    this.showCount();
   }
 
   choose(place, group) {
@@ -112,12 +112,12 @@ class Outcome {
 
   filter() {
     const [place, group] = this.choice.value.split(":");
-    const keeps = this.choice.value === "rejected" ? this.rejected : group && this.groups[place].groups[group].hasRow;
-    this.view.filter(keeps || null, this.search.value);
-    this.tell();
+    const isShown = this.choice.value === "rejected" ? this.rejected : group && this.groups[place].groups[group].hasRow;
+    this.view.filter(isShown || null, this.search.value);
+    this.showCount();
   }
 
-  tell() {
+  showCount() {
     const { order, total } = this.view;
     this.found.textContent = order.length === total ? "" : plural(order.length, "row");
   }

@@ -38,7 +38,7 @@ function strip(output, classes) {
   const title = parts.map(([label, share]) => `${label} ${percent(share)}`).join(", ");
   return make("span", { class: "strip", title },
     make("span", { class: "stacked", "aria-hidden": "true" },
-      ...parts.map(([label, share], index) => make("span", { class: colour(parts.length > 1 ? index : placeOfClass(label, classes)), style: { width: `${share * 100}%` } }))),
+      ...parts.map(([label, share], index) => make("span", { class: colour(classes ? placeOfClass(label, classes) : index), style: { width: `${share * 100}%` } }))),
     confidence === null ? "" : percent(confidence));
 }
 

@@ -13,7 +13,7 @@ const FIRST_VIEWPORT = 400;
 // `isSearched`.
 export class RowTable {
   constructor(label, total, columns) {
-    Object.assign(this, { total, columns, sorted: null, text: "", keeps: null, rowHeight: FIRST_ROW_HEIGHT });
+    Object.assign(this, { total, columns, sorted: null, text: "", isShown: null, rowHeight: FIRST_ROW_HEIGHT });
     this.body = make("tbody");
     this.head = make("tr");
     this.widths = make("colgroup");
@@ -45,9 +45,9 @@ export class RowTable {
     this.arrange();
   }
 
-  // Show the rows for which `keeps(index)` is true, or all if it is null, and which contain `text`.
-  filter(keeps, text) {
-    Object.assign(this, { keeps, text });
+  // Show the rows for which `isShown(index)` is true, or all if it is null, and which contain `text`.
+  filter(isShown, text) {
+    Object.assign(this, { isShown, text });
     this.arrange();
     this.view.scrollTop = 0;
   }
@@ -55,9 +55,9 @@ export class RowTable {
   // Sort and filter again, as after new predictions.
   arrange() {
     const all = [...Array(this.total).keys()];
-    const kept = this.keeps ? all.filter(this.keeps) : all;
+    const shown = this.isShown ? all.filter(this.isShown) : all;
     const searched = this.columns.filter(({ isSearched = true }) => isSearched);
-    const found = searchRows(kept, (index) => searched.map(({ value }) => value(index)), this.text);
+    const found = searchRows(shown, (index) => searched.map(({ value }) => value(index)), this.text);
     this.order = this.sorted ? sortRows(found, this.sorted.column.value, this.sorted.isDescending) : found;
     this.columns.forEach((column, index) => {
       const isSorted = this.sorted?.column === column;

@@ -162,13 +162,11 @@ class Gate:
         self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
-        self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
+        self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
+        self._hooks = hooks = PredictionHooks(on_prediction, values)
         self._router = create_router(
-            self._dialects.values(), self._openapi, keyed=keyed, console=console, key_header=key_header
+            self._dialects.values(), openapi, hooks, keyed=keyed, console=console, key_header=key_header
         )
-        self._hooks = PredictionHooks(on_prediction, values)
-        for route in self._hooks.routes():
-            self._router.add(route, PLAIN_JSON)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
             self._add_endpoint,

@@ -9,19 +9,27 @@ from ..endpoints.metadata import metadata_routes
 from ..errors import ConfigurationError
 from ..http import PLAIN_JSON
 from ..http.routing import Route, Router
+from ..monitoring.prediction_hook import PredictionHooks
 from ..openapi import OpenAPI
 
 __all__ = ["add_endpoint", "create_router"]
 
 
 def create_router(
-    dialects: Collection[Dialect], openapi: OpenAPI, *, keyed: bool, console: bool, key_header: str | None
+    dialects: Collection[Dialect],
+    openapi: OpenAPI,
+    hooks: PredictionHooks,
+    *,
+    keyed: bool,
+    console: bool,
+    key_header: str | None,
 ) -> Router:
     """Return a router with the routes of the dialects, the metadata routes, and the pages.
 
     Args:
         dialects: Dialects of the gate.
         openapi: Generator of the OpenAPI documents.
+        hooks: Prediction hooks, which may have routes.
         keyed: Whether requests need an API key.
         console: Whether each deployment has a console.
         key_header: Header field with the key; ``"authorization"`` if None.
@@ -33,7 +41,7 @@ def create_router(
     for dialect in dialects:
         for route in dialect.routes:
             router.add(route, dialect)
-    for route in [*metadata_routes(dialects, openapi), *pages]:
+    for route in [*metadata_routes(dialects, openapi), *pages, *hooks.routes()]:
         router.add(route, PLAIN_JSON)
     return router
 

@@ -99,6 +99,7 @@ def _add(counts: list[int], others: list[int]) -> list[int]:
 class _NumberBins:
     def __init__(self, edges: Sequence[float]) -> None:
         self.edges = np.unique(np.asarray(edges, dtype=np.float64))
+        self.definition: list[Any] = self.edges.tolist()
 
     def count(self, values: Any) -> _Counts:
         values = np.asarray(values, dtype=np.float64)
@@ -113,6 +114,7 @@ class _NumberBins:
 class _LevelBins:
     def __init__(self, levels: Sequence[Any]) -> None:
         # In Python, True equals 1, but they are different levels.
+        self.definition = list(levels)
         self.indices = {(isinstance(level, bool), level): index for index, level in enumerate(levels, 1)}
 
     def count(self, values: Any) -> _Counts:
@@ -124,6 +126,8 @@ class _LevelBins:
 
 
 class _ValueBins:
+    definition: Sequence[Any] = ()
+
     def count(self, values: Any) -> _Counts:
         missing = sum(value is None or value != value for value in values)
         return np.array([missing, len(values) - missing])
@@ -161,14 +165,10 @@ class ModelBins:
         kind: Literal["number", "level"] = "number" if isinstance(self._prediction, _NumberBins) else "level"
         prediction = None if self._prediction is None else ColumnReference(kind)
         self.reference = Reference({name: reference for name, (_, reference) in columns.items()}, prediction)
-        edges = {
-            name: bins.edges.tolist() for name, bins in self._columns.items() if isinstance(bins, _NumberBins)
-        }
-        levels = {
-            name: list(bins.indices) for name, bins in self._columns.items() if isinstance(bins, _LevelBins)
-        }
+        definitions = {name: bins.definition for name, bins in self._columns.items()}
+        predicted = None if self._prediction is None else self._prediction.definition
         self.digest = hashlib.sha256(
-            msgspec.json.encode([self.reference, edges, levels], enc_hook=str)
+            msgspec.json.encode([self.reference, definitions, predicted], enc_hook=str)
         ).hexdigest()
 
     def count(self, records: Sequence[PredictionRecord]) -> DriftCounts:

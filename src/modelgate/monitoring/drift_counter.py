@@ -74,7 +74,11 @@ class DriftCounter:
 
     def write(self, records: Sequence[PredictionRecord], _redact: Collection[str]) -> None:
         """Count *records*, and judge their models. An unavailable database or receiver delays that."""
-        counted = self._count(records)
+        try:
+            counted = self._count(records)
+        except Exception as error:
+            # The log then writes the records one by one, and leaves out those that cannot be counted.
+            raise ValueError("the records do not fit the bins of their model") from error
         for name, (bins, counts) in counted.items():
             self._buckets[name] = self._buckets.get(name, DriftCounts()) + counts
             self._unsaved[name] = bins

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,15 +16,18 @@ from ..http.routing import Route
 from ..prometheus import MetricFamily, MetricValues
 from ..schema.coerce import to_json_value
 from ..validation import require_positive_int
+from .outcome_rows import Outcome, ScoredRow, to_association
 from .outcome_statistics import (
     ArmComparison,
     VersionAccuracy,
     compare_arms,
     measure_accuracy,
 )
-from .outcome_tables import Outcome, OutcomeTables, ScoredRow, to_association
 from .prediction_hook import PredictionHook, PredictionRecord
 from .prediction_log import PredictionLog
+
+if TYPE_CHECKING:
+    from .outcome_tables import OutcomeTables
 
 __all__ = ["MIN_OUTCOMES", "AccuracyReport", "OutcomeLog", "read_accuracy"]
 
@@ -102,6 +106,8 @@ class OutcomeLog(PredictionHook):
             )
         require_positive_int("min_rows", min_rows)
         require_positive_int("days", days)
+        from .outcome_tables import OutcomeTables
+
         self._tables = OutcomeTables(database)
         self._min_rows = min_rows
         writer = _Writer(self._tables, association, sticky_by, days, clock)
@@ -150,7 +156,7 @@ class OutcomeLog(PredictionHook):
         return Response.json({"stored": stored, "unknown": unknown, "mismatched": mismatched})
 
 
-def read_accuracy(tables: OutcomeTables, deployment: str, min_rows: int) -> AccuracyReport:
+def read_accuracy(tables: "OutcomeTables", deployment: str, min_rows: int) -> AccuracyReport:
     """Return the accuracy of a deployment from the stored outcomes."""
     versions = tables.versions(deployment)
     accuracies = [
@@ -202,7 +208,7 @@ class _Writer:
 
     def __init__(
         self,
-        tables: OutcomeTables,
+        tables: "OutcomeTables",
         association: str | None,
         sticky_by: str,
         days: int,

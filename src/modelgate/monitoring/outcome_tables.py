@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from ..backends.sql import Database, sa
+from .outcome_rows import Outcome, ScoredRow, to_association
 from .outcome_statistics import CALIBRATION_BINS, CalibrationBin
 from .sequential import Mean
 
-__all__ = ["Outcome", "OutcomeTables", "ScoredRow", "to_association"]
+__all__ = ["OutcomeTables"]
 
 _METADATA = sa.MetaData()
 _ROWS = sa.Table(
@@ -33,48 +34,6 @@ _ROWS = sa.Table(
     sa.Index("modelgate_scored_rows_request", "deployment", "request_id", "row"),
     sa.Index("modelgate_scored_rows_association", "deployment", "association"),
 )
-
-
-class ScoredRow(msgspec.Struct):
-    """Prediction for one row.
-
-    Attributes:
-        deployment, version, request_id: See `PredictionRecord`.
-        row: Number of the row in the request, from 0.
-        association: Value of the association column; None without one.
-        unit: Group of rows that always get the same version.
-        time: Time of the prediction, in seconds since the epoch.
-        label: Predicted label as JSON; None for a number.
-        number: Predicted number; None for a label.
-        probability: Probability of the predicted label; None if there is none.
-    """
-
-    deployment: str
-    version: str
-    request_id: str
-    row: int
-    association: str | None
-    unit: str
-    time: float
-    label: str | None
-    number: float | None
-    probability: float | None
-
-
-class Outcome(msgspec.Struct, forbid_unknown_fields=True):
-    """What has really happened, of one predicted row.
-
-    Attributes:
-        actual: Label or number.
-        request_id: Request id of the prediction; None to use *association*.
-        row: Number of the row in the request, from 0.
-        association: Value of the association column; the newest prediction with it is meant.
-    """
-
-    actual: str | bool | int | float
-    request_id: str | None = None
-    row: int = 0
-    association: str | int | None = None
 
 
 class OutcomeTables:
@@ -211,11 +170,6 @@ class OutcomeTables:
             _ROWS.c.deployment == deployment, _ROWS.c.version == version, _ROWS.c.error.is_not(None)
         )
         return query if start is None else query.where(_ROWS.c.time.between(start, end))
-
-
-def to_association(value: Any) -> str:
-    """Return the text under which the value of an association column is stored: 7 and 7.0 are the same."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _find(deployment: str, outcome: Outcome) -> "sa.Select[Any]":
