@@ -5,8 +5,11 @@ As Python objects, the items of a small body can take hundreds of megabytes.
 
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from .json import RAW
 
 __all__ = ["count_items", "split_items"]
 
@@ -23,10 +26,33 @@ def count_items(raw: bytes) -> int:
 
 
 def split_items(raw: bytes, size: int) -> Iterator[bytes]:
-    """Yield *raw*, a JSON array, in parts that are arrays of at most about *size* bytes.
+    """Yield *raw*, a valid JSON array, in parts that are arrays of at most about *size* bytes.
 
-    A part that contains an item larger than *size* is larger. *raw* is valid JSON if and only if all parts are.
+    A part is larger only if it contains an item larger than *size*.
     """
+    start = 1
+    while len(raw) - start > size:
+        end = raw.rfind(b"},", start, start + size) + 1
+        part = b"[%b]" % raw[start:end]
+        # A part that ends within a text or a nested value is not valid JSON.
+        if not end or not _is_json(part):
+            yield from _split_exactly(b"[" + raw[start:], size)
+            return
+        yield part
+        start = end + 1
+    yield b"[" + raw[start:]
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        RAW.decode(raw)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return False
+    return True
+
+
+def _split_exactly(raw: bytes, size: int) -> Iterator[bytes]:
+    """Split any items. This takes ten times as long as looking for the end of an object."""
     start = last = 1
     for ends in _item_ends(raw):
         while len(ends) and ends[-1] - start > size:

@@ -190,7 +190,8 @@ class _StreamingBody:
 
     def __init__(self, body: Iterable[bytes], on_close: Callable[[], None]) -> None:
         self._body = body
-        self._on_close: Callable[[], None] | None = on_close
+        self._on_close = on_close
+        self._is_closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -199,13 +200,14 @@ class _StreamingBody:
             self.close()
 
     def close(self) -> None:
+        if self._is_closed:
+            return
         try:
             getattr(self._body, "close", lambda: None)()
         finally:
-            on_close = self._on_close
-            if on_close is not None:
-                on_close()
-                self._on_close = None
+            self._on_close()
+        # Only now: an interrupted call is repeated.
+        self._is_closed = True
 
 
 def _call_app(application: WSGIApplication, request: Request) -> Flow[Response]:
