@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
+from ..dialects.resolve import resolve_dialects
 from ..endpoints.limits import GateLimits
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, error_context
@@ -49,7 +50,6 @@ from .options import (
     create_metric_values,
     find_deadline,
     find_key_header,
-    resolve_dialects,
 )
 from .poller import create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router

@@ -1,11 +1,9 @@
-"""Turn the options of a gate into layers, dialects and storage."""
+"""Turn the options of a gate into layers and storage."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..deployments.deployment import Deployment, HTTPLayer
-from ..dialects import DIALECTS, Dialect
-from ..dialects.key_header import with_key_header
 from ..errors import ConfigurationError, error_context
 from ..flow import validate_layers
 from ..keys import KeyStore
@@ -21,7 +19,6 @@ __all__ = [
     "create_metric_values",
     "find_deadline",
     "find_key_header",
-    "resolve_dialects",
 ]
 
 
@@ -150,45 +147,3 @@ def _check_custom_layers(
 def find_key_header(layers: Sequence[HTTPLayer]) -> str | None:
     """Return the option *key_header* of the `KeyAuth` in *layers*."""
     return next((layer.key_header for layer in layers if isinstance(layer, KeyAuth)), None)
-
-
-def resolve_dialects(
-    dialects: Sequence[str | Dialect] | None, key_header: str | None = None
-) -> dict[str, Dialect]:
-    """Return the dialects by name; all of them if *dialects* is None.
-
-    Args:
-        dialects: See `Gate`.
-        key_header: Header field that has the key; None for the places that each dialect defines.
-
-    Raises:
-        ConfigurationError: A dialect is unknown or listed twice, or the list is empty.
-    """
-    if dialects is None:
-        items: list[str | Dialect] = list(DIALECTS)
-    else:
-        items = [dialects] if isinstance(dialects, str) else list(dialects)
-    by_name: dict[str, Dialect] = {}
-    for item in items:
-        dialect = DIALECTS[item]() if isinstance(item, str) and item in DIALECTS else item
-        missing = [] if isinstance(dialect, str | type) else _missing_members(dialect)
-        if missing:
-            raise ConfigurationError(
-                f"dialects must have all members of Dialect (got {type(dialect).__name__} without"
-                f" {', '.join(missing)})"
-            )
-        if isinstance(dialect, str | type) or dialect.name in by_name:
-            raise ConfigurationError(
-                f"dialects must be Dialect objects or names, without duplicates (got {dialects!r}):"
-                f" the names are {', '.join(DIALECTS)}"
-            )
-        by_name[dialect.name] = dialect if key_header is None else with_key_header(dialect, key_header)
-    if not by_name:
-        raise ConfigurationError(f"dialects must contain at least one dialect (got {dialects!r})")
-    return by_name
-
-
-def _missing_members(dialect: object) -> list[str]:
-    """Return the members that *dialect* lacks."""
-    members = ("name", "max_body", "routes", "credentials", "decode", "encode", "encode_error")
-    return [name for name in members if not hasattr(dialect, name)]
