@@ -8,9 +8,12 @@ import math
 
 import numpy as np
 
+from modelgate.monitoring.outcome_statistics import ALPHA
 from modelgate.monitoring.sequential import Mean, compare_means
 
-DAYS, EXPERIMENTS, ALPHA, MIN_ROWS = 60, 1_000, 0.05, 100
+DAYS, EXPERIMENTS, MIN_ROWS = 60, 1_000, 100
+FIRST_ALPHA = ALPHA / 2
+"""Error probability of the first two versions that are compared."""
 
 
 def find_winner(
@@ -30,7 +33,7 @@ def find_winner(
         if min(min(each[day], requests - each[day]) for each in wrong) < 10 or requests < MIN_ROWS:
             continue
         means = [_mean(each[day] / requests, requests, rows) for each in wrong]
-        _, low, high = compare_means(means[0], means[1], ALPHA)
+        _, low, high = compare_means(means[0], means[1], FIRST_ALPHA)
         if low > 0 or high < 0:
             return day, 0 if low > 0 else 1
     return None
@@ -44,7 +47,7 @@ def _mean(share: float, requests: int, rows: int) -> Mean:
 def main() -> None:
     """Print the table."""
     rng = np.random.default_rng(0)
-    print(f"{EXPERIMENTS} experiments of {DAYS} days, alpha {ALPHA:.0%}")
+    print(f"{EXPERIMENTS} experiments of {DAYS} days, alpha {FIRST_ALPHA:.1%}")
     print("requests/day  rows  accuracies     winners  right  median day")
     for daily, rows, accuracies in (
         (50, 1, (0.8, 0.8)),

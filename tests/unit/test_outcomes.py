@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from modelgate import ConfigurationError, Deployment, Gate, OutcomeLog, Output, Prediction, Schema
+from modelgate.errors import StoreError
 from modelgate.testing import Client
 from support.databases import DATABASES, make_database
 from support.keys import KEY
@@ -119,6 +120,49 @@ def test_association_may_be_a_passthrough_column(url):
     gate.close()
 
 
+def test_association_may_have_any_character(database):
+    """PostgreSQL cannot store the character 0: one such row would keep all others from being stored."""
+    log = OutcomeLog(database, association="customer")
+    gate, client = make_gate(log)
+    body = [{"chance": 0.9, "order": 1, "customer": "c\0"}]
+    client.post("/deployments/churn/predict?passthrough=customer", json=body)
+    is_written = log.flush(SOON)
+    answer = report(client, {"association": "c\0", "actual": "yes"}, {"request_id": "c\0", "actual": "yes"})
+    gate.close()
+
+    assert is_written
+    assert (1, [1]) == (answer["stored"], answer["unknown"])
+
+
+def test_last_range_of_probabilities_includes_1(url):
+    log = OutcomeLog(url, min_rows=1)
+    gate, client = make_gate(log)
+    request_id = send(client, log, [(0.95, 1), (1.0, 2)])
+    report(client, *({"request_id": request_id, "row": row, "actual": "yes"} for row in (0, 1)))
+    [version] = log.accuracy("churn").versions
+    gate.close()
+
+    assert [(2, 0.975)] == [(each.rows, each.probability) for each in version.calibration]
+
+
+def test_failure_to_delete_old_predictions_stores_none_twice(url, monkeypatch):
+    log = OutcomeLog(url, min_rows=1)
+    prune, calls = log._tables.prune, iter([StoreError])
+
+    def fail_once(before):
+        for error in calls:
+            raise error
+        prune(before)
+
+    monkeypatch.setattr(log._tables, "prune", fail_once)
+    gate, client = make_gate(log)
+    send(client, log, [(0.9, 1)])
+    [version] = log.accuracy("churn").versions
+    gate.close()
+
+    assert 1 == version.predictions
+
+
 def test_numbers_have_an_absolute_error(url):
     log = OutcomeLog(url, min_rows=2)
     gate, client = make_gate(log, lambda table: table["chance"] * 10)
@@ -230,7 +274,7 @@ def test_old_predictions_are_deleted(url):
     gate.close()
 
     assert [1] == [version.predictions for version in before]
-    assert [] == after
+    assert [1] == [version.predictions for version in after]
 
 
 @pytest.mark.parametrize(
@@ -265,6 +309,8 @@ def test_endpoints_require_scopes(url, scope, post, get):
         ({"outcomes": [{"actual": None, "request_id": "a"}]}, 400, "actual"),
         ({"outcomes": [{"actual": 10**20, "request_id": "a"}]}, 400, "actual"),
         ({"outcomes": [{"actual": "no", "id": "a"}]}, 400, "id"),
+        ({"outcomes": [{"actual": "no", "request_id": "a", "row": 10**30}]}, 400, "row"),
+        ({"outcomes": [{"actual": "no", "request_id": "a", "row": -1}]}, 400, "row"),
     ],
 )
 def test_malformed_outcomes_are_rejected(url, body, status, message):

@@ -226,21 +226,22 @@ class _Writer:
         rows = [
             row for record in records if record.prediction.forecast is None for row in self._to_rows(record)
         ]
-        if rows:
-            self._tables.add(rows)
         now = self._clock()
         if now - self._pruned_at > _DAY:
             self._pruned_at = now
+            # Before the rows are added: if it fails, the log calls this again with the same records.
             self._tables.prune(now - self._days * _DAY)
+        if rows:
+            self._tables.add(rows)
 
     def _to_rows(self, record: PredictionRecord) -> Iterator[ScoredRow]:
         output = record.prediction.outputs[0]
         values = [to_json_value(value) for value in output.values.tolist()]
         is_number = output.classes is None and output.values.dtype.kind in "iuf"
-        chances = [None] * len(values) if output.probabilities is None else output.confidences()
+        probabilities = [None] * len(values) if output.probabilities is None else output.confidences()
         names = None if self._association is None else _column_texts(record, self._association)
         unit = self._unit(record)
-        for row, (value, chance) in enumerate(zip(values, chances, strict=True)):
+        for row, (value, probability) in enumerate(zip(values, probabilities, strict=True)):
             if value is not None:
                 yield ScoredRow(
                     record.deployment,
@@ -252,7 +253,7 @@ class _Writer:
                     record.time,
                     None if is_number else msgspec.json.encode(value).decode(),
                     float(value) if is_number else None,
-                    chance,
+                    probability,
                 )
 
     def _unit(self, record: PredictionRecord) -> str:

@@ -1,6 +1,6 @@
 """Predictions and outcomes, as they are stored."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -45,10 +45,12 @@ class Outcome(msgspec.Struct, forbid_unknown_fields=True):
 
     actual: str | bool | int | float
     request_id: str | None = None
-    row: int = 0
+    row: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     association: str | int | None = None
 
 
 def to_association(value: Any) -> str:
     """Return the text under which the value of an association column is stored: 7 and 7.0 are the same."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    # PostgreSQL cannot store the character 0.
+    return text.replace("\0", "\ufffd")

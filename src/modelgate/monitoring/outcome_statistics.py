@@ -8,6 +8,7 @@ import msgspec
 from .sequential import Mean, compare_means
 
 __all__ = [
+    "ALPHA",
     "CALIBRATION_BINS",
     "ArmComparison",
     "CalibrationBin",
@@ -16,6 +17,9 @@ __all__ = [
     "compare_arms",
     "measure_accuracy",
 ]
+
+ALPHA = 0.05
+"""Largest probability that any interval of a deployment ever misses the difference."""
 
 CALIBRATION_BINS = 10
 """Number of bins of equal width, from a probability of 0 to 1."""
@@ -109,19 +113,22 @@ def calibration_error(bins: Sequence[CalibrationBin]) -> float | None:
 
 
 def compare_arms(
-    errors: Mapping[tuple[str, str], tuple[Mean, Mean]], measure: Measure, min_rows: int, alpha: float = 0.05
+    errors: Mapping[tuple[str, str], tuple[Mean, Mean]], measure: Measure, min_rows: int
 ) -> list[ArmComparison]:
     """Compare pairs of versions.
 
+    The error probabilities of the pairs are ``ALPHA`` times 1/2, 1/6, 1/12 and so on, which add up to ``ALPHA`` for
+    any number of pairs. Equal shares would change when a version is added, and a winner could be lost.
+
     Args:
-        errors: Errors of two versions in the period in which both served, by their names.
+        errors: Errors of two versions in the period in which both served, by their names; the oldest pair is first.
         measure: What the errors are.
         min_rows: Smallest number of groups of each version, for example of requests.
-        alpha: Largest probability of a false winner among all pairs.
     """
     comparisons = []
-    for versions, (first, second) in errors.items():
-        comparison = ArmComparison(versions, (first.values, second.values), measure, alpha / len(errors))
+    for number, (versions, (first, second)) in enumerate(errors.items(), 1):
+        alpha = ALPHA / (number * (number + 1))
+        comparison = ArmComparison(versions, (first.values, second.values), measure, alpha)
         comparisons.append(comparison)
         if any(not _is_large(each, measure, min_rows) for each in (first, second)):
             continue

@@ -122,7 +122,11 @@ class OutcomeTables:
 
     def calibration(self, deployment: str, version: str) -> list[CalibrationBin]:
         """Return the predicted probabilities of a version, and how often they were right."""
-        number = sa.cast(sa.func.floor(_ROWS.c.probability * CALIBRATION_BINS), sa.Integer)
+        number = sa.case(
+            # The last range includes the probability 1.
+            (_ROWS.c.probability >= 1, CALIBRATION_BINS - 1),
+            else_=sa.cast(sa.func.floor(_ROWS.c.probability * CALIBRATION_BINS), sa.Integer),
+        )
         query = (
             self._known(deployment, version)
             .where(_ROWS.c.probability.is_not(None))
@@ -150,16 +154,20 @@ class OutcomeTables:
         return dict(rows)
 
     def arms(self, deployment: str) -> dict[tuple[str, str], tuple[Mean, Mean]]:
-        """Return the errors of each pair of versions, in the period in which both served."""
-        return {
-            (first, second): (
-                self.errors(deployment, first, max(start, later), min(end, until)),
-                self.errors(deployment, second, max(start, later), min(end, until)),
-            )
+        """Return the errors of each pair of versions, in the period in which both served; the oldest pair is first."""
+        periods = sorted(
+            (max(start, later), min(end, until), first, second)
             for (first, _, _, start, end), (second, _, _, later, until) in combinations(
                 self.versions(deployment), 2
             )
-            if max(start, later) < min(end, until)
+        )
+        return {
+            (first, second): (
+                self.errors(deployment, first, start, end),
+                self.errors(deployment, second, start, end),
+            )
+            for start, end, first, second in periods
+            if start < end
         }
 
     @staticmethod
@@ -177,7 +185,9 @@ def _find(deployment: str, outcome: Outcome) -> "sa.Select[Any]":
     if outcome.request_id is None:
         query = query.where(_ROWS.c.association == to_association(outcome.association))
     else:
-        query = query.where(_ROWS.c.request_id == outcome.request_id, _ROWS.c.row == outcome.row)
+        query = query.where(
+            _ROWS.c.request_id == outcome.request_id.replace("\0", "\ufffd"), _ROWS.c.row == outcome.row
+        )
     return query.order_by(_ROWS.c.id.desc()).limit(1)
 
 

@@ -10,6 +10,7 @@ from string import Template
 from .drift_judge import Judgement
 from .drift_statistics import ColumnDrift
 from .outcome_log import AccuracyReport
+from .outcome_statistics import ALPHA
 
 __all__ = ["render_report"]
 
@@ -146,10 +147,9 @@ def _render_arms(accuracy: AccuracyReport) -> str:
         )
         for each in accuracy.arms
     ]
-    chance = sum(each.alpha for each in accuracy.arms)
     return (
         f"{_table(headings, rows)}<p>The error of the second version minus that of the first. The intervals may be"
-        f" looked at any time: the probability that any of them is ever wrong is at most {chance:.0%}.</p>"
+        f" looked at any time: the probability that any of them is ever wrong is at most {ALPHA:.0%}.</p>"
     )
 
 
