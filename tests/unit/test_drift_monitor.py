@@ -259,3 +259,16 @@ def test_record_that_cannot_be_counted_loses_no_other(clock, monkeypatch):
     gate.close()
 
     assert ([5], 600) == ([window.rows for window in judgement.assessments], lost)
+
+
+def test_alarm_is_raised_once_though_windows_are_joined_differently(database, clock):
+    """Without the oldest period, which is deleted, each window begins one period later."""
+    alarms = []
+    monitor = DriftMonitor(database, window=HOUR, clock=clock, on_alarm=alarms.extend, min_rows=600)
+    gate, client = make_gate(monitor)
+    for period in range(66):
+        send(client, monitor, 20 if period >= 56 else 0, rows=300, seed=period)
+        clock.now += HOUR
+    gate.close()
+
+    assert 1 == len([each for each in alarms if each.measure == "psi" and each.column == "age"])

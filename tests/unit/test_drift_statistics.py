@@ -196,6 +196,16 @@ def test_window_that_has_not_ended_raises_no_alarm():
     assert [] == judge_windows((1, 1), now=15).alarms
 
 
+@pytest.mark.parametrize("divisor", [1, 20], ids=["many", "few"])
+def test_whole_numbers_as_targets_have_bins(divisor):
+    """Regression of counts, for example. Few numbers are packaged as levels, because they may be labels."""
+    targets = np.arange(TRAINING_ROWS) % 200 // divisor
+    statistics = training_statistics(TRAINING, targets, SCHEMA)
+    record = make_record(TRAINING, targets + 0.25, statistics=statistics)
+
+    assert TRAINING_ROWS == sum(ModelBins(record).count([record]).prediction)
+
+
 def test_predictions_are_compared_with_the_first_window():
     """Not with the training targets, which vary more than predictions do."""
     rng, buckets = np.random.default_rng(12), []

@@ -66,7 +66,7 @@ def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return the range of the training targets, or None if the statistics in *target* do not contain it."""
     if "deciles" in target:
         return target["deciles"][0], target["deciles"][-1]
-    # Whole numbers have counts of the most frequent ones: of all, if there are fewer than the limit.
+    # Whole numbers have counts if there are fewer than the limit. Packages of earlier versions have the most frequent.
     values = [value for value, _ in target.get("levels", ())]
     return (float(min(values)), float(max(values))) if 0 < len(values) < MAX_LEVELS else None
 

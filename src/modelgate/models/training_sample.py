@@ -66,11 +66,15 @@ def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # no
     }
     statistics: dict[str, Any] = {"rows": len(X), "columns": columns}
     if y is not None:
-        statistics["target"] = [
-            _summarize_numbers(target) if target.dtype.kind == "f" else _count_levels(target)
-            for target in _target_columns(y)
-        ]
+        statistics["target"] = [_summarize_target(target) for target in _target_columns(y)]
     return statistics
+
+
+def _summarize_target(values: npt.NDArray[Any]) -> dict[str, Any]:
+    # Few whole numbers may be labels. Many are numbers, or their counts would not say much anyway.
+    if values.dtype.kind == "f" or (values.dtype.kind in "iu" and len(np.unique(values)) >= MAX_LEVELS):
+        return _summarize_numbers(values)
+    return _count_levels(values)
 
 
 def _target_columns(y: Any) -> list[npt.NDArray[Any]]:

@@ -225,9 +225,20 @@ def _prediction_bins(record: PredictionRecord) -> _NumberBins | _LevelBins | Non
     if output.classes is not None:
         is_binary = output.probabilities is not None and len(output.classes) == 2
         return _NumberBins(_PROBABILITIES) if is_binary else _LevelBins(list(output.classes))
-    target = record.training.target_statistics[:1] if record.training is not None else ()
-    deciles = target[0].get("deciles") if target else None
+    targets = record.training.target_statistics if record.training is not None else ()
+    deciles = _target_deciles(targets[0]) if targets else None
     return _NumberBins(deciles) if deciles and output.values.dtype.kind in "iuf" else None
+
+
+def _target_deciles(statistics: Mapping[str, Any]) -> Sequence[float] | None:
+    """Return the deciles of training targets that are numbers; None if they are not known."""
+    levels = statistics.get("levels", ())
+    # Whole numbers have counts, of all values if there are few.
+    if not 0 < len(levels) < STORED_LEVELS or not all(isinstance(level, int) for level, _ in levels):
+        return statistics.get("deciles")
+    numbers, counts = zip(*levels, strict=True)
+    deciles: list[float] = np.quantile(np.repeat(numbers, counts), np.linspace(0, 1, 11)).tolist()
+    return deciles
 
 
 def _predicted_values(prediction: Prediction) -> npt.NDArray[Any]:

@@ -142,9 +142,9 @@ class DriftCounter:
             if judgement.baseline is not None:
                 self._storage.set_baseline(judgement.key, judgement.baseline)
             for alarm in judgement.new_alarms:
-                name = f"{alarm.start:.0f} {alarm.measure} {alarm.column}"
-                if self._storage.claim(judgement.key, name, alarm.end):
-                    _log_alarm(alarm)
+                subject = _describe_subject(alarm)
+                if self._storage.claim(judgement.key, subject, alarm.since, alarm.end):
+                    _log_alarm(alarm, subject)
                     self._unsent.append(alarm)
         while len(self.latest) > _MAX_MODELS:
             del self.latest[next(iter(self.latest))]
@@ -161,12 +161,15 @@ class DriftCounter:
             logger.error("drift monitor: cannot send alarms: they are sent later", exc_info=error)
 
 
-def _log_alarm(alarm: DriftAlarm) -> None:
+def _describe_subject(alarm: DriftAlarm) -> str:
+    return f"{alarm.measure} of {'the prediction' if alarm.column is None else f'column {alarm.column}'}"
+
+
+def _log_alarm(alarm: DriftAlarm, subject: str) -> None:
     logger.warning(
-        "deployment %s: drift of version %s: %s of %s is %.3g",
+        "deployment %s: drift of version %s: %s is %.3g",
         alarm.deployment,
         alarm.version,
-        alarm.measure,
-        "the prediction" if alarm.column is None else f"column {alarm.column}",
+        subject,
         alarm.value,
     )

@@ -1,5 +1,7 @@
 """Judge a model by its stored counts: drift in its latest windows, and new alarms. Pure functions."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from .drift_statistics import (
@@ -32,6 +34,7 @@ class DriftAlarm(msgspec.Struct, frozen=True):
         value: Value of the measure in the last window: an index, or the share of the values.
         rows: Number of rows in the last window.
         start, end: Start and end of the last window, in seconds since the epoch.
+        since: Start of the first of the consecutive windows.
     """
 
     deployment: str
@@ -42,6 +45,7 @@ class DriftAlarm(msgspec.Struct, frozen=True):
     rows: int
     start: float
     end: float
+    since: float
 
 
 class Judgement(msgspec.Struct):
@@ -82,8 +86,8 @@ def judge(model: MonitoredModel, thresholds: Thresholds, sustained: int, now: fl
     new_alarms = []
     for stop in range(max(1, len(judged) - _RECENT + 1), len(judged) + 1):
         names = sustained_alarms(judged[:stop], sustained) - sustained_alarms(judged[: stop - 1], sustained)
-        new_alarms += _to_alarms(model.key, judged[stop - 1], names)
-    alarms = _to_alarms(model.key, judged[-1], sustained_alarms(judged, sustained)) if judged else []
+        new_alarms += _to_alarms(model.key, judged[:stop][-sustained:], names)
+    alarms = _to_alarms(model.key, judged[-sustained:], sustained_alarms(judged, sustained))
     return Judgement(model.key, assessments, alarms, new_alarms, baseline)
 
 
@@ -95,8 +99,13 @@ def _baseline_counts(window: Window, baseline: Window | None) -> list[int] | Non
     return None if baseline is None or window.start < baseline.end else baseline.counts.prediction
 
 
-def _to_alarms(key: ModelKey, assessment: Assessment, names: set[tuple[str | None, str]]) -> list[DriftAlarm]:
-    drifts = assessment.drifts()
+def _to_alarms(
+    key: ModelKey, assessments: Sequence[Assessment], names: set[tuple[str | None, str]]
+) -> list[DriftAlarm]:
+    if not names:
+        return []
+    first, last = assessments[0], assessments[-1]
+    drifts = last.drifts()
     return [
         DriftAlarm(
             key.deployment,
@@ -105,8 +114,9 @@ def _to_alarms(key: ModelKey, assessment: Assessment, names: set[tuple[str | Non
             measure,
             getattr(drifts[column], measure),
             drifts[column].rows,
-            assessment.start,
-            assessment.end,
+            last.start,
+            last.end,
+            first.start,
         )
         for column, measure in sorted(names, key=str)
     ]

@@ -54,8 +54,18 @@ class DriftStorage(Protocol):
     def set_baseline(self, key: ModelKey, baseline: Window) -> None:
         """Store *baseline*, unless the model has one."""
 
-    def claim(self, key: ModelKey, alarm: str, time: float) -> bool:
-        """Return True the first time that any process calls this with *key* and *alarm*."""
+    def claim(self, key: ModelKey, subject: str, since: float, end: float) -> bool:
+        """Return True for one process, and False if an alarm with this *subject* ended after *since*.
+
+        Without the oldest period, which is deleted, periods may be joined to other windows. Their alarms
+        overlap earlier ones of the same drift.
+
+        Args:
+            key: Identity of the model.
+            subject: Measure and column.
+            since: Start of the drift.
+            end: End of the last window with drift.
+        """
 
     def prune(self, before: float) -> None:
         """Delete counts of periods that began *before* a time."""
@@ -74,7 +84,7 @@ class MemoryDriftStorage:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._models: dict[ModelKey, MonitoredModel] = {}
-        self._claims: dict[tuple[ModelKey, str], float] = {}
+        self._alarms: dict[tuple[ModelKey, str], float] = {}
 
     def save(self, key: ModelKey, reference: Reference, bucket: Window) -> None:
         with self._lock:
@@ -93,18 +103,19 @@ class MemoryDriftStorage:
             if model is not None and model.baseline is None:
                 model.baseline = baseline
 
-    def claim(self, key: ModelKey, alarm: str, time: float) -> bool:
+    def claim(self, key: ModelKey, subject: str, since: float, end: float) -> bool:
         with self._lock:
-            is_first = (key, alarm) not in self._claims
-            self._claims.setdefault((key, alarm), time)
-            return is_first
+            if self._alarms.get((key, subject), since) > since:
+                return False
+            self._alarms[key, subject] = end
+            return True
 
     def prune(self, before: float) -> None:
         with self._lock:
             for model in self._models.values():
                 model.buckets = [bucket for bucket in model.buckets if bucket.start >= before]
             self._models = {key: model for key, model in self._models.items() if model.buckets}
-            self._claims = {claim: time for claim, time in self._claims.items() if time >= before}
+            self._alarms = {alarm: end for alarm, end in self._alarms.items() if end >= before}
 
     def close(self) -> None:
         pass

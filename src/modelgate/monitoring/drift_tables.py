@@ -45,8 +45,8 @@ _ALARMS = sa.Table(
     "modelgate_drift_alarms",
     _METADATA,
     *_key_columns(),
-    sa.Column("alarm", sa.String(300), primary_key=True),
-    sa.Column("time", sa.Double, nullable=False),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("end", sa.Double, primary_key=True),
 )
 
 
@@ -109,13 +109,14 @@ class SQLDriftStorage:
             lambda connection: connection.execute(_MODELS.update().where(is_unset).values(baseline=text))
         )
 
-    def claim(self, key: ModelKey, alarm: str, time: float) -> bool:
-        row = {**key._asdict(), "alarm": alarm}
+    def claim(self, key: ModelKey, subject: str, since: float, end: float) -> bool:
+        row = {**key._asdict(), "subject": subject}
+        overlaps = _matches(_ALARMS, row) & (_ALARMS.c.end > since)
 
         def write(connection: sa.Connection) -> bool:
-            if connection.execute(_ALARMS.select().where(_matches(_ALARMS, row))).first() is not None:
+            if connection.execute(_ALARMS.select().where(overlaps)).first() is not None:
                 return False
-            connection.execute(_ALARMS.insert().values(**row, time=time))
+            connection.execute(_ALARMS.insert().values(**row, end=end))
             return True
 
         return self._database.commit(write)
@@ -127,7 +128,7 @@ class SQLDriftStorage:
 
         def write(connection: sa.Connection) -> None:
             connection.execute(_COUNTS.delete().where(_COUNTS.c.start < before))
-            connection.execute(_ALARMS.delete().where(_ALARMS.c.time < before))
+            connection.execute(_ALARMS.delete().where(_ALARMS.c.end < before))
             connection.execute(_MODELS.delete().where(~has_counts))
 
         self._database.commit(write)
