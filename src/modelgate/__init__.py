@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         PredictionHook,
         PredictionLog,
         PredictionRecord,
-        RowWriter,
+        PredictionWriter,
     )
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
@@ -153,6 +153,7 @@ __all__ = [
     "PredictionHook",
     "PredictionLog",
     "PredictionRecord",
+    "PredictionWriter",
     "Predictor",
     "Query",
     "RateLimit",
@@ -166,7 +167,6 @@ __all__ = [
     "Rollout",
     "Round",
     "RowExplanation",
-    "RowWriter",
     "Schema",
     "ServerTiming",
     "ServingError",

@@ -214,8 +214,8 @@ def test_predictions_are_compared_with_the_first_window():
     )
     bins = ModelBins(record)
     for start, shift in ((0, 0.0), (10, 0.0), (20, 0.5)):
-        chances = 1 / (1 + np.exp(3 - rng.normal(shift, size=WINDOW_ROWS)))
-        probabilities = np.column_stack([1 - chances, chances])
+        positive = 1 / (1 + np.exp(3 - rng.normal(shift, size=WINDOW_ROWS)))
+        probabilities = np.column_stack([1 - positive, positive])
         window = make_record(
             draw(rng, WINDOW_ROWS), np.zeros(WINDOW_ROWS), classes=[0, 1], probabilities=probabilities
         )

@@ -200,20 +200,20 @@ def test_figures_need_a_minimum_sample(url):
 
 
 class Arm:
-    """Model whose predictions are right with a given probability: the caller sends the correct label's chance."""
+    """Model that predicts "yes" with the probability *accuracy*."""
 
     def __init__(self, accuracy):
         self.random, self.accuracy = np.random.default_rng(0), accuracy
 
     def __call__(self, table):
-        chances = np.where(self.random.random(len(table)) < self.accuracy, 0.9, 0.1)
+        positive = np.where(self.random.random(len(table)) < self.accuracy, 0.9, 0.1)
         return Prediction(
             [
                 Output(
                     "churn",
-                    np.array(CLASSES)[(chances > 0.5).astype(int)],
+                    np.array(CLASSES)[(positive > 0.5).astype(int)],
                     CLASSES,
-                    np.column_stack([1 - chances, chances]),
+                    np.column_stack([1 - positive, positive]),
                 )
             ]
         )

@@ -402,7 +402,7 @@ def test_log_without_records_has_no_thread(tmp_path):
         ({"flush_interval": 0}, "flush_interval must be a number of seconds"),
         ({"format": "csv"}, 'format must be "jsonl" or "parquet"'),
         ({"max_files": 0}, "max_files must be a whole number"),
-        ({"destination": 7}, "destination must be a folder, the URL of a database, or a RowWriter"),
+        ({"destination": 7}, "destination must be a folder, the URL of a database, or a PredictionWriter"),
         ({"destination": "mysql://host/db"}, "destination must be sqlite:///path"),
     ],
 )

@@ -3,7 +3,7 @@
 from .drift_judge import DriftAlarm
 from .drift_monitor import DriftMonitor
 from .json_formatter import JSONFormatter
-from .log_rows import RowWriter
+from .log_rows import PredictionWriter
 from .outcome_log import OutcomeLog
 from .prediction_hook import PredictionHook, PredictionRecord
 from .prediction_log import PredictionLog
@@ -16,5 +16,5 @@ __all__ = [
     "PredictionHook",
     "PredictionLog",
     "PredictionRecord",
-    "RowWriter",
+    "PredictionWriter",
 ]

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from .prediction_hook import PredictionRecord
 
-__all__ = ["RowWriter", "to_entries"]
+__all__ = ["PredictionWriter", "to_entries"]
 
 
-class RowWriter(Protocol):
+class PredictionWriter(Protocol):
     """Destination of a prediction log. Called in one thread at a time."""
 
     def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:

@@ -18,7 +18,7 @@ from ..prometheus import LocalValues, MetricFamily, MetricValues
 from ..spelling import closest_match
 from ..validation import require_positive_int, require_positive_seconds
 from .log_files import LogFiles
-from .log_rows import RowWriter
+from .log_rows import PredictionWriter
 from .prediction_hook import PredictionHook, PredictionRecord
 
 __all__ = ["PredictionLog"]
@@ -48,7 +48,7 @@ class PredictionLog(PredictionHook):
 
     Args:
         destination: Folder for files of this log alone, URL of a database such as
-            ``"postgresql://user:password@host/database"`` (extra ``sql``), or a `RowWriter`.
+            ``"postgresql://user:password@host/database"`` (extra ``sql``), or a `PredictionWriter`.
         format: Format of the files: ``"jsonl"`` for one JSON object per line, or ``"parquet"`` for a Parquet
             file per deployment and flush (extra ``polars``).
         sample: Fraction of the requests to log.
@@ -66,7 +66,7 @@ class PredictionLog(PredictionHook):
 
     def __init__(
         self,
-        destination: str | Path | RowWriter,
+        destination: str | Path | PredictionWriter,
         *,
         format: Literal["jsonl", "parquet"] = "jsonl",  # noqa: A002  a word for users
         sample: float = 1.0,
@@ -263,8 +263,8 @@ def _close_at_exit(reference: "weakref.ref[PredictionLog]") -> None:
 
 
 def _create_writer(
-    destination: str | Path | RowWriter, file_format: str, max_bytes: int, max_files: int | None
-) -> RowWriter:
+    destination: str | Path | PredictionWriter, file_format: str, max_bytes: int, max_files: int | None
+) -> PredictionWriter:
     if file_format not in ("jsonl", "parquet"):
         raise ConfigurationError(f'format must be "jsonl" or "parquet" (got {file_format!r})')
     require_positive_int("max_bytes", max_bytes)
@@ -278,6 +278,6 @@ def _create_writer(
         return LogFiles(Path(destination), file_format, max_bytes, max_files)
     if not hasattr(destination, "write"):
         raise ConfigurationError(
-            f"destination must be a folder, the URL of a database, or a RowWriter (got {destination!r})"
+            f"destination must be a folder, the URL of a database, or a PredictionWriter (got {destination!r})"
         )
     return destination

@@ -78,7 +78,7 @@ class SharedValues:
             raise ConfigurationError("metrics_dir must be None on this system, which has no fcntl") from None
         self._flock = fcntl.flock
         self._shared, self._exclusive = fcntl.LOCK_SH, fcntl.LOCK_EX
-        self._at_once = fcntl.LOCK_NB
+        self._nonblocking = fcntl.LOCK_NB
         self._directory = Path(directory)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ class SharedValues:
     def _is_live(self, path: Path) -> bool:
         with path.open("rb") as file:
             try:
-                self._flock(file, self._shared | self._at_once)
+                self._flock(file, self._shared | self._nonblocking)
             except OSError:
                 return True
         return False

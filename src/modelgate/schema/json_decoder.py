@@ -32,7 +32,7 @@ from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
 from .names import find_similar
 from .report import SHOWN_NAMES, ValidationReport
-from .row_validator import check_count, check_row_count, check_sparsity, validate_part, validate_rows
+from .row_validator import check_max_rows, check_row_count, check_sparsity, validate_part, validate_rows
 from .schema_options import SchemaOptions
 from .table import Table
 
@@ -92,7 +92,7 @@ class Decoder:
         if rows is not None and self._is_exact(raw, rows):
             return self._build_table(rows)
         records, overflow = _decode_records(raw)
-        check_count(len(records), max_rows)
+        check_max_rows(len(records), max_rows)
         check_sparsity(len(records), len(self._columns), len(raw))
         if rows is not None and overflow is None and self._may_skip_names(records):
             return self._build_table(rows)
@@ -117,7 +117,7 @@ class Decoder:
     def _check_items(self, raw: bytes, max_rows: int | None) -> None:
         """Raise `InvalidInput` if the array *raw* has more than *max_rows* items, or leaves out most columns."""
         count = count_items(raw)
-        check_count(count, max_rows)
+        check_max_rows(count, max_rows)
         check_sparsity(count, len(self._columns), len(raw))
 
     def _iter_valid_parts(self, raw: bytes) -> Iterator[Table]:

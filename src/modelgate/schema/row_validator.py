@@ -19,7 +19,7 @@ from .schema_options import SchemaOptions
 from .split_rows import LazyRows
 from .table import Table
 
-__all__ = ["check_count", "check_row_count", "check_sparsity", "validate_part", "validate_rows"]
+__all__ = ["check_max_rows", "check_row_count", "check_sparsity", "validate_part", "validate_rows"]
 
 MAX_ABSENT_CELLS = 1_000_000
 """Maximum number of cells in a table if it has more cells than its body has bytes."""
@@ -133,10 +133,10 @@ def check_sparsity(rows: int, columns: int, size: int) -> None:
 def check_row_count(rows: object, max_rows: int | None) -> None:
     """Raise `InvalidInput` if *rows* is a list or `LazyRows` with more than *max_rows* items."""
     if isinstance(rows, list | LazyRows):
-        check_count(len(rows), max_rows)
+        check_max_rows(len(rows), max_rows)
 
 
-def check_count(rows: int, max_rows: int | None) -> None:
+def check_max_rows(rows: int, max_rows: int | None) -> None:
     """Raise `InvalidInput` if the number of *rows* is larger than *max_rows*."""
     if max_rows is not None and rows > max_rows:
         raise InvalidInput(
