@@ -63,6 +63,12 @@ def send_windows(client, monitor, clock, shifts):
     send(client, monitor, rows=1)
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def empty_storage(request, tmp_path):
+    """Without the counts of other tests."""
+    return None if request.param == "memory" else f"sqlite:///{tmp_path / 'monitor.db'}"
+
+
 @pytest.fixture(params=["memory", *DATABASES])
 def database(request):
     return None if request.param == "memory" else make_database(request.param, request)
@@ -261,10 +267,10 @@ def test_record_that_cannot_be_counted_loses_no_other(clock, monkeypatch):
     assert ([5], 600) == ([window.rows for window in judgement.assessments], lost)
 
 
-def test_alarm_is_raised_once_though_windows_are_joined_differently(database, clock):
+def test_alarm_is_raised_once_though_windows_are_joined_differently(empty_storage, clock):
     """Without the oldest period, which is deleted, each window begins one period later."""
     alarms = []
-    monitor = DriftMonitor(database, window=HOUR, clock=clock, on_alarm=alarms.extend, min_rows=600)
+    monitor = DriftMonitor(empty_storage, window=HOUR, clock=clock, on_alarm=alarms.extend, min_rows=600)
     gate, client = make_gate(monitor)
     for period in range(66):
         send(client, monitor, 20 if period >= 56 else 0, rows=300, seed=period)
@@ -272,3 +278,15 @@ def test_alarm_is_raised_once_though_windows_are_joined_differently(database, cl
     gate.close()
 
     assert 1 == len([each for each in alarms if each.measure == "psi" and each.column == "age"])
+
+
+def test_clock_that_goes_back_loses_no_counts(empty_storage, clock):
+    monitor = DriftMonitor(empty_storage, window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+    for seed, hours in enumerate((5, -5, 0)):
+        send(client, monitor, seed=seed)
+        clock.now += hours * HOUR
+    [model] = monitor.judge("price")
+    gate.close()
+
+    assert [1_200, 600] == [assessment.rows for assessment in model.assessments]

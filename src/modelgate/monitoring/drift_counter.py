@@ -1,6 +1,7 @@
 """Counts predictions for drift monitoring, in a background thread."""
 
 import logging
+import uuid
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
@@ -67,6 +68,7 @@ class DriftCounter:
         """Start without counts. In a forked child, the parent stores its own."""
         self._bins: dict[tuple[str, str], ModelBins] = {}
         self._buckets: dict[tuple[ModelKey, float], DriftCounts] = {}
+        self._parts: dict[tuple[ModelKey, float], str] = {}
         self._unsaved: dict[tuple[ModelKey, float], ModelBins] = {}
         self._unsent: list[DriftAlarm] = []
         self._pruned_at = 0.0
@@ -81,6 +83,7 @@ class DriftCounter:
             raise ValueError("the records do not fit the bins of their model") from error
         for name, (bins, counts) in counted.items():
             self._buckets[name] = self._buckets.get(name, DriftCounts()) + counts
+            self._parts.setdefault(name, uuid.uuid4().hex)
             self._unsaved[name] = bins
         try:
             self._save()
@@ -126,7 +129,7 @@ class DriftCounter:
     def _save(self) -> None:
         for (key, start), bins in list(self._unsaved.items()):
             bucket = Window(start, start + self._window, self._buckets[key, start])
-            self._storage.save(key, bins.reference, bucket)
+            self._storage.save(key, bins.reference, bucket, self._parts[key, start])
             del self._unsaved[key, start]
         now = self._clock()
         if now - self._pruned_at >= self._window:
@@ -134,6 +137,7 @@ class DriftCounter:
             self._storage.prune(now - _HISTORY * self._window)
             recent = now - 2 * self._window
             self._buckets = {name: counts for name, counts in self._buckets.items() if name[1] >= recent}
+            self._parts = {name: part for name, part in self._parts.items() if name[1] >= recent}
 
     def _raise_alarms(self, judgements: Sequence[Judgement]) -> None:
         for judgement in judgements:

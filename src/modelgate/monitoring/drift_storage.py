@@ -1,6 +1,7 @@
 """Storage of the counts of drift monitoring, in memory or in a SQL database."""
 
 import threading
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -9,7 +10,7 @@ from ..flow.fork_safety import reset_after_fork
 from .drift_bins import Reference
 from .drift_statistics import Window
 
-__all__ = ["DriftStorage", "MemoryDriftStorage", "ModelKey", "MonitoredModel"]
+__all__ = ["DriftStorage", "MemoryDriftStorage", "ModelKey", "MonitoredModel", "add_parts"]
 
 
 class ModelKey(NamedTuple):
@@ -43,10 +44,17 @@ class MonitoredModel(msgspec.Struct):
 
 
 class DriftStorage(Protocol):
-    """Storage to which each process adds its own counts."""
+    """Storage of counts in parts, for example of several processes."""
 
-    def save(self, key: ModelKey, reference: Reference, bucket: Window) -> None:
-        """Replace the counts that this process has stored for the period of *bucket*."""
+    def save(self, key: ModelKey, reference: Reference, bucket: Window, part: str) -> None:
+        """Replace the counts of a *part* of the period of *bucket*.
+
+        Args:
+            key: Identity of the model.
+            reference: Training counts.
+            bucket: Period and counts.
+            part: Unique id of the part.
+        """
 
     def load(self, deployment: str) -> list[MonitoredModel]:
         """Return the models of a deployment with the counts of all processes. The newest model is last."""
@@ -74,8 +82,21 @@ class DriftStorage(Protocol):
         """Close connections. They are opened again when needed."""
 
 
+def add_parts(parts: Iterable[Window]) -> list[Window]:
+    """Return one window for each period of *parts*, the oldest first."""
+    windows: dict[float, Window] = {}
+    for part in sorted(parts, key=lambda each: each.start):
+        window = windows.get(part.start)
+        counts = part.counts if window is None else window.counts + part.counts
+        windows[part.start] = Window(part.start, part.end, counts)
+    return list(windows.values())
+
+
 class MemoryDriftStorage:
-    """Storage in the memory of this process. A forked child starts with nothing."""
+    """Storage in the memory of this process. A forked child starts with nothing.
+
+    A period has several parts if the clock goes back.
+    """
 
     def __init__(self) -> None:
         self._reset()
@@ -84,13 +105,15 @@ class MemoryDriftStorage:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._models: dict[ModelKey, MonitoredModel] = {}
+        self._parts: dict[ModelKey, dict[str, Window]] = {}
         self._alarms: dict[tuple[ModelKey, str], float] = {}
 
-    def save(self, key: ModelKey, reference: Reference, bucket: Window) -> None:
+    def save(self, key: ModelKey, reference: Reference, bucket: Window, part: str) -> None:
         with self._lock:
             model = self._models.setdefault(key, MonitoredModel(key, reference))
-            others = [other for other in model.buckets if other.start != bucket.start]
-            model.buckets = sorted([*others, bucket], key=lambda each: each.start)
+            parts = self._parts.setdefault(key, {})
+            parts[part] = bucket
+            model.buckets = add_parts(parts.values())
 
     def load(self, deployment: str) -> list[MonitoredModel]:
         with self._lock:
@@ -112,9 +135,11 @@ class MemoryDriftStorage:
 
     def prune(self, before: float) -> None:
         with self._lock:
-            for model in self._models.values():
-                model.buckets = [bucket for bucket in model.buckets if bucket.start >= before]
-            self._models = {key: model for key, model in self._models.items() if model.buckets}
+            for key, model in list(self._models.items()):
+                parts = {part: each for part, each in self._parts[key].items() if each.start >= before}
+                self._parts[key], model.buckets = parts, add_parts(parts.values())
+                if not parts:
+                    del self._models[key], self._parts[key]
             self._alarms = {alarm: end for alarm, end in self._alarms.items() if end >= before}
 
     def close(self) -> None:

@@ -1,7 +1,5 @@
 """Tables of drift monitoring in a SQL database, which several processes and machines may share."""
 
-import os
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +8,7 @@ import msgspec
 from ..backends.sql import Database, sa
 from .drift_bins import DriftCounts, Reference
 from .drift_statistics import Window
-from .drift_storage import ModelKey, MonitoredModel
+from .drift_storage import ModelKey, MonitoredModel, add_parts
 
 __all__ = ["SQLDriftStorage"]
 
@@ -37,7 +35,7 @@ _COUNTS = sa.Table(
     _METADATA,
     *_key_columns(),
     sa.Column("start", sa.Double, primary_key=True),
-    sa.Column("process", sa.String(32), primary_key=True),
+    sa.Column("part", sa.String(32), primary_key=True),
     sa.Column("end", sa.Double, nullable=False),
     sa.Column("counts", sa.Text, nullable=False),
 )
@@ -62,13 +60,10 @@ class SQLDriftStorage:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url, _METADATA, option="database")
-        self._process, self._pid = uuid.uuid4().hex, os.getpid()
 
-    def save(self, key: ModelKey, reference: Reference, bucket: Window) -> None:
-        if self._pid != os.getpid():
-            self._process, self._pid = uuid.uuid4().hex, os.getpid()
+    def save(self, key: ModelKey, reference: Reference, bucket: Window, part: str) -> None:
         encoded = msgspec.json.encode(bucket.counts).decode()
-        row = {**key._asdict(), "start": bucket.start, "process": self._process}
+        row = {**key._asdict(), "start": bucket.start, "part": part}
 
         def write(connection: sa.Connection) -> None:
             if connection.execute(_MODELS.select().where(_matches(_MODELS, key._asdict()))).first() is None:
@@ -80,25 +75,23 @@ class SQLDriftStorage:
         self._database.commit(write)
 
     def load(self, deployment: str) -> list[MonitoredModel]:
-        counts = _COUNTS.select().where(_COUNTS.c.deployment == deployment).order_by(_COUNTS.c.start)
+        counts = _COUNTS.select().where(_COUNTS.c.deployment == deployment)
         with self._database.transaction() as connection:
             models = connection.execute(_MODELS.select().where(_MODELS.c.deployment == deployment)).all()
             rows = connection.execute(counts).all()
-        buckets: dict[ModelKey, dict[float, Window]] = {}
+        parts: dict[ModelKey, list[Window]] = {}
         for row in rows:
-            of_model = buckets.setdefault(ModelKey(row.deployment, row.version, row.digest), {})
-            more = msgspec.json.decode(row.counts, type=DriftCounts)
-            before = of_model.get(row.start)
-            of_model[row.start] = Window(row.start, row.end, more if before is None else before.counts + more)
+            part = Window(row.start, row.end, msgspec.json.decode(row.counts, type=DriftCounts))
+            parts.setdefault(ModelKey(row.deployment, row.version, row.digest), []).append(part)
         monitored = [
             MonitoredModel(
                 key,
                 msgspec.json.decode(row.reference, type=Reference),
                 None if row.baseline is None else msgspec.json.decode(row.baseline, type=Window),
-                list(buckets[key].values()),
+                add_parts(parts[key]),
             )
             for row in models
-            if (key := ModelKey(row.deployment, row.version, row.digest)) in buckets
+            if (key := ModelKey(row.deployment, row.version, row.digest)) in parts
         ]
         return sorted(monitored, key=lambda model: model.buckets[-1].start)
 
