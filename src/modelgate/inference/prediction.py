@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from ..explanations import RowExplanation
 from ..forecasting import ForecastRows
@@ -93,6 +94,16 @@ class Output(msgspec.Struct, eq=False):
     intervals: Mapping[str, npt.NDArray[np.float64]] | None = None
     model_values: npt.NDArray[Any] | None = None
     adjusted: npt.NDArray[np.float64] | None = None
+
+    def copy(self) -> "Output":
+        """Return a copy that shares no array with this output."""
+        intervals = self.intervals and {level: limits.copy() for level, limits in self.intervals.items()}
+        arrays = {
+            name: None if array is None else array.copy()
+            for name in ("values", "probabilities", "model_values", "adjusted")
+            for array in [getattr(self, name)]
+        }
+        return replace(self, intervals=intervals, **arrays)
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
