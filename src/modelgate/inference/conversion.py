@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import replace
 
 from .checks import check_shape, check_values
 from .prediction import Output, Prediction
@@ -31,9 +30,6 @@ def to_prediction(
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
     check_shape(prediction, rows)
-    if prediction is result:
-        # The function may return the same object again, and layers change it.
-        prediction = replace(prediction, outputs=[output.copy() for output in prediction.outputs])
     check_values(prediction, nullable=nullable)
     return prediction
 

@@ -1,6 +1,7 @@
 """Predictions of a model or a function."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from ..explanations import RowExplanation
 from ..forecasting import ForecastRows
@@ -97,13 +98,10 @@ class Output(msgspec.Struct, eq=False):
 
     def copy(self) -> "Output":
         """Return a copy that shares no array with this output."""
-        intervals = self.intervals and {level: limits.copy() for level, limits in self.intervals.items()}
-        arrays = {
-            name: None if array is None else array.copy()
-            for name in ("values", "probabilities", "model_values", "adjusted")
-            for array in [getattr(self, name)]
-        }
-        return replace(self, intervals=intervals, **arrays)
+        output = Output(*map(copy, astuple(self)))
+        if self.intervals is not None:
+            output.intervals = {level: limits.copy() for level, limits in self.intervals.items()}
+        return output
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
@@ -201,6 +199,10 @@ class Prediction(msgspec.Struct, eq=False):
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def copy(self) -> "Prediction":
+        """Return a copy that shares no output with this prediction."""
+        return replace(self, outputs=list(map(Output.copy, self.outputs)))
 
     def split(self, sizes: Sequence[int]) -> "list[Prediction]":
         """Return consecutive parts of the prediction. *sizes* is the number of rows in each part."""

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from cachetools import TTLCache
-from msgspec.structs import replace
 
 from ...errors import ConfigurationError
 from ...flow import Flow, Handler
@@ -70,15 +69,11 @@ class ResultCache:
         if prediction is None:
             prediction = yield from call_next(query)
             # A copy, because the arrays may be views of those of a whole batch.
-            prediction = _copy(prediction)
+            prediction = prediction.copy()
             with self._lock:
                 results[key] = prediction
         # Outer layers may change the arrays.
-        return _copy(prediction)
-
-
-def _copy(prediction: Prediction) -> Prediction:
-    return replace(prediction, outputs=[output.copy() for output in prediction.outputs])
+        return prediction.copy()
 
 
 def _row_key(table: Table) -> Hashable:
