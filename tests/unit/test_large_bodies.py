@@ -327,6 +327,32 @@ def test_end_of_a_streamed_response_returns_the_budget():
         assert 0 == limit.large_bodies.bytes_in_progress
 
 
+def test_caller_that_has_left_ends_a_streamed_response():
+    """Servers such as uvicorn ignore the rest, so it would be encoded for nobody."""
+    limit, parts, has_left = BodyLimit(), [], asyncio.Event()
+    body = b"x\n" + b"1\n" * 40_000
+    messages = [{"type": "http.request", "body": body}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        await has_left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        parts.append(message)
+        if message.get("body"):
+            has_left.set()
+
+    headers = [(b"content-type", b"text/csv")]
+    scope = {"type": "http", "method": "POST", "path": DATAROBOT, "headers": headers}
+    asyncio.run(make_gate(body_limit=limit).asgi(scope, receive, send))
+
+    assert ["http.response.start", "http.response.body"] == [part["type"] for part in parts]
+    assert parts[-1]["more_body"]
+    assert 0 == limit.large_bodies.bytes_in_progress
+
+
 @pytest.mark.parametrize("server", ["Werkzeug/3", "gunicorn/23"])
 def test_error_does_not_look_like_the_end_of_a_response(monkeypatch, server):
     """HTTP/1.0 and some servers mark the end by closing the connection. The length is then sent first."""
