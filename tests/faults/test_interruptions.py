@@ -16,7 +16,7 @@ import modelgate
 from modelgate import Admission, ConcurrencyLimit, Deployment, Gate, KeyAuth, Schema, drive
 from modelgate.flow.fair_pool import FairThreadPool, PoolQuota
 from modelgate.http.large_bodies import LargeBodies
-from modelgate.testing import Client, request
+from modelgate.testing import Client, FakeClock, request
 from support.waiting import SOON
 
 SCHEMA = Schema.of(x=float)
@@ -303,7 +303,8 @@ def test_budget_of_large_bodies_survives_an_interruption_anywhere(kind):
         drive(bodies.admit(1, 100, first.on_close))
         flows = [bodies.admit(1, 50, other.on_close) for other in others]
         waits = [next(flow) for flow in flows]
-        interruption.run(lambda: next(bodies.admit(1, 10, late.on_close)))
+        arrival = bodies.admit(1, 10, late.on_close)
+        interruption.run(partial(next, arrival))
         interruption.run(partial(close_as_mounts_do, first))
         for flow, wait in zip(flows, waits, strict=True):
             with pytest.raises(StopIteration):
@@ -311,6 +312,37 @@ def test_budget_of_large_bodies_survives_an_interruption_anywhere(kind):
 
         assert 100 == bodies.bytes_in_progress, interruption.where
         for ended in (late, *others):
+            close_as_mounts_do(ended)
+
+        assert (0, 0) == (bodies.bytes_in_progress, bodies.waiting), interruption.where
+
+    interrupt_everywhere(kind, Interrupt, attempt, excluded=EXCLUDED[1:], least=10)
+
+
+@pytest.mark.parametrize("kind", ["line", "signal"])
+def test_release_of_an_unread_response_survives_an_interruption_anywhere(kind):
+    """A body that arrives later removes the share, or is interrupted. The others are admitted."""
+
+    def attempt(interruption):
+        clock = FakeClock()
+        bodies = LargeBodies(100, clock=clock)
+        unread, late, *others = (request() for _ in range(4))
+        share = drive(bodies.admit(1, 100, unread.on_close))
+        flows = [bodies.admit(1, 50, other.on_close) for other in others]
+        for flow in flows:
+            next(flow)
+        interruption.run(share.limit_sending)
+        share.limit_sending()
+        clock.advance(30)
+        arrival = bodies.admit(1, 10, late.on_close)
+        interruption.run(partial(next, arrival))
+        close_as_mounts_do(late)
+        for flow in flows:
+            with pytest.raises(StopIteration):
+                flow.throw(TimeoutError)
+
+        assert 100 == bodies.bytes_in_progress, interruption.where
+        for ended in (*others, unread):
             close_as_mounts_do(ended)
 
         assert (0, 0) == (bodies.bytes_in_progress, bodies.waiting), interruption.where

@@ -1,7 +1,9 @@
 """Large bodies: the budget they wait for, and the memory and time that they take."""
 
+import asyncio
 import bz2
 import gzip
+import itertools
 import json
 import threading
 import time
@@ -17,6 +19,7 @@ from starlette.routing import Route
 import modelgate.dialects._streaming as streaming
 import modelgate.dialects.datarobot as datarobot
 import modelgate.http.body as http_body
+import modelgate.http.large_bodies as large_bodies
 from modelgate import (
     BodyLimit,
     ConfigurationError,
@@ -26,6 +29,7 @@ from modelgate import (
     InvalidInput,
     Overloaded,
     Schema,
+    adrive,
     drive,
 )
 from modelgate.cancellation import stop_if_abandoned
@@ -34,7 +38,7 @@ from modelgate.codecs.json import LARGE
 from modelgate.flow import run_long
 from modelgate.flow.deadline import with_deadline
 from modelgate.http.large_bodies import LargeBodies
-from modelgate.testing import Client
+from modelgate.testing import Client, FakeClock
 from support.waiting import SOON, wait_until
 
 DATAROBOT = "/deployments/double/predictions"
@@ -136,6 +140,66 @@ def test_bodies_beyond_the_queue_are_rejected():
 
     assert isinstance(rejected.error, Overloaded)
     assert (False, 1, 2) == (large.admitted.is_set(), bodies.rejected, bodies.waits)
+
+
+def test_response_that_nobody_reads_holds_the_budget_for_30_seconds():
+    """No server limits the time to send. Waiting bodies look again, and so do those that arrive."""
+    clock = FakeClock()
+    bodies = LargeBodies(100, clock=clock)
+    unread = drive(bodies.admit(1, 60, []))
+    slow_model = drive(bodies.admit(1, 40, []))
+    waiting = bodies.admit(1, 10, [])
+    next(waiting)
+    clock.advance(1000)
+    waiting.throw(TimeoutError)
+
+    assert (100, 1) == (bodies.bytes_in_progress, bodies.waiting)
+    unread.limit_sending()
+    clock.advance(29.9)
+    waiting.throw(TimeoutError)
+
+    assert (100, 1) == (bodies.bytes_in_progress, bodies.waiting)
+    clock.advance(0.1)
+    with pytest.raises(StopIteration):
+        waiting.throw(TimeoutError)
+
+    assert (50, 0) == (bodies.bytes_in_progress, bodies.waiting)
+    slow_model.limit_sending()
+    clock.advance(30)
+    drive(bodies.admit(1, 90, []))
+
+    assert (100, 1) == (bodies.bytes_in_progress, bodies.waits)
+
+
+@pytest.mark.parametrize("call", [drive, lambda flow: asyncio.run(adrive(flow))], ids=["drive", "adrive"])
+def test_waiting_body_looks_again_by_itself(monkeypatch, call):
+    monkeypatch.setattr(large_bodies, "_RECHECK_SECONDS", 0.001)
+    bodies = LargeBodies(100, clock=itertools.count(step=10).__next__)
+    drive(bodies.admit(1, 100, [])).limit_sending()
+    call(with_deadline(bodies.admit(1, 100, []), time.perf_counter() + SOON))
+
+    assert (100, 1) == (bodies.bytes_in_progress, bodies.waits)
+
+
+def test_streamed_response_holds_the_budget_for_30_seconds(interface):
+    """A long one whose caller does not read it. The end of the request then changes nothing."""
+    clock, limit = FakeClock(), BodyLimit()
+    limit.large_bodies = LargeBodies(10_000, clock=clock)
+    app, body = make_gate(body_limit=limit).wsgi, b"x\n" + b"1\n" * 40_000
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": DATAROBOT, "wsgi.input": BytesIO(body)}
+    environ |= {"CONTENT_TYPE": "text/csv", "CONTENT_LENGTH": str(len(body))}
+    setup_testing_defaults(environ)
+    response = app(environ, lambda status, headers: None)
+    clock.advance(30)
+    answer = Client(getattr(make_gate(body_limit=limit), interface)).post(
+        DATAROBOT, body=body, headers=CSV_TYPE
+    )
+
+    assert 200 == answer.status
+    assert 0 == limit.large_bodies.bytes_in_progress
+    response.close()
+
+    assert (0, 0) == (limit.large_bodies.bytes_in_progress, limit.large_bodies.waits)
 
 
 def test_deadline_ends_the_wait_of_a_large_body():
@@ -261,6 +325,32 @@ def test_end_of_a_streamed_response_returns_the_budget():
             response.close()
 
         assert 0 == limit.large_bodies.bytes_in_progress
+
+
+def test_caller_that_has_left_ends_a_streamed_response():
+    """Servers such as uvicorn ignore the rest, so it would be encoded for nobody."""
+    limit, parts, has_left = BodyLimit(), [], asyncio.Event()
+    body = b"x\n" + b"1\n" * 40_000
+    messages = [{"type": "http.request", "body": body}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        await has_left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        parts.append(message)
+        if message.get("body"):
+            has_left.set()
+
+    headers = [(b"content-type", b"text/csv")]
+    scope = {"type": "http", "method": "POST", "path": DATAROBOT, "headers": headers}
+    asyncio.run(make_gate(body_limit=limit).asgi(scope, receive, send))
+
+    assert ["http.response.start", "http.response.body"] == [part["type"] for part in parts]
+    assert parts[-1]["more_body"]
+    assert 0 == limit.large_bodies.bytes_in_progress
 
 
 @pytest.mark.parametrize("server", ["Werkzeug/3", "gunicorn/23"])

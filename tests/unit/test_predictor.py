@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pandas
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -480,6 +481,81 @@ def test_model_that_changes_its_input_gets_a_copy(named, plans):
 
     assert_equal_but_for_blas(model.predict_proba(frame[:5].copy()), prediction.probabilities)
     np.testing.assert_array_equal(rows[:5], table.numbers)
+
+
+class BufferModel(BaseEstimator):
+    """Model that returns parts of the same arrays from each call."""
+
+    def __init__(self, classes=None):
+        self.classes = classes
+        self.n_features_in_, self.feature_names_in_ = 2, np.array(["a", "b"], dtype=object)
+        self._numbers, self._probabilities = np.empty(100), np.empty((100, 2))
+        if classes is not None:
+            self.classes_, self._labels = np.array(classes), np.empty(100, dtype=np.array(classes).dtype)
+            self.predict_proba = self._predict_proba
+
+    def fit(self, rows, labels):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def predict(self, rows):
+        result = (self._labels if hasattr(self, "classes_") else self._numbers)[: len(rows)]
+        first = np.asarray(rows)[:, 0]
+        result[:] = self.classes_.take(first > 0) if hasattr(self, "classes_") else first
+        return result
+
+    def _predict_proba(self, rows):
+        result = self._probabilities[: len(rows)]
+        result[:, 1] = np.asarray(rows)[:, 0] > 0
+        result[:, 0] = 1 - result[:, 1]
+        return result
+
+
+def function_with_buffer(dtype, convert):
+    """Return a function that writes into the same array in each call."""
+    buffer = np.empty(100, dtype=dtype)
+
+    def predict(table):
+        buffer[: len(table)] = table["a"] > 0
+        return convert(buffer[: len(table)])
+
+    return predict
+
+
+@pytest.mark.parametrize("chunk_rows", [2, 100])
+@pytest.mark.parametrize(
+    "make_model",
+    [
+        BufferModel,
+        lambda: BufferModel(["no", "yes"]),
+        lambda: make_pipeline(FunctionTransformer(), BufferModel(["no", "yes"])),
+        lambda: function_with_buffer(float, lambda values: values),
+        lambda: function_with_buffer(int, lambda values: values),
+        lambda: function_with_buffer("U8", lambda values: {"p": values}),
+        lambda: function_with_buffer(object, pandas.Series),
+        lambda: function_with_buffer(bool, lambda values: np.column_stack([values, values]).view()),
+    ],
+)
+def test_later_call_of_a_model_does_not_change_a_prediction(monkeypatch, make_model, chunk_rows):
+    """Also if many rows need several calls. A response may still be sent when the model is called again."""
+    monkeypatch.setattr(estimator, "_CHUNK_ROWS", chunk_rows)
+    predictor = Predictor(make_model(), SCHEMA)
+
+    def read(prediction):
+        return [
+            (output.values.tolist(), output.classes and output.probabilities.tolist())
+            for output in prediction.outputs
+        ]
+
+    table = SCHEMA.read([{"a": value, "b": 0.0} for value in (1.0, 2.0, -3.0)])
+    prediction = drive(predictor.predict(table))
+    before = read(prediction)
+    drive(predictor.predict(SCHEMA.read([{"a": -value, "b": 0.0} for value in (1.0, 2.0, -3.0)])))
+
+    assert before == read(prediction)
+    assert prediction.values[0] != prediction.values[2]
 
 
 def test_empty_table_has_the_outputs_of_the_model():

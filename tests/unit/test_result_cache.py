@@ -18,6 +18,8 @@ from modelgate import (
     drive,
     stack,
 )
+from modelgate.flow import run
+from modelgate.inference import Output, Prediction
 from modelgate.schema import Column
 from modelgate.scoring.score import predict
 from modelgate.testing import Client, FakeClock
@@ -86,6 +88,19 @@ def test_result_cache_does_not_cache_several_rows():
 
     assert [1.0, 2.0] == predict_row(cache, predictor, rows) == predict_row(cache, predictor, rows)
     assert 2 == model.calls
+
+
+def test_result_cache_stores_no_part_of_a_larger_array():
+    """The prediction of a row that was scored in a batch would keep the arrays of the batch in memory."""
+    cache, batch = ResultCache(), Prediction([Output("p", np.arange(9.0))]).split([4, 1, 4])
+    query = Query({"a": 1.0}, predictor=Predictor(CountedFunction(), SCHEMA), table=SCHEMA.read({"a": 1.0}))
+    stored = weakref.ref(batch[1].values.base)
+    answer = drive(cache(query, lambda query: run(batch.pop, 1)))
+    batch.clear()
+    gc.collect()
+
+    assert [4.0] == answer.values.tolist()
+    assert stored() is None
 
 
 def test_result_cache_expires_and_evicts_results():

@@ -85,7 +85,9 @@ def read_body(request: Request) -> Flow[bytes]:
         raw, coding = (yield from request.read()), request.headers.get("content-encoding")
         if coding is None or coding.lower() == "identity":
             if len(raw) > LARGE and request.large_bodies is not None:
-                yield from request.large_bodies.admit(len(raw), len(raw), request.on_close)
+                request.body_share = yield from request.large_bodies.admit(
+                    len(raw), len(raw), request.on_close
+                )
             request.content = raw
         else:
             request.content = yield from _decompress(request, raw, coding)
@@ -101,7 +103,7 @@ def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
     if small is not None:
         return small
     largest = min(limit, max_decompressed_size(len(raw), bodies.max_expansion))
-    share = yield from bodies.admit(len(raw), largest, request.on_close)
+    request.body_share = share = yield from bodies.admit(len(raw), largest, request.on_close)
     body = yield from run_long(decompress, raw, coding, limit, bodies.max_expansion)
     bodies.resize(share, len(body))
     return body

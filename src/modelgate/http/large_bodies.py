@@ -1,6 +1,8 @@
 """Limits on the memory that large bodies take."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -10,29 +12,44 @@ from ..errors import Overloaded
 from ..flow import Flow, wait_for
 from ..flow.fork_safety import reset_after_fork
 
-__all__ = ["LargeBodies"]
+__all__ = ["BodyShare", "LargeBodies"]
 
 _QUEUE_FACTOR = 4
 """Largest size of all waiting bodies as they were sent, as a multiple of the budget."""
+
+_SEND_SECONDS = 30.0
+"""Longest time for which a body is in progress while the response is sent. No server limits the time to send."""
+
+_RECHECK_SECONDS = 1.0
+"""Time after which a waiting body looks for bodies whose responses have taken too long to send."""
 
 
 class LargeBodies:
     """Budget for the total size of the large bodies in progress. Bodies that exceed it wait in order of arrival.
 
-    A body is in progress until the response to its request has been sent. A body larger than the budget waits
-    until no other is in progress.
+    A body is in progress until the response to its request has been sent, but no longer than 30 seconds after a
+    long response was ready: a caller that never reads it must not block the others. A body larger than the budget
+    waits until no other is in progress.
 
     Args:
         budget: Largest size of all bodies in progress after decompression, in bytes.
         max_expansion: Largest size of a body after decompression, as a multiple of its size as sent.
+        clock: Function that returns the time in seconds.
 
     Attributes:
         waits: Number of bodies that had to wait, including rejected ones.
         rejected: Number of bodies that were rejected because too many were waiting.
     """
 
-    def __init__(self, budget: int, max_expansion: int = MAX_EXPANSION) -> None:
+    def __init__(
+        self,
+        budget: int,
+        max_expansion: int = MAX_EXPANSION,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.max_expansion = max_expansion
+        self._clock = clock
         self._budget = budget
         self._reset()
         reset_after_fork(self._reset)
@@ -43,8 +60,8 @@ class LargeBodies:
         self._lock = threading.RLock()
         # Both in the order of arrival. The sizes are added up each time, because a stored sum would be wrong
         # after an interruption.
-        self._waiting: dict[_Share, None] = {}
-        self._in_progress: dict[_Share, None] = {}
+        self._waiting: dict[BodyShare, None] = {}
+        self._in_progress: dict[BodyShare, None] = {}
         self.waits = self.rejected = 0
 
     @property
@@ -57,7 +74,7 @@ class LargeBodies:
         """Size of the bodies in progress after decompression; an upper limit while they are decompressed."""
         return _total(list(self._in_progress))
 
-    def admit(self, sent: int, size: int, on_close: list[Callable[[], None]]) -> "Flow[_Share]":
+    def admit(self, sent: int, size: int, on_close: list[Callable[[], None]]) -> "Flow[BodyShare]":
         """Wait until a body fits into the budget, and return its share.
 
         Args:
@@ -68,7 +85,7 @@ class LargeBodies:
         Raises:
             Overloaded: Too many bodies wait already.
         """
-        share = _Share(min(size, self._budget), sent)
+        share = BodyShare(min(size, self._budget), sent, self._clock)
         # Register the removal first: an interruption between the two must not leave the body counted.
         on_close.append(partial(self._remove, share))
         with self._lock:
@@ -81,16 +98,23 @@ class LargeBodies:
             if len(self._waiting) > 1 and queued > _QUEUE_FACTOR * self._budget:
                 self.rejected += 1
                 raise Overloaded
-        yield from wait_for(share)
+        while not share.done():
+            try:
+                yield from wait_for(share, _RECHECK_SECONDS)
+            except TimeoutError:
+                with self._lock:
+                    # One of the waiting bodies is enough.
+                    if next(iter(self._waiting), share) is share:
+                        self._start_waiting()
         return share
 
-    def resize(self, share: "_Share", size: int) -> None:
+    def resize(self, share: "BodyShare", size: int) -> None:
         """Set the size of a body after its decompression."""
         with self._lock:
             share.size = min(size, self._budget)
             self._start_waiting()
 
-    def _remove(self, share: "_Share") -> None:
+    def _remove(self, share: "BodyShare") -> None:
         with self._lock:
             self._waiting.pop(share, None)
             self._in_progress.pop(share, None)
@@ -98,6 +122,10 @@ class LargeBodies:
 
     def _start_waiting(self) -> None:
         """Start the bodies that fit into the budget, in the order of arrival."""
+        now = self._clock()
+        for share in list(self._in_progress):
+            if share.counts_until <= now:
+                self._in_progress.pop(share, None)
         for share in list(self._waiting):
             # Already in progress if an interruption has ended an earlier call.
             if share not in self._in_progress and _total(self._in_progress) + share.size > self._budget:
@@ -109,19 +137,26 @@ class LargeBodies:
                 share.set_result(None)
 
 
-class _Share(Future[None]):
+class BodyShare(Future[None]):
     """Share of the budget, done as soon as its body is in progress.
 
     Attributes:
         size: Size in bytes after decompression.
         sent: Size in bytes as sent.
+        counts_until: Time on *clock* at which its body is no longer in progress, even if the request has not ended.
     """
 
-    def __init__(self, size: int, sent: int) -> None:
+    def __init__(self, size: int, sent: int, clock: Callable[[], float]) -> None:
         super().__init__()
         self.size = size
         self.sent = sent
+        self.counts_until = math.inf
+        self._clock = clock
+
+    def limit_sending(self) -> None:
+        """Limit the time for which the body is in progress, because the response is ready."""
+        self.counts_until = self._clock() + _SEND_SECONDS
 
 
-def _total(shares: Iterable[_Share]) -> int:
+def _total(shares: Iterable[BodyShare]) -> int:
     return sum(share.size for share in shares)

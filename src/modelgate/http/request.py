@@ -17,7 +17,7 @@ from .response import Response, error_response
 
 if TYPE_CHECKING:
     from ..flow.timing import Timing
-    from .large_bodies import LargeBodies
+    from .large_bodies import BodyShare, LargeBodies
 
 __all__ = ["MAX_BODY", "PLAIN_JSON", "BodySizeLimiter", "Headers", "PlainJSON", "Request", "WireFormat"]
 
@@ -110,6 +110,7 @@ class Request:
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
         large_bodies: Limits on the memory of large bodies, set by `BodyLimit`; None for none.
+        body_share: Share of the body in the budget of *large_bodies*; None if the body is not large.
         read_limit: Limit of `read`, a pair ``(timeout, on_wait)``, or None. The body must be received within
             *timeout* seconds of the arrival of the request. Before `read` waits for the body, it calls
             ``on_wait(request)``, which may raise an error. `KeyAuth` sets a limit while it reads the key.
@@ -121,6 +122,7 @@ class Request:
 
     __slots__ = (
         "body_read",
+        "body_share",
         "client",
         "content",
         "context",
@@ -173,6 +175,7 @@ class Request:
         self.wire: WireFormat = PLAIN_JSON
         self.max_body: int | None = None
         self.large_bodies: LargeBodies | None = None
+        self.body_share: BodyShare | None = None
         self.read_limit: tuple[float, Callable[[Request], None]] | None = None
         self.whole_response = False
         self.body_read: bytes | None = None

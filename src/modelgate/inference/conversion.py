@@ -59,18 +59,20 @@ def _to_array(values: Any) -> npt.NDArray[Any]:
     if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
         # numpy turns [1, "a"] into ["1", "a"]; an object array preserves the types.
         array = to_plain_array(np.array(values, dtype=object))
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+    return array.astype(np.float64, copy=False) if array.dtype.kind == "f" else array
 
 
 def to_plain_array(values: Any) -> npt.NDArray[Any]:
-    """Return *values* as an array of values that JSON can represent, as far as possible.
+    """Return *values* as a new array of values that JSON can represent, as far as possible.
+
+    The array is a copy, because a model may return the same array from each call.
 
     Masked numbers become NaN and masked text becomes None, because `numpy.asarray` would return the values
     under the mask. NumPy scalars in an array of objects become Python objects.
     """
     if np.ma.is_masked(values):
         values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "iuf" else values.tolist()
-    array = np.asarray(values)
+    array = np.array(values)
     if array.dtype == np.longdouble:
         with np.errstate(over="ignore"):  # Values that are too large become infinities, which are rejected.
             return array.astype(np.float64)

@@ -50,10 +50,11 @@ class ForecastFunction:
                 although null is not allowed.
         """
         forecaster, window, future = self._forecaster, request.window, request.future
-        values = np.asarray(forecaster.forecast(window, request.horizon, future), dtype=np.float64)
+        # Copies, because a forecaster may return the same array from each call.
+        values = np.array(forecaster.forecast(window, request.horizon, future), dtype=np.float64)
         self._check(values, (len(request),))
         intervals: dict[str, npt.NDArray[np.float64]] = {
-            f"{level:.15g}": forecaster.intervals(window, future, values, level)  # type: ignore[attr-defined]
+            f"{level:.15g}": np.array(forecaster.intervals(window, future, values, level))  # type: ignore[attr-defined]
             for level in request.levels
         }
         for limits in intervals.values():

@@ -1,6 +1,7 @@
 """Predictions of a model or a function."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import astuple, replace
 
 from ..explanations import RowExplanation
 from ..forecasting import ForecastRows
@@ -93,6 +95,13 @@ class Output(msgspec.Struct, eq=False):
     intervals: Mapping[str, npt.NDArray[np.float64]] | None = None
     model_values: npt.NDArray[Any] | None = None
     adjusted: npt.NDArray[np.float64] | None = None
+
+    def copy(self) -> "Output":
+        """Return a copy that shares no array with this output."""
+        output = Output(*map(copy, astuple(self)))
+        if self.intervals is not None:
+            output.intervals = {level: limits.copy() for level, limits in self.intervals.items()}
+        return output
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
@@ -190,6 +199,10 @@ class Prediction(msgspec.Struct, eq=False):
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def copy(self) -> "Prediction":
+        """Return a copy that shares no output with this prediction."""
+        return replace(self, outputs=list(map(Output.copy, self.outputs)))
 
     def split(self, sizes: Sequence[int]) -> "list[Prediction]":
         """Return consecutive parts of the prediction. *sizes* is the number of rows in each part."""

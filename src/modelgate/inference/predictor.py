@@ -51,7 +51,7 @@ class Predictor:
 
     Args:
         model: Fitted estimator with ``predict``; a function of a `Table`, sync or async, that returns an
-            array, a list, values by output name, or a `Prediction`; or a `Forecaster`.
+            array, a list, values by output name, or a new `Prediction`; or a `Forecaster`.
         schema: Schema of the tables; None to infer it from the estimator.
         columns: Columns of that schema to change (see `Schema.with_columns`).
         target: Name of the target, or of each output.

@@ -20,6 +20,7 @@ from ..schema import Schema, Table
 from .plans import PlanOutput, PredictFn
 from .plans.link_functions import argmax_labels, binary_probabilities, load_expit, softmax
 from .plans.verify import verify
+from .runtimes.base import to_arrays
 
 __all__ = ["predict_in_one_call"]
 
@@ -115,7 +116,8 @@ def _transform_and_predict(
 
 
 def _call_both(model: Any, rows: Any) -> PlanOutput:
-    return np.asarray(model.predict(rows)), model.predict_proba(rows)
+    # Copies, because a model may return the same array from each call.
+    return np.array(model.predict(rows)), to_arrays(model.predict_proba(rows))
 
 
 def _predict_by_argmax(model: Any, rows: Any) -> PlanOutput:

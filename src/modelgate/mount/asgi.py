@@ -173,7 +173,7 @@ def app(handler: Handler[Request, Response], on_shutdown: Callable[[], None] | N
         try:
             try:
                 response = await adrive(call_handler(request))
-                await _send(response, response.payload(request.method), send)
+                await _send(response, response.payload(request.method), receive, send)
             finally:
                 request.close()
         except BaseException:
@@ -228,18 +228,29 @@ async def _handle_other_scope(
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _send(response: Response, payload: bytes | Iterable[bytes], send: Send) -> None:
+async def _send(response: Response, payload: bytes | Iterable[bytes], receive: Receive, send: Send) -> None:
     await send(_start_message(response))
     if isinstance(payload, bytes):
         await send({"type": "http.response.body", "body": payload})
         return
     chunks = iter(payload)
+    # Servers such as uvicorn ignore what is sent after a disconnect: encode no more then.
+    disconnect = asyncio.create_task(_wait_for_disconnect(receive))
     try:
         while (chunk := await adrive(run(next, chunks, None))) is not None:
+            if disconnect.done():
+                disconnect.result()  # raises an error of the server
+                return
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
+        disconnect.cancel()
         getattr(payload, "close", lambda: None)()
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _start_message(response: Response) -> Message:
@@ -270,7 +281,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
                 response = await adrive(request.flow)
                 # The response is None if `_finish` has already sent it.
                 if response is not None:
-                    await _send(response, response.payload(request.method), send)
+                    await _send(response, response.payload(request.method), receive, send)
             finally:
                 request.close()
         except BaseException:
@@ -372,7 +383,7 @@ class _WrappedRequest(ASGIRequest):
             await self._send({**self._start, **_start_message(response)})
         else:
             self._replaced, self._parts = True, None
-            await _send(response, response.payload(self.method), self._send)
+            await _send(response, response.payload(self.method), self.receive, self._send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -10,7 +10,7 @@ from ...schema.introspection.classes import stored_classes
 from ..conversion import to_plain_array
 from ..plans.base import PlanOutput
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "to_arrays"]
 
 
 class Runtime:
@@ -48,13 +48,11 @@ class Runtime:
         values = to_plain_array(self._model.predict(self._to_input(table)))
         if not self.has_probabilities:
             return values, None
-        return values, _to_arrays(self._model.predict_proba(self._to_input(table)))
+        return values, to_arrays(self._model.predict_proba(self._to_input(table)))
 
 
-def _to_arrays(probabilities: Any) -> Any:
-    """Return the output of ``predict_proba`` as an array, or as a list with an array for each output."""
-    if isinstance(probabilities, np.ndarray):
-        return probabilities
+def to_arrays(probabilities: Any) -> Any:
+    """Return the output of ``predict_proba`` as a new array, or as a list with a new array for each output."""
     if isinstance(probabilities, list) and np.ndim(probabilities[0]) == 2:
-        return list(map(np.asarray, probabilities))
-    return np.asarray(probabilities)
+        return list(map(np.array, probabilities))
+    return np.array(probabilities)

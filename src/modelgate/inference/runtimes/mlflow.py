@@ -39,4 +39,4 @@ class MLflowRuntime(Runtime):
         frame = self._to_input(table)
         nullable = frame.columns[frame.isna().any()]
         dtypes = {name: dtype for name, dtype in self._dtypes.items() if name not in nullable}
-        return np.asarray(self._model.predict(frame.astype(dtypes))), None
+        return np.array(self._model.predict(frame.astype(dtypes))), None

@@ -8,12 +8,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from cachetools import TTLCache
-from msgspec.structs import replace
 
 from ...errors import ConfigurationError
 from ...flow import Flow, Handler
 from ...flow.fork_safety import reset_after_fork
-from ...inference import Output, Prediction
+from ...inference import Prediction
 from ...inference.predictor import Predictor
 from ...schema import Table
 from ...validation import require_positive_int
@@ -69,16 +68,12 @@ class ResultCache:
             prediction = results.get(key)
         if prediction is None:
             prediction = yield from call_next(query)
+            # A copy, because the arrays may be views of those of a whole batch.
+            prediction = prediction.copy()
             with self._lock:
                 results[key] = prediction
-        return replace(prediction, outputs=[_copy(output) for output in prediction.outputs])
-
-
-def _copy(output: Output) -> Output:
-    """Return a copy of *output*, because outer layers may change its arrays."""
-    probabilities = None if output.probabilities is None else output.probabilities.copy()
-    intervals = output.intervals and {level: limits.copy() for level, limits in output.intervals.items()}
-    return replace(output, values=output.values.copy(), probabilities=probabilities, intervals=intervals)
+        # Outer layers may change the arrays.
+        return prediction.copy()
 
 
 def _row_key(table: Table) -> Hashable:
