@@ -7,6 +7,7 @@ test.
 ``python tests/fuzz/run.py --replay`` calls every target with these inputs, to measure coverage.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def replay():
 
 
 if __name__ == "__main__":
+    logging.getLogger("modelgate").setLevel(logging.CRITICAL)
     if sys.argv[1:] == ["--replay"]:
         replay()
     else:

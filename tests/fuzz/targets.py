@@ -10,7 +10,6 @@ import functools
 import hashlib
 import io
 import json
-import logging
 import zlib
 
 import numpy as np
@@ -225,7 +224,6 @@ def make_deployments():
 
 @functools.cache
 def client():
-    logging.getLogger("modelgate").setLevel(logging.CRITICAL)
     return Client(Gate(make_deployments(), keys="open", limits="1000000000/day").wsgi)
 
 
