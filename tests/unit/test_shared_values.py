@@ -154,10 +154,58 @@ def test_full_disk_costs_no_request(tmp_path, monkeypatch, caplog):
     assert "metrics_dir: cannot store c of this process" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"abc", b"another program\n" * 9, b"\x20" + bytes(7) + b"\1\0\0\0" * 2 + b"1" + bytes(15)],
+)
+def test_file_that_cannot_be_read_is_left_out_and_stays(tmp_path, content, caplog):
+    """The files of other programs are not deleted, and the damaged ones cost neither a start nor a request."""
+    (tmp_path / "foreign.values").write_bytes(content)
+    (tmp_path / "folder.values").mkdir()
+    (tmp_path / "link.values").symlink_to(tmp_path / "missing")
+    values = SharedValues(tmp_path)
+    values.allocate("c", ("m",))[0] += 1
+    values.read()
+
+    assert 1 == values.read()["c"]["m",][0]
+    assert content == (tmp_path / "foreign.values").read_bytes()
+    assert (tmp_path / "folder.values").is_dir()
+    assert 1 == sum("folder.values" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"values": [["c", ["m"], ["one"]]]}'])
+def test_damaged_collection_is_replaced(tmp_path, content, caplog):
+    # Its file is unlocked at once, as if its process had ended.
+    SharedValues(tmp_path).allocate("c", ("m",))[0] += 2
+    (tmp_path / "ended.json").write_bytes(content)
+    values = SharedValues(tmp_path)
+    values.allocate("c", ("m",))[0] += 1
+
+    assert {"c": {("m",): [3]}} == values.read()
+    assert "ended.json, which cannot be read" in caplog.text
+    assert [{"files", "values"}] == [set(json.loads((tmp_path / "ended.json").read_bytes()))]
+
+
 def test_directory_must_be_writable(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="metrics_dir must be a directory that can be written"):
         SharedValues(tmp_path / "file")
+
+
+@pytest.mark.parametrize("directory", ["", 7])
+def test_directory_must_be_a_path(directory):
+    """An empty environment variable does not stand for the working directory."""
+    with pytest.raises(ConfigurationError, match="metrics_dir must be the path of a directory"):
+        SharedValues(directory)
+
+
+def test_directory_is_the_same_after_a_change_of_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = SharedValues("metrics")
+    monkeypatch.chdir("/")
+    values.allocate("c", ())[0] += 1
+
+    assert {"c": {(): [1]}} == values.read()
 
 
 def test_collected_counters_are_readable_json(tmp_path):

@@ -4,12 +4,12 @@ import contextlib
 import logging
 import mmap
 import os
+import struct
 import threading
 import uuid
 import weakref
 from collections.abc import Container, Iterator
 from pathlib import Path
-from struct import Struct
 from typing import IO, NamedTuple
 
 import msgspec
@@ -25,8 +25,8 @@ logger = logging.getLogger("modelgate")
 _SEGMENT = 64 * 1024
 """Bytes by which a file grows; a multiple of the page size of every platform."""
 
-_USED = Struct("=Q")
-_HEADER = Struct("=II")
+_USED = struct.Struct("=Q")
+_HEADER = struct.Struct("=II")
 
 
 class _Description(msgspec.Struct, array_like=True):
@@ -63,6 +63,8 @@ class SharedValues:
     - A process locks its file while it runs, so a file without a lock belongs to a process that has ended. The
       next process that starts adds its counters to ``ended.json``, and deletes it.
     - ``ended.json`` names the files it includes, so that none counts twice if this is interrupted.
+    - Files that are damaged, or that other programs or users wrote, are left out and never deleted. A damaged
+      ``ended.json`` is replaced.
 
     Args:
         directory: Directory for the files, without other contents. Created if missing.
@@ -79,7 +81,10 @@ class SharedValues:
         self._flock = fcntl.flock
         self._shared, self._exclusive = fcntl.LOCK_SH, fcntl.LOCK_EX
         self._at_once = fcntl.LOCK_NB
-        self._directory = Path(directory)
+        if not isinstance(directory, str | Path) or not str(directory).strip():
+            raise ConfigurationError(f"metrics_dir must be the path of a directory (got {directory!r})")
+        # The process may change its working directory.
+        self._directory = Path(directory).absolute()
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             (self._directory / "lock").touch()
@@ -88,6 +93,7 @@ class SharedValues:
                 f"metrics_dir must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
             ) from error
         self._file: _ValueFile | None = None
+        self._unreadable: set[str] = set()
         self._pid = 0
         self._reset()
         reset_after_fork(self._reset)
@@ -135,7 +141,7 @@ class SharedValues:
             entries = [_Entry(name, labels, False, values) for name, labels, values in ended.values]
             for path in self._files(ended):
                 is_live = self._is_live(path)
-                entries += (entry for entry in _read_entries(path) if is_live or not entry.gauge)
+                entries += (entry for entry in self._read(path) or () if is_live or not entry.gauge)
         for name, labels, _, values in entries:
             metric = totals.setdefault(name, {})
             # Inserted again: the labels in use by the newest processes are the last.
@@ -145,14 +151,28 @@ class SharedValues:
     def _files(self, ended: _Ended) -> list[Path]:
         """Return the files that *ended* does not include, the oldest first."""
         paths = [path for path in self._directory.glob("*.values") if path.name not in ended.files]
-        return sorted(paths, key=lambda path: path.stat().st_ctime_ns)
+        return sorted(paths, key=lambda path: path.lstat().st_ctime_ns)
+
+    def _read(self, path: Path) -> list[_Entry] | None:
+        """Return the entries of *path*, or None if it cannot be read."""
+        try:
+            return list(_read_entries(path))
+        except (OSError, TypeError, ValueError, struct.error) as error:
+            self._warn(path, error)
+            return None
+
+    def _warn(self, path: Path, error: Exception) -> None:
+        """Log that *path* is left out, once."""
+        if path.name not in self._unreadable:
+            self._unreadable.add(path.name)
+            logger.error("metrics_dir: left out %s, which cannot be read: %s", path, error)
 
     def _is_live(self, path: Path) -> bool:
-        with path.open("rb") as file:
-            try:
+        try:
+            with path.open("rb") as file:
                 self._flock(file, self._shared | self._at_once)
-            except OSError:
-                return True
+        except OSError:
+            return True
         return False
 
     @contextlib.contextmanager
@@ -173,16 +193,21 @@ class SharedValues:
     def _collect_ended(self) -> None:
         """Move the counters of ended processes into one file."""
         ended = self._read_ended()
-        dead = [path for path in self._directory.glob("*.values") if not self._is_live(path)]
-        if not dead:
-            return
         totals: dict[tuple[str, Labels], list[float]] = {
             (name, labels): values for name, labels, values in ended.values
         }
+        dead = [path for path in self._directory.glob("*.values") if path.name in ended.files]
         for path in self._files(ended):
-            for name, labels, gauge, values in _read_entries(path) if path in dead else ():
+            # Checked first: a process that ends in between may have counted after its file was read.
+            entries = None if self._is_live(path) else self._read(path)
+            if entries is None:
+                continue
+            dead.append(path)
+            for name, labels, gauge, values in entries:
                 if not gauge:
                     totals[name, labels] = _add(totals.pop((name, labels), None), values)
+        if not dead:
+            return
         merged = _Ended([path.name for path in dead], [(*key, values) for key, values in totals.items()])
         temporary = self._directory / "ended.json.new"
         temporary.write_bytes(msgspec.json.encode(merged))
@@ -191,10 +216,14 @@ class SharedValues:
             path.unlink()
 
     def _read_ended(self) -> _Ended:
+        path = self._directory / "ended.json"
         try:
-            return msgspec.json.decode((self._directory / "ended.json").read_bytes(), type=_Ended)
+            return msgspec.json.decode(path.read_bytes(), type=_Ended)
         except FileNotFoundError:
-            return _Ended()
+            pass
+        except ValueError as error:
+            self._warn(path, error)
+        return _Ended()
 
 
 def _add(values: list[float] | None, more: list[float]) -> list[float]:
