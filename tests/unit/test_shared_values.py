@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 
@@ -139,7 +140,7 @@ def test_values_survive_in_any_number_and_size(tmp_path_factory, entries):
 
 
 def test_full_disk_costs_no_request(tmp_path, monkeypatch, caplog):
-    """Counts then stay in the memory of the process, and the log says so."""
+    """Counts then stay in the memory of the process, which still reports them, and the log says so."""
 
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -150,8 +151,8 @@ def test_full_disk_costs_no_request(tmp_path, monkeypatch, caplog):
         cells = values.allocate("c", ())
     cells[0] += 1
 
-    assert ([1], {}) == (list(cells), values.read())
-    assert "metrics_dir: cannot store c of this process" in caplog.text
+    assert {"c": {(): [1]}} == values.read()
+    assert "metrics_dir: cannot store values" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,22 @@ def test_directory_must_be_writable(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="metrics_dir must be a directory that can be written"):
         SharedValues(tmp_path / "file")
+
+
+def test_process_can_change_its_user(tmp_path):
+    """Workers of a gunicorn that root started do so after the fork: they read, and open no file again to write."""
+    umask = os.umask(0o022)
+    try:
+        values = SharedValues(tmp_path)
+        values.allocate("c", ("before",))[0] += 1
+    finally:
+        os.umask(umask)
+    [path] = tmp_path.glob("*.values")
+    renamed = path.rename(tmp_path / "renamed.values")
+    values.allocate("c", ("after",), 5_000)[0] += 1
+
+    assert 0o644 == stat.S_IMODE(renamed.stat().st_mode)
+    assert [1, 1] == [counts[0] for counts in values.read()["c"].values()]
 
 
 @pytest.mark.parametrize("directory", ["", 7])

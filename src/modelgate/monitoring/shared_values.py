@@ -110,6 +110,7 @@ class SharedValues:
         # Reentrant: a signal handler may count.
         self._lock = threading.RLock()
         self._cells: dict[tuple[str, Labels], Cells] = {}
+        self._unstored: list[tuple[str, Labels, Cells]] = []
 
     def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:
         if self._pid != os.getpid():
@@ -128,8 +129,13 @@ class SharedValues:
             return self._file.append(_Description(name, labels, gauge), size)
         except OSError as error:
             # A full disk: counting must not fail a request.
-            logger.error("metrics_dir: cannot store %s of this process: %s", name, error)
-            return create_cells(size)
+            if not self._unstored:
+                logger.error(
+                    "metrics_dir: cannot store values, which only process %d reports: %s", self._pid, error
+                )
+            cells = create_cells(size)
+            self._unstored.append((name, labels, cells))
+            return cells
 
     def discard(self, deployments: Container[str]) -> None:
         """Do nothing: the values may be those of another process."""
@@ -142,6 +148,7 @@ class SharedValues:
             for path in self._files(ended):
                 is_live = self._is_live(path)
                 entries += (entry for entry in self._read(path) or () if is_live or not entry.gauge)
+        entries += (_Entry(name, labels, False, list(cells)) for name, labels, cells in list(self._unstored))
         for name, labels, _, values in entries:
             metric = totals.setdefault(name, {})
             # Inserted again: the labels in use by the newest processes are the last.
@@ -185,10 +192,10 @@ class SharedValues:
         with self._locked(self._exclusive):
             self._collect_ended()
             path = self._directory / f"{uuid.uuid4().hex}.values"
-            path.touch(0o600)
-            lock_file = path.open("rb")
-            self._flock(lock_file, self._exclusive)
-            return _ValueFile(path, lock_file)
+            # Readable by others, unless the umask forbids it: a server may change its user after the fork.
+            file = path.open("x+b")
+            self._flock(file, self._exclusive)
+            return _ValueFile(file)
 
     def _collect_ended(self) -> None:
         """Move the counters of ended processes into one file."""
@@ -237,13 +244,12 @@ class _ValueFile:
     """File of segments. A segment has the number of bytes used, then entries: a header, a description, values.
 
     Args:
-        path: Empty file.
-        lock_file: The same file, opened and locked.
+        file: Empty file, opened and locked.
     """
 
-    def __init__(self, path: Path, lock_file: IO[bytes]) -> None:
-        self._path = path
-        self.unlock = weakref.finalize(self, lock_file.close)
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.unlock = weakref.finalize(self, file.close)
         self._segments = 0
         self._used = _SEGMENT
         self._segment = memoryview(b"")
@@ -266,13 +272,12 @@ class _ValueFile:
 
     def _extend(self) -> None:
         offset = self._segments * _SEGMENT
-        with self._path.open("r+b") as file:
-            # Without space on the disk, writing to a hole in the file would kill the process (SIGBUS).
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), offset, _SEGMENT)
-            else:
-                file.truncate(offset + _SEGMENT)
-            self._segment = memoryview(mmap.mmap(file.fileno(), _SEGMENT, offset=offset))
+        # Without space on the disk, writing to a hole in the file would kill the process (SIGBUS).
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._file.fileno(), offset, _SEGMENT)
+        else:
+            self._file.truncate(offset + _SEGMENT)
+        self._segment = memoryview(mmap.mmap(self._file.fileno(), _SEGMENT, offset=offset))
         self._segments += 1
         self._used = _USED.size
         _USED.pack_into(self._segment, 0, self._used)
