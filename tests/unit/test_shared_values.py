@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from hypothesis import given
@@ -38,8 +39,13 @@ def kill(directory):
     assert -9 == done.returncode
 
 
+def folder(directory):
+    """Return the subdirectory of this version."""
+    return directory / metadata.version("modelgate")
+
+
 def files(directory):
-    return sorted(path.suffix for path in directory.iterdir() if path.name != "lock")
+    return sorted(path.suffix for path in folder(directory).iterdir() if path.name != "lock")
 
 
 def test_values_of_two_storages_are_added(tmp_path):
@@ -77,7 +83,7 @@ def test_counters_of_killed_processes_stay_and_gauges_do_not(tmp_path):
 def test_interrupted_collection_counts_nothing_twice(tmp_path):
     """The collected file was not deleted yet."""
     run(tmp_path)
-    [path] = tmp_path.glob("*.values")
+    [path] = folder(tmp_path).glob("*.values")
     content = path.read_bytes()
     first = SharedValues(tmp_path)
     first.allocate("c", ("m",))
@@ -161,16 +167,16 @@ def test_full_disk_costs_no_request(tmp_path, monkeypatch, caplog):
 )
 def test_file_that_cannot_be_read_is_left_out_and_stays(tmp_path, content, caplog):
     """The files of other programs are not deleted, and the damaged ones cost neither a start nor a request."""
-    (tmp_path / "foreign.values").write_bytes(content)
-    (tmp_path / "folder.values").mkdir()
-    (tmp_path / "link.values").symlink_to(tmp_path / "missing")
     values = SharedValues(tmp_path)
+    (folder(tmp_path) / "foreign.values").write_bytes(content)
+    (folder(tmp_path) / "folder.values").mkdir()
+    (folder(tmp_path) / "link.values").symlink_to("missing")
     values.allocate("c", ("m",))[0] += 1
     values.read()
 
     assert 1 == values.read()["c"]["m",][0]
-    assert content == (tmp_path / "foreign.values").read_bytes()
-    assert (tmp_path / "folder.values").is_dir()
+    assert content == (folder(tmp_path) / "foreign.values").read_bytes()
+    assert (folder(tmp_path) / "folder.values").is_dir()
     assert 1 == sum("folder.values" in message for message in caplog.messages)
 
 
@@ -178,13 +184,13 @@ def test_file_that_cannot_be_read_is_left_out_and_stays(tmp_path, content, caplo
 def test_damaged_collection_is_replaced(tmp_path, content, caplog):
     # Its file is unlocked at once, as if its process had ended.
     SharedValues(tmp_path).allocate("c", ("m",))[0] += 2
-    (tmp_path / "ended.json").write_bytes(content)
+    (folder(tmp_path) / "ended.json").write_bytes(content)
     values = SharedValues(tmp_path)
     values.allocate("c", ("m",))[0] += 1
 
     assert {"c": {("m",): [3]}} == values.read()
     assert "ended.json, which cannot be read" in caplog.text
-    assert [{"files", "values"}] == [set(json.loads((tmp_path / "ended.json").read_bytes()))]
+    assert [{"files", "values"}] == [set(json.loads((folder(tmp_path) / "ended.json").read_bytes()))]
 
 
 def test_directory_must_be_writable(tmp_path):
@@ -201,12 +207,23 @@ def test_process_can_change_its_user(tmp_path):
         values.allocate("c", ("before",))[0] += 1
     finally:
         os.umask(umask)
-    [path] = tmp_path.glob("*.values")
-    renamed = path.rename(tmp_path / "renamed.values")
+    [path] = folder(tmp_path).glob("*.values")
+    renamed = path.rename(folder(tmp_path) / "renamed.values")
     values.allocate("c", ("after",), 5_000)[0] += 1
 
     assert 0o644 == stat.S_IMODE(renamed.stat().st_mode)
     assert [1, 1] == [counts[0] for counts in values.read()["c"].values()]
+
+
+def test_versions_share_no_values(tmp_path, monkeypatch):
+    """Another version may store another number of values under the same name."""
+    values = SharedValues(tmp_path)
+    values.allocate("c", ())[0] += 1
+    monkeypatch.setattr(metadata, "version", lambda _: "0.0.1")
+    older = SharedValues(tmp_path)
+    older.allocate("c", (), 2)[1] += 1
+
+    assert [{"c": {(): [1]}}, {"c": {(): [0, 1]}}] == [values.read(), older.read()]
 
 
 @pytest.mark.parametrize("directory", ["", 7])
@@ -228,6 +245,6 @@ def test_directory_is_the_same_after_a_change_of_the_working_directory(tmp_path,
 def test_collected_counters_are_readable_json(tmp_path):
     run(tmp_path)
     SharedValues(tmp_path).allocate("c", ("m",))
-    [path] = tmp_path.glob("*.json")
+    [path] = folder(tmp_path).glob("*.json")
 
     assert [["c", ["m"], [2.0]]] == json.loads(path.read_text())["values"]

@@ -9,6 +9,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Container, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -67,7 +68,8 @@ class SharedValues:
       ``ended.json`` is replaced.
 
     Args:
-        directory: Directory for the files, without other contents. Created if missing.
+        directory: Directory for the files, which are in a subdirectory for each version of modelgate. Created
+            if missing.
 
     Raises:
         ConfigurationError: The directory cannot be written, or the system has no file locks.
@@ -83,8 +85,8 @@ class SharedValues:
         self._at_once = fcntl.LOCK_NB
         if not isinstance(directory, str | Path) or not str(directory).strip():
             raise ConfigurationError(f"metrics_dir must be the path of a directory (got {directory!r})")
-        # The process may change its working directory.
-        self._directory = Path(directory).absolute()
+        # The process may change its working directory. Versions of modelgate may store other values.
+        self._directory = Path(directory).absolute() / metadata.version("modelgate")
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             (self._directory / "lock").touch()
@@ -234,7 +236,7 @@ class SharedValues:
 
 
 def _add(values: list[float] | None, more: list[float]) -> list[float]:
-    # Another version of modelgate may store another number of values: the newer file counts.
+    # Numbers of values differ in damaged files: the newer file counts.
     if values is None or len(values) != len(more):
         return more
     return [value + other for value, other in zip(values, more, strict=True)]
