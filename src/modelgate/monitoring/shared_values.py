@@ -82,7 +82,7 @@ class SharedValues:
             raise ConfigurationError("metrics_dir must be None on this system, which has no fcntl") from None
         self._flock = fcntl.flock
         self._shared, self._exclusive = fcntl.LOCK_SH, fcntl.LOCK_EX
-        self._at_once = fcntl.LOCK_NB
+        self._nonblocking = fcntl.LOCK_NB
         if not isinstance(directory, str | Path) or not str(directory).strip():
             raise ConfigurationError(f"metrics_dir must be the path of a directory (got {directory!r})")
         # The process may change its working directory. Versions of modelgate may store other values.
@@ -179,7 +179,7 @@ class SharedValues:
     def _is_live(self, path: Path) -> bool:
         try:
             with path.open("rb") as file:
-                self._flock(file, self._shared | self._at_once)
+                self._flock(file, self._shared | self._nonblocking)
         except OSError:
             return True
         return False
