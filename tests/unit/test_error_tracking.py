@@ -88,3 +88,24 @@ def test_json_formatter_formats_any_record():
     assert ("a \ud800", "<class 'KeyError'>") == tuple(
         json.loads(JSONFormatter().format(record))[name] for name in ("message", "who")
     )
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError
+
+
+def test_json_formatter_describes_what_json_cannot_express():
+    """A reader of the log may stop at NaN, and a formatter that fails loses the record."""
+    cycle = []
+    cycle.append(cycle)
+    record = logging.makeLogRecord({"loss": float("nan"), "who": Unprintable(), "tree": cycle, "rows": 3})
+    line = json.loads(JSONFormatter().format(record))
+
+    assert ["nan", "Unprintable", "[[...]]", 3] == [line[name] for name in ("loss", "who", "tree", "rows")]
+
+
+def test_json_formatter_keeps_its_own_members():
+    record = logging.makeLogRecord({"name": "app", "logger": "mine", "time": "noon"})
+
+    assert "app" == json.loads(JSONFormatter().format(record))["logger"]

@@ -162,6 +162,7 @@ def test_reset_in_redis_takes_names_literally(redis_server):
         ([], "limits reset needs either --storage or --url"),
         (["--storage", "memory://"], "storage must be the URI of Redis"),
         (["--url", "http://127.0.0.1:1"], "url must be the mount point of a gate (ConnectError"),
+        (["--storage", "redis://:secret@127.0.0.1:1/0"], "storage must be a Redis that responds (Error"),
     ],
 )
 def test_reset_names_what_is_wrong(arguments, message):

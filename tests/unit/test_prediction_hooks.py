@@ -116,3 +116,13 @@ def test_hooks_are_closed_with_gate():
 def test_hook_must_be_callable(hook):
     with pytest.raises(ConfigurationError, match="on_prediction must be a function"):
         make_client(hook)
+
+
+def test_hook_must_not_be_async():
+    """The coroutine would never run."""
+
+    async def write(record):
+        pass
+
+    with pytest.raises(ConfigurationError, match="on_prediction must be a function without async"):
+        make_client(write)

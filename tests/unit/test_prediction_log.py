@@ -315,6 +315,25 @@ def test_record_that_cannot_be_encoded_does_not_stop_the_others(caplog):
     assert (3, 1, 3) == (destination.rows, lost(gate, "invalid"), written(gate))
 
 
+def test_thread_survives_every_error_of_a_destination():
+    """Errors of extension modules, such as polars, may derive from BaseException."""
+
+    class Destination:
+        calls = 0
+
+        def write(self, records, redact):
+            self.calls += 1
+            if self.calls == 1:
+                raise SystemExit
+
+    destination = Destination()
+    log = PredictionLog(destination, flush_interval=0.01)
+    send(make_gate(log), ROW)
+
+    assert log.flush(SOON)
+    assert 2 == destination.calls
+
+
 def test_forked_child_writes_its_own_records(tmp_path):
     """Not those of the parent, in a file of its own, when it exits."""
     script = """
@@ -398,10 +417,13 @@ def test_log_without_records_has_no_thread(tmp_path):
     [
         ({"sample": 2}, "sample must be a number from 0 to 1"),
         ({"redact": "name"}, "redact must be a list of column names"),
+        ({"redact": 7}, "redact must be a list of column names"),
+        ({"redact": [7]}, "redact must be a list of column names"),
         ({"max_queued_rows": 0}, "max_queued_rows must be a whole number"),
         ({"flush_interval": 0}, "flush_interval must be a number of seconds"),
         ({"format": "csv"}, 'format must be "jsonl" or "parquet"'),
         ({"max_files": 0}, "max_files must be a whole number"),
+        ({"destination": ""}, "destination must be a folder, the URL of a database, or a PredictionWriter"),
         ({"destination": 7}, "destination must be a folder, the URL of a database, or a PredictionWriter"),
         ({"destination": "mysql://host/db"}, "destination must be sqlite:///path"),
     ],

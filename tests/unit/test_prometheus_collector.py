@@ -33,6 +33,15 @@ def test_collector_has_the_metrics_of_the_gate():
     assert 1 == samples["app_orders_total",]
 
 
+def test_registry_rejects_a_second_gate():
+    """Prometheus would reject a text that describes a metric twice."""
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(make_gate().metrics.collector())
+
+    with pytest.raises(ValueError, match="Duplicated timeseries"):
+        registry.register(make_gate().metrics.collector())
+
+
 def test_collector_in_multiprocess_mode(tmp_path, monkeypatch):
     """Another gate with the same directory stands for another process."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))

@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from hypothesis import given
@@ -37,8 +39,13 @@ def kill(directory):
     assert -9 == done.returncode
 
 
+def folder(directory):
+    """Return the subdirectory of this version."""
+    return directory / metadata.version("modelgate")
+
+
 def files(directory):
-    return sorted(path.suffix for path in directory.iterdir() if path.name != "lock")
+    return sorted(path.suffix for path in folder(directory).iterdir() if path.name != "lock")
 
 
 def test_values_of_two_storages_are_added(tmp_path):
@@ -76,7 +83,7 @@ def test_counters_of_killed_processes_stay_and_gauges_do_not(tmp_path):
 def test_interrupted_collection_counts_nothing_twice(tmp_path):
     """The collected file was not deleted yet."""
     run(tmp_path)
-    [path] = tmp_path.glob("*.values")
+    [path] = folder(tmp_path).glob("*.values")
     content = path.read_bytes()
     first = SharedValues(tmp_path)
     first.allocate("c", ("m",))
@@ -139,7 +146,7 @@ def test_values_survive_in_any_number_and_size(tmp_path_factory, entries):
 
 
 def test_full_disk_costs_no_request(tmp_path, monkeypatch, caplog):
-    """Counts then stay in the memory of the process, and the log says so."""
+    """Counts then stay in the memory of the process, which still reports them, and the log says so."""
 
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -150,8 +157,40 @@ def test_full_disk_costs_no_request(tmp_path, monkeypatch, caplog):
         cells = values.allocate("c", ())
     cells[0] += 1
 
-    assert ([1], {}) == (list(cells), values.read())
-    assert "metrics_dir: cannot store c of this process" in caplog.text
+    assert {"c": {(): [1]}} == values.read()
+    assert "metrics_dir: cannot store values" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"abc", b"another program\n" * 9, b"\x20" + bytes(7) + b"\1\0\0\0" * 2 + b"1" + bytes(15)],
+)
+def test_file_that_cannot_be_read_is_left_out_and_stays(tmp_path, content, caplog):
+    """The files of other programs are not deleted, and the damaged ones cost neither a start nor a request."""
+    values = SharedValues(tmp_path)
+    (folder(tmp_path) / "foreign.values").write_bytes(content)
+    (folder(tmp_path) / "folder.values").mkdir()
+    (folder(tmp_path) / "link.values").symlink_to("missing")
+    values.allocate("c", ("m",))[0] += 1
+    values.read()
+
+    assert 1 == values.read()["c"]["m",][0]
+    assert content == (folder(tmp_path) / "foreign.values").read_bytes()
+    assert (folder(tmp_path) / "folder.values").is_dir()
+    assert 1 == sum("folder.values" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"values": [["c", ["m"], ["one"]]]}'])
+def test_damaged_collection_is_replaced(tmp_path, content, caplog):
+    # Its file is unlocked at once, as if its process had ended.
+    SharedValues(tmp_path).allocate("c", ("m",))[0] += 2
+    (folder(tmp_path) / "ended.json").write_bytes(content)
+    values = SharedValues(tmp_path)
+    values.allocate("c", ("m",))[0] += 1
+
+    assert {"c": {("m",): [3]}} == values.read()
+    assert "ended.json, which cannot be read" in caplog.text
+    assert [{"files", "values"}] == [set(json.loads((folder(tmp_path) / "ended.json").read_bytes()))]
 
 
 def test_directory_must_be_writable(tmp_path):
@@ -160,9 +199,52 @@ def test_directory_must_be_writable(tmp_path):
         SharedValues(tmp_path / "file")
 
 
+def test_process_can_change_its_user(tmp_path):
+    """Workers of a gunicorn that root started do so after the fork: they read, and open no file again to write."""
+    umask = os.umask(0o022)
+    try:
+        values = SharedValues(tmp_path)
+        values.allocate("c", ("before",))[0] += 1
+    finally:
+        os.umask(umask)
+    [path] = folder(tmp_path).glob("*.values")
+    renamed = path.rename(folder(tmp_path) / "renamed.values")
+    values.allocate("c", ("after",), 5_000)[0] += 1
+
+    assert 0o644 == stat.S_IMODE(renamed.stat().st_mode)
+    assert [1, 1] == [counts[0] for counts in values.read()["c"].values()]
+
+
+def test_versions_share_no_values(tmp_path, monkeypatch):
+    """Another version may store another number of values under the same name."""
+    values = SharedValues(tmp_path)
+    values.allocate("c", ())[0] += 1
+    monkeypatch.setattr(metadata, "version", lambda _: "0.0.1")
+    older = SharedValues(tmp_path)
+    older.allocate("c", (), 2)[1] += 1
+
+    assert [{"c": {(): [1]}}, {"c": {(): [0, 1]}}] == [values.read(), older.read()]
+
+
+@pytest.mark.parametrize("directory", ["", 7])
+def test_directory_must_be_a_path(directory):
+    """An empty environment variable does not stand for the working directory."""
+    with pytest.raises(ConfigurationError, match="metrics_dir must be the path of a directory"):
+        SharedValues(directory)
+
+
+def test_directory_is_the_same_after_a_change_of_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = SharedValues("metrics")
+    monkeypatch.chdir("/")
+    values.allocate("c", ())[0] += 1
+
+    assert {"c": {(): [1]}} == values.read()
+
+
 def test_collected_counters_are_readable_json(tmp_path):
     run(tmp_path)
     SharedValues(tmp_path).allocate("c", ("m",))
-    [path] = tmp_path.glob("*.json")
+    [path] = folder(tmp_path).glob("*.json")
 
     assert [["c", ["m"], [2.0]]] == json.loads(path.read_text())["values"]

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StoreError
 from .help import examples
 from .inspect import read_environment_variable
 
@@ -81,7 +81,10 @@ def _reset_in_redis(storage: str | None, key_id: str) -> int:
 
     if storage is None or urlsplit(storage).scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError("storage must be the URI of Redis, such as redis://127.0.0.1:6379/0")
-    return sum(map(RedisScriptRunner(storage).reset_counts, stored_identities(key_id)))
+    try:
+        return sum(map(RedisScriptRunner(storage).reset_counts, stored_identities(key_id)))
+    except StoreError as error:
+        raise ConfigurationError(f"storage must be a Redis that responds ({error.__cause__})") from None
 
 
 def _reset_in_gate(url: str, key_id: str, operator_key: str | None) -> int:

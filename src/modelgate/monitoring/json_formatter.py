@@ -16,7 +16,8 @@ class JSONFormatter(logging.Formatter):
 
     A line has ``time``, ``level``, ``logger``, ``message`` and all attributes in *extra*. Errors add
     ``exception`` with the traceback; an active span of OpenTelemetry adds ``trace_id`` and ``span_id``.
-    Lines of the access log have its parts, such as ``status``, instead of ``message``.
+    Lines of the access log have its parts, such as ``status``, instead of ``message``. Attributes in *extra*
+    do not replace other members, and those that JSON cannot express, such as NaN, are texts.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -28,7 +29,9 @@ class JSONFormatter(logging.Formatter):
         }
         if record.name != "modelgate.access":
             line["message"] = record.getMessage()
-        line.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                line.setdefault(name, value)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
@@ -37,5 +40,24 @@ class JSONFormatter(logging.Formatter):
         span = trace.get_current_span().get_span_context() if trace is not None else None
         if span is not None and span.is_valid:
             line["trace_id"], line["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
-        # Not msgspec, which rejects text with surrogates: a record must never be lost.
-        return json.dumps(line, default=str, skipkeys=True)
+        try:
+            return _encode(line)
+        except Exception:
+            return _encode({name: _to_encodable(value) for name, value in line.items()})
+
+
+def _encode(value: object) -> str:
+    # Not msgspec, which rejects text with surrogates: a record must never be lost.
+    return json.dumps(value, default=str, skipkeys=True, allow_nan=False)
+
+
+def _to_encodable(value: object) -> object:
+    """Return *value*, or a text that describes it if JSON cannot express it."""
+    try:
+        _encode(value)
+    except Exception:
+        try:
+            return str(value)
+        except Exception:
+            return type(value).__name__
+    return value

@@ -37,7 +37,8 @@ class LogFiles:
     """
 
     def __init__(self, folder: Path, file_format: str, max_bytes: int, max_files: int | None) -> None:
-        self._folder = folder
+        # The process may change its working directory.
+        self._folder = folder.absolute()
         self._suffix = f".{file_format}"
         self._max_bytes = max_bytes
         self._max_files = max_files

@@ -1,5 +1,6 @@
 """Hooks that receive every prediction, for prediction logs and monitoring."""
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -102,6 +103,10 @@ class PredictionHooks:
                 raise ConfigurationError(
                     "on_prediction must be a function of a PredictionRecord, or a list of them"
                     f" (got {hook!r})"
+                )
+            if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
+                raise ConfigurationError(
+                    f"on_prediction must be a function without async, which puts the record into a queue (got {hook!r})"
                 )
         self._callbacks: list[PredictionCallback] = listed
         self._hooks = [hook for hook in listed if isinstance(hook, PredictionHook)]

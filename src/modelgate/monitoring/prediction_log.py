@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -79,7 +79,7 @@ class PredictionLog(PredictionHook):
     ) -> None:
         if isinstance(sample, bool) or not isinstance(sample, int | float) or not 0 <= sample <= 1:
             raise ConfigurationError(f"sample must be a number from 0 to 1 (got {sample!r})")
-        if isinstance(redact, str):
+        if not isinstance(redact, list | tuple | Set) or not all(isinstance(it, str) for it in redact):
             raise ConfigurationError(f"redact must be a list of column names (got {redact!r})")
         require_positive_int("max_queued_rows", max_queued_rows)
         if flush_interval is None:
@@ -161,7 +161,7 @@ class PredictionLog(PredictionHook):
                     return
             try:
                 self._write(records)
-            except Exception as error:
+            except BaseException as error:  # such as a panic of polars, which is no Exception
                 failures += 1
                 if failures == 1:
                     logger.error("prediction log %s: cannot write: %s", self._name, error, exc_info=error)
@@ -274,9 +274,9 @@ def _create_writer(
         from .log_table import LogTable
 
         return LogTable(destination)
-    if isinstance(destination, str | Path):
+    if isinstance(destination, str | Path) and destination != "":
         return LogFiles(Path(destination), file_format, max_bytes, max_files)
-    if not hasattr(destination, "write"):
+    if isinstance(destination, str | Path) or not hasattr(destination, "write"):
         raise ConfigurationError(
             f"destination must be a folder, the URL of a database, or a PredictionWriter (got {destination!r})"
         )

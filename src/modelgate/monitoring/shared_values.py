@@ -4,12 +4,13 @@ import contextlib
 import logging
 import mmap
 import os
+import struct
 import threading
 import uuid
 import weakref
 from collections.abc import Container, Iterator
+from importlib import metadata
 from pathlib import Path
-from struct import Struct
 from typing import IO, NamedTuple
 
 import msgspec
@@ -25,8 +26,8 @@ logger = logging.getLogger("modelgate")
 _SEGMENT = 64 * 1024
 """Bytes by which a file grows; a multiple of the page size of every platform."""
 
-_USED = Struct("=Q")
-_HEADER = Struct("=II")
+_USED = struct.Struct("=Q")
+_HEADER = struct.Struct("=II")
 
 
 class _Description(msgspec.Struct, array_like=True):
@@ -63,9 +64,12 @@ class SharedValues:
     - A process locks its file while it runs, so a file without a lock belongs to a process that has ended. The
       next process that starts adds its counters to ``ended.json``, and deletes it.
     - ``ended.json`` names the files it includes, so that none counts twice if this is interrupted.
+    - Files that are damaged, or that other programs or users wrote, are left out and never deleted. A damaged
+      ``ended.json`` is replaced.
 
     Args:
-        directory: Directory for the files, without other contents. Created if missing.
+        directory: Directory for the files, which are in a subdirectory for each version of modelgate. Created
+            if missing.
 
     Raises:
         ConfigurationError: The directory cannot be written, or the system has no file locks.
@@ -79,7 +83,10 @@ class SharedValues:
         self._flock = fcntl.flock
         self._shared, self._exclusive = fcntl.LOCK_SH, fcntl.LOCK_EX
         self._nonblocking = fcntl.LOCK_NB
-        self._directory = Path(directory)
+        if not isinstance(directory, str | Path) or not str(directory).strip():
+            raise ConfigurationError(f"metrics_dir must be the path of a directory (got {directory!r})")
+        # The process may change its working directory. Versions of modelgate may store other values.
+        self._directory = Path(directory).absolute() / metadata.version("modelgate")
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             (self._directory / "lock").touch()
@@ -88,6 +95,7 @@ class SharedValues:
                 f"metrics_dir must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
             ) from error
         self._file: _ValueFile | None = None
+        self._unreadable: set[str] = set()
         self._pid = 0
         self._reset()
         reset_after_fork(self._reset)
@@ -104,6 +112,7 @@ class SharedValues:
         # Reentrant: a signal handler may count.
         self._lock = threading.RLock()
         self._cells: dict[tuple[str, Labels], Cells] = {}
+        self._unstored: list[tuple[str, Labels, Cells]] = []
 
     def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:
         if self._pid != os.getpid():
@@ -122,8 +131,13 @@ class SharedValues:
             return self._file.append(_Description(name, labels, gauge), size)
         except OSError as error:
             # A full disk: counting must not fail a request.
-            logger.error("metrics_dir: cannot store %s of this process: %s", name, error)
-            return create_cells(size)
+            if not self._unstored:
+                logger.error(
+                    "metrics_dir: cannot store values, which only process %d reports: %s", self._pid, error
+                )
+            cells = create_cells(size)
+            self._unstored.append((name, labels, cells))
+            return cells
 
     def discard(self, deployments: Container[str]) -> None:
         """Do nothing: the values may be those of another process."""
@@ -135,7 +149,8 @@ class SharedValues:
             entries = [_Entry(name, labels, False, values) for name, labels, values in ended.values]
             for path in self._files(ended):
                 is_live = self._is_live(path)
-                entries += (entry for entry in _read_entries(path) if is_live or not entry.gauge)
+                entries += (entry for entry in self._read(path) or () if is_live or not entry.gauge)
+        entries += (_Entry(name, labels, False, list(cells)) for name, labels, cells in list(self._unstored))
         for name, labels, _, values in entries:
             metric = totals.setdefault(name, {})
             # Inserted again: the labels in use by the newest processes are the last.
@@ -145,14 +160,28 @@ class SharedValues:
     def _files(self, ended: _Ended) -> list[Path]:
         """Return the files that *ended* does not include, the oldest first."""
         paths = [path for path in self._directory.glob("*.values") if path.name not in ended.files]
-        return sorted(paths, key=lambda path: path.stat().st_ctime_ns)
+        return sorted(paths, key=lambda path: path.lstat().st_ctime_ns)
+
+    def _read(self, path: Path) -> list[_Entry] | None:
+        """Return the entries of *path*, or None if it cannot be read."""
+        try:
+            return list(_read_entries(path))
+        except (OSError, TypeError, ValueError, struct.error) as error:
+            self._warn(path, error)
+            return None
+
+    def _warn(self, path: Path, error: Exception) -> None:
+        """Log that *path* is left out, once."""
+        if path.name not in self._unreadable:
+            self._unreadable.add(path.name)
+            logger.error("metrics_dir: left out %s, which cannot be read: %s", path, error)
 
     def _is_live(self, path: Path) -> bool:
-        with path.open("rb") as file:
-            try:
+        try:
+            with path.open("rb") as file:
                 self._flock(file, self._shared | self._nonblocking)
-            except OSError:
-                return True
+        except OSError:
+            return True
         return False
 
     @contextlib.contextmanager
@@ -165,24 +194,29 @@ class SharedValues:
         with self._locked(self._exclusive):
             self._collect_ended()
             path = self._directory / f"{uuid.uuid4().hex}.values"
-            path.touch(0o600)
-            lock_file = path.open("rb")
-            self._flock(lock_file, self._exclusive)
-            return _ValueFile(path, lock_file)
+            # Readable by others, unless the umask forbids it: a server may change its user after the fork.
+            file = path.open("x+b")
+            self._flock(file, self._exclusive)
+            return _ValueFile(file)
 
     def _collect_ended(self) -> None:
         """Move the counters of ended processes into one file."""
         ended = self._read_ended()
-        dead = [path for path in self._directory.glob("*.values") if not self._is_live(path)]
-        if not dead:
-            return
         totals: dict[tuple[str, Labels], list[float]] = {
             (name, labels): values for name, labels, values in ended.values
         }
+        dead = [path for path in self._directory.glob("*.values") if path.name in ended.files]
         for path in self._files(ended):
-            for name, labels, gauge, values in _read_entries(path) if path in dead else ():
+            # Checked first: a process that ends in between may have counted after its file was read.
+            entries = None if self._is_live(path) else self._read(path)
+            if entries is None:
+                continue
+            dead.append(path)
+            for name, labels, gauge, values in entries:
                 if not gauge:
                     totals[name, labels] = _add(totals.pop((name, labels), None), values)
+        if not dead:
+            return
         merged = _Ended([path.name for path in dead], [(*key, values) for key, values in totals.items()])
         temporary = self._directory / "ended.json.new"
         temporary.write_bytes(msgspec.json.encode(merged))
@@ -191,14 +225,18 @@ class SharedValues:
             path.unlink()
 
     def _read_ended(self) -> _Ended:
+        path = self._directory / "ended.json"
         try:
-            return msgspec.json.decode((self._directory / "ended.json").read_bytes(), type=_Ended)
+            return msgspec.json.decode(path.read_bytes(), type=_Ended)
         except FileNotFoundError:
-            return _Ended()
+            pass
+        except ValueError as error:
+            self._warn(path, error)
+        return _Ended()
 
 
 def _add(values: list[float] | None, more: list[float]) -> list[float]:
-    # Another version of modelgate may store another number of values: the newer file counts.
+    # Numbers of values differ in damaged files: the newer file counts.
     if values is None or len(values) != len(more):
         return more
     return [value + other for value, other in zip(values, more, strict=True)]
@@ -208,13 +246,12 @@ class _ValueFile:
     """File of segments. A segment has the number of bytes used, then entries: a header, a description, values.
 
     Args:
-        path: Empty file.
-        lock_file: The same file, opened and locked.
+        file: Empty file, opened and locked.
     """
 
-    def __init__(self, path: Path, lock_file: IO[bytes]) -> None:
-        self._path = path
-        self.unlock = weakref.finalize(self, lock_file.close)
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.unlock = weakref.finalize(self, file.close)
         self._segments = 0
         self._used = _SEGMENT
         self._segment = memoryview(b"")
@@ -237,13 +274,12 @@ class _ValueFile:
 
     def _extend(self) -> None:
         offset = self._segments * _SEGMENT
-        with self._path.open("r+b") as file:
-            # Without space on the disk, writing to a hole in the file would kill the process (SIGBUS).
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), offset, _SEGMENT)
-            else:
-                file.truncate(offset + _SEGMENT)
-            self._segment = memoryview(mmap.mmap(file.fileno(), _SEGMENT, offset=offset))
+        # Without space on the disk, writing to a hole in the file would kill the process (SIGBUS).
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._file.fileno(), offset, _SEGMENT)
+        else:
+            self._file.truncate(offset + _SEGMENT)
+        self._segment = memoryview(mmap.mmap(self._file.fileno(), _SEGMENT, offset=offset))
         self._segments += 1
         self._used = _USED.size
         _USED.pack_into(self._segment, 0, self._used)
