@@ -161,7 +161,10 @@ def test_explanations_are_rejected(server: Server) -> None:
         pytest.raises(ClientError, match="explanations are not available for this model") as info,
     ):
         datarobot_predict.predict(
-            "wine", FRAME, max_explanations=3, prediction_endpoint=f"{base}/ml/predApi/v1.0"
+            "serving-temperature",
+            FRAME[["alcohol", "colour"]],
+            max_explanations=3,
+            prediction_endpoint=f"{base}/ml/predApi/v1.0",
         )
 
     assert 422 == info.value.status_code
