@@ -19,8 +19,9 @@ demo: $(VENV)/installed-demo
 # Tests of lines that other tests run, too. Tracing each line would take half as long again.
 UNTRACED := $(addprefix tests/,browser properties typing)
 # Files run in the order of the folders: by default, those with the most tests run first, and long ones alone at
-# the end.
-PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+# the end. One worker more than there are cores, because many tests wait for a server.
+WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(PARALLEL) $(UNTRACED)
