@@ -173,6 +173,10 @@ def send_raw(server: Server, *fields: str, body: bytes = b"") -> int:
 AUTHORIZATION = f"Authorization: Bearer {KEY}"
 
 
+# waitress reads the whole body before it calls the app.
+@pytest.mark.parametrize(
+    "server", ["uvicorn", "gunicorn-sync", "gunicorn-gthread", "gunicorn-preload"], indirect=True
+)
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
@@ -182,9 +186,6 @@ AUTHORIZATION = f"Authorization: Bearer {KEY}"
     ],
 )
 def test_request_is_rejected_before_its_body_arrives(server: Server, fields: list[str], status: int) -> None:
-    if server.name == "waitress":
-        pytest.skip("waitress reads the whole body before it calls the app")
-
     assert status == send_raw(server, *fields)
 
 
@@ -204,9 +205,9 @@ def test_invalid_length_is_rejected(server: Server, fields: list[str], body: byt
     assert_cultivar(server.post(PREDICT, REQUEST))
 
 
+# The other workers of gunicorn have one thread each, which reads the body.
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn-gthread", "waitress"], indirect=True)
 def test_unfinished_bodies_do_not_delay_others(server: Server) -> None:
-    if server.name in ("gunicorn-sync", "gunicorn-preload"):
-        pytest.skip("its workers have one thread each, which reads the body")
     head = f"POST /ml/deployments/wine/predict HTTP/1.1\r\nHost: cellar\r\n{AUTHORIZATION}\r\n"
     with ExitStack() as stack:
         for _ in range(3):
