@@ -4,12 +4,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..models.training_sample import MAX_LEVELS
 from ..schema import Table
 
-__all__ = ["STORED_LEVELS", "count_booleans", "describe_rows"]
-
-STORED_LEVELS = 50
-"""Maximum number of levels in training statistics. With this many, rarer levels may have been left out."""
+__all__ = ["count_booleans", "describe_rows"]
 
 
 def describe_rows(
@@ -46,7 +44,7 @@ def describe_rows(
         elif is_boolean or "levels" in column:
             levels = count_booleans(column, training_rows) if is_boolean else column["levels"]
             counts = {_level_key(level): count for level, count in levels}
-            is_complete = len(counts) < STORED_LEVELS
+            is_complete = len(counts) < MAX_LEVELS
             comparisons[name] = [
                 nulls if v is None else _compare_level(v, counts, training_rows, is_complete=is_complete)
                 for v in values

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..inference import Prediction
-from ..inference.context import STORED_LEVELS
+from ..models.training_sample import MAX_LEVELS
 from ..schema import Table
 from .prediction_hook import PredictionRecord
 
@@ -202,7 +202,7 @@ def _column_bins(kind: str, statistics: Mapping[str, Any], rows: int) -> tuple[_
         levels = statistics["levels"]
         counts = [count for _, count in levels]
         others = rows - nulls - sum(counts)
-        reference = ColumnReference("level", (nulls, *counts, others), len(levels) < STORED_LEVELS)
+        reference = ColumnReference("level", (nulls, *counts, others), len(levels) < MAX_LEVELS)
         return _LevelBins([level for level, _ in levels]), reference
     is_scalar = kind in ("text", "datetime", "number", "integer", "boolean")
     return (_ValueBins(), ColumnReference("value", (nulls, rows - nulls))) if rows and is_scalar else None
@@ -234,7 +234,7 @@ def _target_deciles(statistics: Mapping[str, Any]) -> Sequence[float] | None:
     """Return the deciles of training targets that are numbers; None if they are not known."""
     levels = statistics.get("levels", ())
     # Whole numbers have counts, of all values if there are few.
-    if not 0 < len(levels) < STORED_LEVELS or not all(isinstance(level, int) for level, _ in levels):
+    if not 0 < len(levels) < MAX_LEVELS or not all(isinstance(level, int) for level, _ in levels):
         return statistics.get("deciles")
     numbers, counts = zip(*levels, strict=True)
     deciles: list[float] = np.quantile(np.repeat(numbers, counts), np.linspace(0, 1, 11)).tolist()
