@@ -24,7 +24,8 @@ export function distance(column, summary, from, to) {
   return shareBetween(summary, from, to) ?? Math.abs(to - from) / (high - low);
 }
 
-// Return the smallest change of each column whose prediction is not `current`: numbers by distance, then levels.
+// Return, for each column, the smallest change after which the prediction is not `current`. Numbers come first,
+// by distance, then levels.
 export function smallestChanges(tried, predicted, summaries, row, current) {
   const best = new Map();
   tried.forEach(({ column, value }, index) => {

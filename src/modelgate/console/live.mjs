@@ -1,4 +1,4 @@
-// Updates while somebody types: one request in flight, the latest row wins, and a pause when the gate asks for one.
+// Live updates: at most one request is in flight, the latest row wins, and updates pause after a 429 or 503.
 
 const DELAY = 200;
 const RESERVE = 0.1;

@@ -108,7 +108,7 @@ async function begin(deployment) {
   changed(0);
 }
 
-// Add what is known of the training data to the form. The row is replaced only if nobody has changed it yet.
+// Add the training statistics to the form. Replace the row only if it has not been edited yet.
 async function addTraining({ status, json }) {
   if (status !== 200 || !json?.columns) return;
   const { deployment: { input } } = state;
@@ -198,7 +198,7 @@ async function predict(row, isExplicit) {
   const failure = answer.status === 200 ? { errors: new Map() } : explain(answer, input);
   pill(answer.status);
   showErrors(input, failure.errors, isExplicit);
-  // While somebody types, the last prediction stays, with the errors at the fields.
+  // During live updates, keep the last prediction, and show the errors at the fields.
   if (isExplicit || !failure.errors.size) {
     const rows = failure.title ? null : predictions(sample.dialect, answer.json, targets, call.single);
     show("result", ...(failure.title ? [problem(failure)] : outputs(rows, answer.json)));

@@ -8,7 +8,7 @@ import { count, formatValue, percent, present, rounded, span } from "./text.mjs"
 
 export const MAX_BARS = 20;
 
-// `json` is the response, whose members beyond the prediction only the wire format native has.
+// `json` is the response. Only the wire format native has members besides the prediction.
 // `remark` says which probabilities the wire format lacks.
 export function output(target, summary, json, isOnly, remark) {
   const { name, value, shares, confidence } = target;

@@ -22,7 +22,7 @@ export function sortRows(indexes, valueOf, isDescending = false) {
   return [...filled, ...empty].map(({ index }) => index);
 }
 
-// Return the indexes whose cells contain a text, in upper or lower case.
+// Return the indexes of rows with a cell that contains the text. Case is ignored.
 export function searchRows(indexes, cellsOf, text) {
   const wanted = text.trim().toLowerCase();
   return wanted ? indexes.filter((index) => cellsOf(index).some((cell) => String(cell ?? "").toLowerCase().includes(wanted))) : indexes;

@@ -35,7 +35,7 @@ export function offerWhatIf({ input, output, time_series }) {
   show("changes");
 }
 
-// Vary a column until the reader chooses another: the given one, or the first whose values are known.
+// Select the column to vary until the reader selects one: `name`, or the first column with known values.
 export function suggestColumn(name) {
   const varied = [...$("vary-also").options].map(({ value }) => value).filter(Boolean);
   if (!$("what-if").hidden && !$("vary").value && varied.length) $("vary").value = varied.includes(name) ? name : varied[0];

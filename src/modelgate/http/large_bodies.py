@@ -21,7 +21,7 @@ _SEND_SECONDS = 30.0
 """Longest time for which a body is in progress while the response is sent. No server limits the time to send."""
 
 _RECHECK_SECONDS = 1.0
-"""Time after which a waiting body looks for bodies whose responses have taken too long to send."""
+"""Interval at which the first waiting body checks whether a response has taken too long to send."""
 
 
 class LargeBodies:
