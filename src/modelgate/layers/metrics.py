@@ -63,7 +63,7 @@ class Metrics:
         status = None
         try:
             try:
-                self._under_way.add(request)
+                self.begin(request)
                 response = yield from call_next(request)
                 status = response.status
                 return response
@@ -76,13 +76,22 @@ class Metrics:
                     request.error_code, status = ServingError.code, ServingError.status
                 raise
             finally:
-                self._count(request, status)
+                self.end(request, status)
         except BaseException:
-            # `_count` may have been interrupted before it did anything.
-            self._under_way.discard(request)
+            # `end` may have been interrupted before it did anything.
+            self.discard(request)
             raise
 
-    def _count(self, request: Request, status: int | None) -> None:
+    def begin(self, request: Request) -> None:
+        """Count *request* as in flight."""
+        self._under_way.add(request)
+
+    def discard(self, request: Request) -> None:
+        """Forget *request*, without counting it. Safe to call twice."""
+        self._under_way.discard(request)
+
+    def end(self, request: Request, status: int | None) -> None:
+        """Count *request* as answered with *status*, or as cancelled if that is None."""
         elapsed = perf_counter() - request.started
         context: RequestContext = request.context
         name, query, version = context.deployment, context.query, ""
