@@ -224,6 +224,26 @@ def test_deployment_survives_an_interruption_anywhere(pool, model, kind, error, 
 
 @KINDS
 @ERRORS
+def test_quick_path_survives_an_interruption_anywhere(kind, error):
+    """Nothing counts as in flight, and the next request is answered by the quick path again."""
+    gate = Gate([Deployment("double", function, schema=SCHEMA)], keys={KEY: "double"})
+    assert [2.0] == post(gate, 1)
+    admission = next(layer for layer in gate.layers if isinstance(layer, Admission))
+    layers, passed_on = gate._quick_path.layers, []
+    gate._quick_path.layers = lambda request: passed_on.append(request) or layers(request)
+
+    def attempt(interruption):
+        assert interruption.run(lambda: post(gate, 1)) in ([2.0], *ENDS), interruption.where
+        passed_on.clear()
+        assert [10.0] == post(gate, 5)
+        leftovers = [gate._catalog["double"].in_flight._requests, gate.metrics._requests._under_way]
+        assert not any([*leftovers, admission.in_flight, passed_on]), interruption.where
+
+    interrupt_everywhere(kind, error, attempt)
+
+
+@KINDS
+@ERRORS
 @pytest.mark.parametrize("send", [score, post])
 def test_interruption_affects_only_its_own_caller(pool, model, kind, error, send):
     """Another thread, whose table is in the same batch, gets its own prediction."""

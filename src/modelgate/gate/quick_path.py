@@ -125,7 +125,11 @@ class QuickPath:
             and request.is_usual()
             and (self._auth_failures is None or self._auth_failures.allows(request))
         ):
-            usual = self._recognize(request)
+            try:
+                usual = self._recognize(request)
+            except Exception:
+                # If the request causes the error, the layers report it.
+                usual = None
             if usual is not None:
                 return self._answer(request, *usual)
         return self.layers(request)
@@ -203,11 +207,12 @@ class QuickPath:
             finally:
                 in_flight.end(request)
                 metrics.discard(request)
-        except BaseException:
+        except BaseException as error:
             # Once more: an interruption may have ended the `finally` before it did anything.
             in_flight.end(request)
             metrics.discard(request)
-            raise
+            if not isinstance(error, Exception):
+                raise
         # The layers get the request as it came.
         request.close()
         request.wire, request.id = PLAIN_JSON, None
@@ -238,15 +243,22 @@ class QuickPath:
                 response.headers += self._rate_limit.headers(decision)
                 response.headers.append(("x-request-id", request.id))
                 response.lacks_length = True
-                if self._access_log.is_enabled():
-                    self._access_log.write(request, response.status, request.started)
-                self._metrics.end(request, response.status)
+                self._count(request, response.status)
                 return response
+        except GeneratorExit:
+            # A generator that is being closed cannot call the layers.
+            self._count(request, None)
+            raise
         except BaseException as raised:
             error = raised
         context: RequestContext = request.context
         context.settled = Settled(context.principal, decision, query, error)
         return None
+
+    def _count(self, request: Request, status: int | None) -> None:
+        if self._access_log.is_enabled():
+            self._access_log.write(request, status, request.started)
+        self._metrics.end(request, status)
 
     def _find_route(self, path: str) -> _Route | None:
         """Return the dialect and the deployment of the usual requests to *path*, or None if it has none."""
