@@ -314,7 +314,7 @@ class Predictor:
         return self._to_prediction(result, table)
 
     def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
-        """Convert the result of a function. The error for an invalid result names the function."""
+        """Convert the result of a function. If it is invalid, the error names the function."""
         try:
             return to_prediction(result, len(table.numbers), self.target, nullable=self.nullable)
         except ShapeError as error:
