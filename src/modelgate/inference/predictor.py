@@ -178,8 +178,9 @@ class Predictor:
             )
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
+            score = partial(self._call_model, self._function)
             key = self._function.dtype_key
-            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, metrics=self.metrics)
+            self.batcher = Batcher(score, self._workers, inline=inline, key=key, metrics=self.metrics)
 
     @cached_property
     def targets(self) -> list[Target]:
