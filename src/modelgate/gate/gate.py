@@ -158,6 +158,7 @@ class Gate:
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
         self._hooks = hooks = PredictionHooks(on_prediction, values)
+        openapi.add(*hooks.routes())
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
@@ -191,6 +192,8 @@ class Gate:
             if metrics_dir is not None:
                 outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
+            self._router.add(traffic := self.metrics.traffic_route(), PLAIN_JSON)
+            openapi.add(traffic)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
             with error_context("cors"):
