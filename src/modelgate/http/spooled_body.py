@@ -30,7 +30,7 @@ class SpooledBody:
         """Return the body, and delete the file."""
         with self._file:
             self._file.seek(0)
-            return self._file.read()
+            return self._file.read(self.size)
 
     def close(self) -> None:
         """Delete the file."""
