@@ -189,8 +189,8 @@ def _send(
         try:
             response = drive(handler(request))
             payload = response.payload(request.method)
+            start_response(response.status_line, response.headers)
             if not isinstance(payload, bytes):
-                start_response(response.status_line, response.headers)
                 return _StreamingBody(payload, request.close)
         except BaseException:
             request.close()
@@ -201,7 +201,6 @@ def _send(
         # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
         request.close()
         raise
-    start_response(response.status_line, response.headers)
     return [payload]
 
 
