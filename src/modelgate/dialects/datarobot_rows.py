@@ -101,13 +101,13 @@ def _labels_agree(threshold: float, output: Output) -> bool:
     """
     assert output.probabilities is not None and output.classes is not None
     positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
-    labels = _model_values(output).tolist()
-    probabilities = output.probabilities[:, output.positive].tolist()
+    labels, probabilities = _model_values(output), output.probabilities[:, output.positive]
     return all(
         label == (positive if probability > threshold else negative)
         or probability == threshold
         or label is None
-        for label, probability in zip(labels, probabilities, strict=True)
+        for span in row_spans(len(labels))
+        for label, probability in zip(labels[span].tolist(), probabilities[span].tolist(), strict=True)
     )
 
 
