@@ -123,6 +123,7 @@ class QuickPath:
             and not request.query_string
             and request.wire is PLAIN_JSON
             and request.is_usual()
+            and not self._metrics.measures_next(request)
             and (self._auth_failures is None or self._auth_failures.allows(request))
         ):
             try:
