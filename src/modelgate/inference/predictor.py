@@ -178,7 +178,8 @@ class Predictor:
             )
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
-            score = partial(self._call_model, self._function)
+            # mypy expects the table, because it does not apply `partial` to a ParamSpec.
+            score = partial(self._call_model, self._function)  # type: ignore[call-arg]
             key = self._function.dtype_key
             self.batcher = Batcher(score, self._workers, inline=inline, key=key, metrics=self.metrics)
 
