@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from modelgate import Deployment, Gate, Output, Prediction, RateLimit, ResultCache, Round, Schema
+from modelgate.dialects.plexe import Plexe
 from modelgate.errors import Overloaded
+from modelgate.inference import Target
 from modelgate.schema import Column
 from modelgate.testing import Client
 
@@ -193,3 +195,36 @@ def test_result_cache_answers_identical_inputs(interface):
 
     assert [1.3, 2.0, 1.3, 2.0, 1.3] == results
     assert ["one", "two"] == calls
+
+
+NUMBER = {"type": "number"}
+
+
+def object_of(**properties):
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+@pytest.mark.parametrize(
+    ("targets", "row"),
+    [
+        ([Target("score", number=True)], NUMBER),
+        ([Target("label", ["a", "b"])], object_of(predicted_class={"enum": ["a", "b"]})),
+        (
+            [Target("score", number=True), Target("animal", ["cat"], probabilities=True)],
+            object_of(score=NUMBER, animal=object_of(predicted_class={"enum": ["cat"]}, confidence=NUMBER)),
+        ),
+    ],
+    ids=["number", "class", "both"],
+)
+def test_openapi_response_has_a_result_or_an_array_of_results(targets, row):
+    """Only a class with probabilities has a confidence, and not every response has warnings."""
+    expected = object_of(
+        request_id={"type": ["string", "null"]},
+        result={"anyOf": [row, {"type": "array", "items": row}]},
+        model_id={"type": "string"},
+        model_version={"type": "string"},
+        processing_time_ms={"type": "integer"},
+    )
+    expected["properties"]["warnings"] = {"type": "array", "items": {"type": "string"}}
+
+    assert expected == Plexe.openapi_spec.answer(targets)
