@@ -5,6 +5,7 @@ are its own.
 """
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -83,6 +84,19 @@ def test_error_details_name_all_features(interface):
         "feature3": "must not be null",
         "feature_2": "is not expected",
     } == answer.json()["error"]["details"]
+
+
+def test_error_details_have_no_suggestion_for_other_missing_features(interface):
+    answer = build_client(interface).post(INFER, json={"feature1": "a", "feature2": 42}, headers=HEADERS)
+
+    assert {"feature3": "is missing"} == answer.json()["error"]["details"]
+
+
+def test_error_details_have_the_rows_that_lack_a_feature(interface):
+    rows = [ROW, {"feature1": "a", "feature2": 42}]
+    answer = build_client(interface).post(INFER, json=rows, headers=HEADERS)
+
+    assert {"feature3": "is missing (row 1)"} == answer.json()["error"]["details"]
 
 
 def test_error_of_hidden_schema_names_no_columns(interface):
@@ -172,6 +186,22 @@ def test_response_of_several_rows(interface):
     answer = build_client(interface).post(INFER, json=[ROW, ROW], headers=HEADERS)
 
     assert [{"predicted_class": "category_b", "confidence": 0.87}] * 2 == answer.json()["result"]
+
+
+def test_response_has_warnings_and_the_time(interface):
+    """Not as in the document, which has no warnings, and only if there are any."""
+    schema = Schema.of(feature1=["a", "b"]).with_options(unknown_levels="warn")
+
+    def predict_slowly(table):
+        time.sleep(0.05)
+        return predict_classes(table)
+
+    client = build_client(interface, predict_slowly, schema)
+    known, unknown = (client.post(INFER, json={"feature1": text}, headers=HEADERS).json() for text in "ax")
+
+    assert ["feature1 has values the model was not trained with"] == unknown["warnings"]
+    assert "warnings" not in known
+    assert 50 <= known["processing_time_ms"]
 
 
 def test_result_cache_answers_identical_inputs(interface):
