@@ -105,6 +105,8 @@ class Gate:
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
+        array_dir: Directory with memory-mapped files, through which the processes of one user on one machine
+            share the large arrays of loaded models; None for a copy in each process.
         tracing: Whether to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
@@ -146,6 +148,7 @@ class Gate:
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
         metrics_dir: str | Path | None = None,
+        array_dir: str | Path | None = None,
         tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
@@ -158,6 +161,7 @@ class Gate:
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
         self._hooks = hooks = PredictionHooks(on_prediction, values)
+        openapi.add(*hooks.routes())
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
@@ -170,6 +174,7 @@ class Gate:
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
             values=values,
+            array_dir=array_dir,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
@@ -191,6 +196,8 @@ class Gate:
             if metrics_dir is not None:
                 outermost.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
+            self._router.add(traffic := self.metrics.traffic_route(), PLAIN_JSON)
+            openapi.add(traffic)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
             with error_context("cors"):

@@ -147,15 +147,27 @@ class SharedValues:
         with self._locked(self._shared):
             ended = self._read_ended()
             entries = [_Entry(name, labels, False, values) for name, labels, values in ended.values]
-            for path in self._files(ended):
-                is_live = self._is_live(path)
-                entries += (entry for entry in self._read(path) or () if is_live or not entry.gauge)
+            entries += self._read_files(ended)
         entries += (_Entry(name, labels, False, list(cells)) for name, labels, cells in list(self._unstored))
         for name, labels, _, values in entries:
             metric = totals.setdefault(name, {})
             # Inserted again: the labels in use by the newest processes are the last.
             metric[labels] = _add(metric.pop(labels, None), values)
         return totals
+
+    def read_parts(self, name: str) -> list[tuple[Labels, list[float]]]:
+        with self._locked(self._shared):
+            entries = list(self._read_files(self._read_ended()))
+        parts = [(entry.labels, entry.values) for entry in entries if entry.name == name]
+        return parts + [
+            (labels, list(cells)) for stored, labels, cells in list(self._unstored) if stored == name
+        ]
+
+    def _read_files(self, ended: _Ended) -> Iterator[_Entry]:
+        """Yield the entries of the processes that *ended* does not include, without gauges of ended ones."""
+        for path in self._files(ended):
+            is_live = self._is_live(path)
+            yield from (entry for entry in self._read(path) or () if is_live or not entry.gauge)
 
     def _files(self, ended: _Ended) -> list[Path]:
         """Return the files that *ended* does not include, the oldest first."""
