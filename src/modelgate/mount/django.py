@@ -98,7 +98,7 @@ def _create_request(request: Any) -> Request:
     return view_request
 
 
-def _send_exception(request: HttpRequest, error: BaseException) -> None:
+def _send_exception(request: HttpRequest, _error: BaseException) -> None:
     """Send the signal that error tracking of Django projects listens to."""
     # Receivers read the current exception. Django logs their errors, which must not replace the response.
     got_request_exception.send_robust(sender=None, request=request)
