@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -105,44 +105,48 @@ def large_csv() -> None:
         for variant, figures in runs.items()
     }
     base = median["read_csv + predict + to_csv"]
-    heads = "".join(f"{head:>10}" for head in ("krows/s", "of base", "CPU s", "MiB more", "MiB out"))
+    heads = "".join(
+        f"{head:>10}" for head in ("krows/s", "of base", "CPU s", "of base", "MiB more", "MiB out")
+    )
     print(f"\n{'50 MB of CSV to predictions':32}{heads}")
     for variant, run in median.items():
-        speed, ratio = run["rows"] / run["seconds"] / 1000, base["seconds"] / run["seconds"]
+        speed, by_time = run["rows"] / run["seconds"] / 1000, base["seconds"] / run["seconds"]
+        by_cpu = base["cpu"] / run["cpu"]
         print(
-            f"{variant:32}{speed:10.0f}{ratio:10.2f}{run['cpu']:10.2f}{run['mib']:10.0f}{run['out_mib']:10.1f}"
+            f"{variant:32}{speed:10.0f}{by_time:10.2f}{run['cpu']:10.2f}{by_cpu:10.2f}"
+            f"{run['mib']:10.0f}{run['out_mib']:10.1f}"
         )
     allowed = GOAL_TIMES * base["body_mib"]
-    print(f"{'goal, of CSV to CSV':32}{'':10}{f'>= {GOAL_RATIO}':>10}{'':10}{f'< {allowed:.0f}':>10}")
+    print(f"{'goal, of CSV to CSV':32}{'':10}{f'>= {GOAL_RATIO}':>10}{'':20}{f'< {allowed:.0f}':>10}")
 
 
-def by_hand(body: bytes, model: Any) -> bytes:
+def by_hand(body: bytes, model: Any) -> Iterable[bytes]:
     """Return what simple hand-written code returns: the labels."""
     predicted = model.predict(pandas.read_csv(io.BytesIO(body)))
-    return pandas.DataFrame({"prediction": predicted}).to_csv(index=False).encode()
+    return [pandas.DataFrame({"prediction": predicted}).to_csv(index=False).encode()]
 
 
-def by_hand_with_probabilities(body: bytes, model: Any) -> bytes:
+def by_hand_with_probabilities(body: bytes, model: Any) -> Iterable[bytes]:
     """Return the same columns as the dialect."""
     frame = pandas.read_csv(io.BytesIO(body))
     output = pandas.DataFrame(
         model.predict_proba(frame), columns=["target_1_PREDICTION", "target_0_PREDICTION"]
     )
     output["target_PREDICTION"], output["THRESHOLD"], output["POSITIVE_CLASS"] = model.predict(frame), 0.5, 1
-    return output.to_csv(index=False).encode()
+    return [output.to_csv(index=False).encode()]
 
 
-def by_gate(body: bytes, model: Any, accept: str = "text/csv") -> bytes:
-    """Return the answer of a gate, without a server."""
+def by_gate(body: bytes, model: Any, accept: str = "text/csv") -> Iterable[bytes]:
+    """Return the pieces of the response of a gate, without a server."""
     gate = Gate([Deployment("model", model)], keys="open", dialects=["datarobot"])
     headers = {"content-type": "text/csv", "accept": accept}
     response = drive(gate(request(path=BODIES["datarobot"][0], headers=headers, body=body)))
-    if response.status != 200 or not isinstance(response.body, bytes):
+    if response.status != 200:
         raise RuntimeError(response.body)
-    return response.body
+    return [response.body] if isinstance(response.body, bytes) else response.body
 
 
-VARIANTS: dict[str, Callable[[bytes, Any], bytes]] = {
+VARIANTS: dict[str, Callable[[bytes, Any], Iterable[bytes]]] = {
     "read_csv + predict + to_csv": by_hand,
     "the same, with probabilities": by_hand_with_probabilities,
     "datarobot, CSV to CSV": by_gate,
@@ -157,16 +161,16 @@ def measure(variant: str) -> None:
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, target)
     head, _, lines = frame.to_csv(index=False).encode().partition(b"\n")
     # Warm up, to leave out the start of the libraries.
-    answer(head + b"\n" + lines * 3, model)
+    sum(map(len, answer(head + b"\n" + lines * 3, model)))
     body = b"".join(
         [head, b"\n", *[lines] * (CSV_BYTES // len(lines))]
     )  # A second copy would distort the memory figure.
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    size = len(answer(body, model))
+    size = sum(map(len, answer(body, model)))
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     # Memory is measured on the first run, speed on the second, like that of a warm server.
     cpu, start = time.process_time(), time.perf_counter()
-    answer(body, model)
+    sum(map(len, answer(body, model)))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     figures = {"rows": body.count(b"\n"), "seconds": seconds, "cpu": cpu, "mib": more}
     print(json.dumps({**figures, "out_mib": size / 2**20, "body_mib": len(body) / 2**20}))

@@ -105,6 +105,8 @@ class Gate:
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
+        array_dir: Directory with memory-mapped files, through which the processes of one user on one machine
+            share the large arrays of loaded models; None for a copy in each process.
         tracing: Whether to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
@@ -146,6 +148,7 @@ class Gate:
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
         metrics_dir: str | Path | None = None,
+        array_dir: str | Path | None = None,
         tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
@@ -171,6 +174,7 @@ class Gate:
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
             values=values,
+            array_dir=array_dir,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]

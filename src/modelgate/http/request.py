@@ -9,11 +9,13 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..codecs.compression import max_decompressed_size
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
-from ..flow import Flow, Wait
+from ..flow import Flow, Wait, run_long
 from ..flow.deadline import wait_with_deadline
 from .credentials import Headers, credentials_from_headers
 from .response import Response, error_response
+from .spooled_body import SpooledBody
 
 if TYPE_CHECKING:
     from ..flow.timing import Timing
@@ -205,13 +207,28 @@ class Request:
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent. It is read only once.
 
+        A body of more than 1 MiB is stored in a temporary file until `large_bodies` admits it.
+
         Raises:
             BodyTooLarge: It is larger than `max_body`.
             MalformedBody: The server could not read it, or the caller disconnected.
+            Overloaded: Too many large bodies wait.
         """
         if self.body_read is None:
-            self.body_read = yield self.limit_read(Wait(sync=self._read, aio=self._aread))
+            body = yield self.limit_read(Wait(sync=self._read, aio=self._aread))
+            self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
         return self.body_read
+
+    def load(self, body: SpooledBody) -> Flow[bytes]:
+        """Return the content of *body* as soon as there is memory for it. See `read`."""
+        bodies = self.large_bodies
+        if bodies is not None:
+            coding, size = self.headers.get("content-encoding"), body.size
+            if coding is not None and coding.lower() != "identity":
+                largest = max_decompressed_size(size, bodies.max_expansion)
+                size = max(size, min(self.max_body or self.wire.max_body, largest))
+            self.body_share = yield from bodies.admit(body.size, size, self.on_close)
+        return (yield from run_long(body.load))
 
     def limit_read(self, wait: Wait) -> Wait:
         """Return *wait*, which reads the body, with the `read_limit` of the request if there is one."""
@@ -220,10 +237,10 @@ class Request:
         timeout, on_wait = self.read_limit
         return wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
 
-    def _read(self) -> bytes:
+    def _read(self) -> bytes | SpooledBody:
         raise NotImplementedError  # overridden by the request classes of `modelgate.mount`
 
-    def _aread(self) -> Coroutine[Any, Any, bytes]:
+    def _aread(self) -> Coroutine[Any, Any, bytes | SpooledBody]:
         raise NotImplementedError
 
     def close(self) -> None:

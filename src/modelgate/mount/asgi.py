@@ -20,6 +20,7 @@ from ..http import (
     encode_error,
     http_stack,
 )
+from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 from .prefix import require_prefix
 
 __all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "Send", "app", "mount", "select_handler", "wrap"]
@@ -76,11 +77,13 @@ class ASGIRequest(Request):
                 self.body_read = stop.value
             else:
                 resumed = _Resumed(steps, signal)
-                self.body_read = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
-        return self.body_read  # type: ignore[no-any-return]
+                body = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
+                self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
+        return self.body_read  # type: ignore[return-value]
 
-    async def _aread(self) -> bytes:
-        limit, received, chunks = self.max_body, 0, list[bytes]()
+    async def _aread(self) -> bytes | SpooledBody:
+        limit, received, chunks, unwritten = self.max_body, 0, list[bytes](), 0
+        spooled: SpooledBody | None = None
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
@@ -91,9 +94,20 @@ class ASGIRequest(Request):
             received += len(chunk)
             if limit is not None and received > limit:
                 raise BodyTooLarge(limit)
-            if not message.get("more_body"):
+            is_last = not message.get("more_body")
+            if is_last and spooled is None:
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
+            unwritten += len(chunk)
+            if not is_last and unwritten <= SPOOL_SIZE:
+                continue
+            if spooled is None:
+                spooled = SpooledBody()
+                self.on_close.append(spooled.close)
+            await adrive(run(spooled.write, chunks))
+            if is_last:
+                return spooled
+            chunks, unwritten = [], 0
 
 
 class _Resumed:

@@ -12,6 +12,7 @@ from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
+from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 from .prefix import require_prefix
 
 __all__ = ["WSGIApp", "WSGIRequest", "app", "mount", "wrap"]
@@ -19,6 +20,8 @@ __all__ = ["WSGIApp", "WSGIRequest", "app", "mount", "wrap"]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
 
 _CHUNK = 64 * 1024
+
+_SHORT_BODY = "The body is shorter than its Content-Length: send all of it"
 
 _CHUNKING_SERVERS = ("gunicorn", "waitress", "Cheroot", "modelgate.testing")
 """Servers that send a response of unknown length in chunks, and leave out the last one after an error."""
@@ -68,11 +71,11 @@ class WSGIRequest(Request):
             if self.read_limit is not None:
                 _, on_wait = self.read_limit
                 on_wait(self)
-            self.body_read = self._read()
+            body = self._read()
+            self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
         return self.body_read
-        yield  # a flow, although it never waits
 
-    def _read(self) -> bytes:
+    def _read(self) -> bytes | SpooledBody:
         length = self.content_length
         if length is None and not self.environ.get("wsgi.input_terminated"):
             if self.headers.get("transfer-encoding"):
@@ -80,20 +83,42 @@ class WSGIRequest(Request):
             return b""
         if self.max_body is not None and (length or 0) > self.max_body:
             raise BodyTooLarge(self.max_body)
+        if length is None or length > SPOOL_SIZE:
+            return self._receive(length)
+        body = self._read_part(length)
+        if len(body) < length:
+            raise MalformedBody(_SHORT_BODY)
+        return body
+
+    def _read_part(self, size: int) -> bytes:
         try:
-            body = self._read_to_end() if length is None else self.environ["wsgi.input"].read(length)
+            return self.environ["wsgi.input"].read(size)  # type: ignore[no-any-return]
         except AnswerableError:
             raise
         except Exception as error:
             # For example, gunicorn raises its own errors for a malformed chunked body.
             raise MalformedBody("The body could not be read: send it again") from error
-        if length is not None and len(body) < length:
-            raise MalformedBody("The body is shorter than its Content-Length: send all of it")
-        return body
 
-    def _read_to_end(self) -> bytes:
-        stream, limiter = self.environ["wsgi.input"], BodySizeLimiter(self.max_body)
-        return b"".join(iter(lambda: limiter.count(stream.read(_CHUNK)), b""))
+    def _receive(self, length: int | None) -> bytes | SpooledBody:
+        """Read a large body, or one of unknown length, in parts."""
+        limiter, parts = BodySizeLimiter(self.max_body), list[bytes]()
+        spooled: SpooledBody | None = None
+        while length is None or limiter.received < length:
+            part = limiter.count(
+                self._read_part(min(_CHUNK, length - limiter.received) if length else _CHUNK)
+            )
+            if not part:
+                break
+            parts.append(part)
+            if limiter.received > SPOOL_SIZE:
+                if spooled is None:
+                    spooled = SpooledBody()
+                    self.on_close.append(spooled.close)
+                spooled.write(parts)
+                parts.clear()
+        if length is not None and limiter.received < length:
+            raise MalformedBody(_SHORT_BODY)
+        return b"".join(parts) if spooled is None else spooled
 
 
 def _decode_utf8(text: str) -> str:
@@ -164,8 +189,8 @@ def _send(
         try:
             response = drive(handler(request))
             payload = response.payload(request.method)
+            start_response(response.status_line, response.headers)
             if not isinstance(payload, bytes):
-                start_response(response.status_line, response.headers)
                 return _StreamingBody(payload, request.close)
         except BaseException:
             request.close()
@@ -176,7 +201,6 @@ def _send(
         # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
         request.close()
         raise
-    start_response(response.status_line, response.headers)
     return [payload]
 
 

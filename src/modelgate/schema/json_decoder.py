@@ -124,7 +124,7 @@ class Decoder:
         """Yield the tables of consecutive rows.
 
         Raises:
-            _NeedsValidation: Only `validate_part` can read the rows or report their errors.
+            _NeedsValidation: The rows must be read by `validate_part`.
         """
         for part, offset in _iter_parts(raw):
             rows = self._decode(part) if self._typed else None
@@ -371,4 +371,4 @@ def _member_names(records: list[Any]) -> dict[str, None]:
 
 
 class _NeedsValidation(Exception):
-    """Only `validate_part` can read the rows or report their errors."""
+    """The rows must be read by `validate_part`, which also reports errors."""

@@ -1,6 +1,6 @@
 """Scoring layer that rounds predicted numbers as Python's `round` does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -48,14 +48,11 @@ class Round:
         prediction = yield from call_next(query)
         decimals = query.decimals if self._decimals == "service" else self._decimals
         if decimals is not None or self._by_output:
-            numbers = [output for output in prediction.outputs if output.classes is None]
-            if numbers:
-                yield from run_if_many(len(prediction), self._round, numbers, decimals)
+            for output in prediction.outputs:
+                if output.classes is None:
+                    count = self._by_output.get(output.name, decimals)
+                    yield from run_if_many(len(prediction), _round_output, output, count)
         return prediction
-
-    def _round(self, outputs: Sequence[Output], decimals: int | None) -> None:
-        for output in outputs:
-            _round_output(output, self._by_output.get(output.name, decimals))
 
 
 def _round_output(output: Output, decimals: int | None) -> None:
