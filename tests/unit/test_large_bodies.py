@@ -379,6 +379,7 @@ def test_caller_that_has_left_ends_a_streamed_response():
     assert 0 == limit.large_bodies.bytes_in_progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["Werkzeug/3", "gunicorn/23"])
 def test_error_does_not_look_like_the_end_of_a_response(monkeypatch, server):
     """HTTP/1.0 and some servers mark the end by closing the connection. The length is then sent first."""

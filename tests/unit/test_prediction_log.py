@@ -3,9 +3,11 @@
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import polars
@@ -120,6 +122,22 @@ def test_redacted_columns_are_not_in_any_file(tmp_path, file_format):
     assert b"age" in content
     assert b"Ada" not in content
     assert b"name" not in content
+
+
+def test_start_deletes_unfinished_files_of_killed_processes(tmp_path):
+    """Those that another process may still be writing stay."""
+    PredictionLog(tmp_path, format="parquet").close()
+    for name, age in (
+        ("20260101T000000000000-m-7-0", 3600),
+        ("20260101T000000000000-m-7-1", 0),
+        ("mine", 3600),
+    ):
+        path = tmp_path / f"{name}.new"
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    PredictionLog(tmp_path, format="parquet").close()
+
+    assert ["20260101T000000000000-m-7-1.new", "mine.new"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_misspelled_column_to_redact_is_reported(tmp_path, caplog):
@@ -334,6 +352,7 @@ def test_thread_survives_every_error_of_a_destination():
     assert 2 == destination.calls
 
 
+@pytest.mark.slow
 def test_forked_child_writes_its_own_records(tmp_path):
     """Not those of the parent, in a file of its own, when it exits."""
     script = """

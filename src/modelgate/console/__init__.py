@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ..flow import Flow
@@ -46,6 +47,8 @@ def route(*, keyed: bool, key_header: str | None = None) -> Route:
     return Route("GET", "/deployments/{deployment}/console", respond, is_public=True)
 
 
+# Cached: building the page takes 3 ms, and the rest of a gate less than 1 ms.
+@lru_cache(maxsize=4)
 def _build_page(keyed: bool, key_header: str) -> tuple[bytes, Sequence[tuple[str, str]]]:
     """Return the page and its security headers."""
     # Without the spaces around punctuation, the page is 7 kB smaller.
