@@ -450,3 +450,30 @@ def test_log_without_records_has_no_thread(tmp_path):
 def test_log_rejects_options(tmp_path, options, message):
     with pytest.raises(ConfigurationError, match=message):
         PredictionLog(**{"destination": tmp_path, **options})
+
+
+def test_no_record_is_written_twice():
+    """Also if the destination fails while it gets the records of a failed batch one by one."""
+    errors = iter([None, TypeError("a cell"), None, OSError("down")])
+    is_writing, may_write, ages = threading.Event(), threading.Event(), []
+
+    class Writer:
+        def write(self, records, redact):
+            is_writing.set()
+            assert may_write.wait(SOON)
+            error = next(errors, None)
+            if error is not None:
+                raise error
+            ages.extend(record.table["age"][0] for record in records)
+
+    log = PredictionLog(Writer(), flush_interval=SOON_ENOUGH)
+    gate = make_gate(log)
+    send(gate, {**ROW, "age": 0})
+    assert is_writing.wait(SOON)
+    for age in (1, 2, 3):
+        send(gate, {**ROW, "age": age})
+    may_write.set()
+
+    assert log.flush(SOON)
+    assert [0, 1, 2, 3] == ages
+    assert 4 == written(gate)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -253,3 +254,18 @@ def test_collected_counters_are_readable_json(tmp_path):
     [path] = folder(tmp_path).glob("*.json")
 
     assert [["c", ["m"], [2.0]]] == json.loads(path.read_text())["values"]
+
+
+def test_deleted_directory_leaves_the_values_of_the_process(tmp_path, caplog):
+    """The log says so once."""
+    values = SharedValues(tmp_path)
+    values.allocate("c", ("m",))[0] += 2
+    values.allocate("g", (), gauge=True)[0] = 7
+    run(tmp_path)
+    shutil.rmtree(tmp_path)
+    values.allocate("c", ("n",))[0] += 1
+    expected = {"c": {("m",): [2], ("n",): [1]}, "g": {(): [7]}}
+
+    assert [expected, expected] == [values.read(), values.read()]
+    assert [(("m",), [2]), (("n",), [1])] == values.read_parts("c")
+    assert 1 == caplog.text.count("cannot be read")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..codecs.compression import max_decompressed_size
@@ -21,10 +22,22 @@ if TYPE_CHECKING:
     from ..flow.timing import Timing
     from .large_bodies import BodyShare, LargeBodies
 
-__all__ = ["MAX_BODY", "PLAIN_JSON", "BodySizeLimiter", "Headers", "PlainJSON", "Request", "WireFormat"]
+__all__ = [
+    "MAX_BODY",
+    "PLAIN_JSON",
+    "UNUSUAL_FIELDS",
+    "BodySizeLimiter",
+    "Headers",
+    "PlainJSON",
+    "Request",
+    "WireFormat",
+]
 
 MAX_BODY = 1024 * 1024
 """Default limit of request bodies in bytes, for wire formats that set no other."""
+
+UNUSUAL_FIELDS = ("content-encoding", "expect", "prefer", "transfer-encoding")
+"""Header fields that change how a request is read or answered, besides the type of the body."""
 
 
 class WireFormat(Protocol):
@@ -122,31 +135,24 @@ class Request:
             streamed.
     """
 
-    __slots__ = (
-        "body_read",
-        "body_share",
-        "client",
-        "content",
-        "context",
-        "error_code",
-        "headers",
-        "id",
-        "large_bodies",
-        "max_body",
-        "method",
-        "on_close",
-        "on_exception",
-        "params",
-        "path",
-        "query_string",
-        "read_limit",
-        "root_path",
-        "scheme",
-        "started",
-        "timing",
-        "whole_response",
-        "wire",
-    )
+    # Defaults on the class, because setting fifteen attributes takes longer than decoding a small body.
+    root_path = ""
+    query_string = ""
+    scheme = "http"
+    client: str | None = None
+    id: str | None = None
+    params: Mapping[str, str] = MappingProxyType({})
+    timing: "Timing | None" = None
+    error_code: str | None = None
+    on_exception: Callable[[BaseException], object] | None = None
+    wire: WireFormat = PLAIN_JSON
+    max_body: int | None = None
+    large_bodies: "LargeBodies | None" = None
+    body_share: "BodyShare | None" = None
+    read_limit: "tuple[float, Callable[[Request], None]] | None" = None
+    whole_response = False
+    body_read: bytes | None = None
+    content: bytes | None = None
 
     def __init__(
         self,
@@ -167,21 +173,8 @@ class Request:
         self.query_string = query_string
         self.scheme = scheme
         self.client = client
-        self.id: str | None = None
-        self.params: Mapping[str, str] = {}
         self.context = _new_context() if context is None else context
         self.started = time.perf_counter()
-        self.timing: Timing | None = None
-        self.error_code: str | None = None
-        self.on_exception: Callable[[BaseException], object] | None = None
-        self.wire: WireFormat = PLAIN_JSON
-        self.max_body: int | None = None
-        self.large_bodies: LargeBodies | None = None
-        self.body_share: BodyShare | None = None
-        self.read_limit: tuple[float, Callable[[Request], None]] | None = None
-        self.whole_response = False
-        self.body_read: bytes | None = None
-        self.content: bytes | None = None
         self.on_close: list[Callable[[], None]] = []
 
     @property
@@ -203,6 +196,20 @@ class Request:
         has no other way.
         """
         return False
+
+    def is_usual(self) -> bool:
+        """Return whether no header field requests anything but a plain JSON response to a plain JSON body.
+
+        False if this is not known. See `UNUSUAL_FIELDS`.
+        """
+        return False
+
+    def read_arrived(self) -> bytes | None:
+        """Return the whole body if it is small and can be read without a wait, or None; `read` still returns it.
+
+        Under WSGI the server's read blocks, but a flow could not wait for it in any other way.
+        """
+        return None
 
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent. It is read only once.

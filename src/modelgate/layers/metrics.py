@@ -71,8 +71,8 @@ class Metrics:
         status = None
         try:
             try:
-                self._under_way.add(request)
-                if request.started >= self._next_measured:
+                self.begin(request)
+                if self.measures_next(request):
                     self._next_measured = request.started + _MEASURE_INTERVAL
                     request.timing = request.timing or Timing(request.started)
                 response = yield from call_next(request)
@@ -87,13 +87,26 @@ class Metrics:
                     request.error_code, status = ServingError.code, ServingError.status
                 raise
             finally:
-                self._count(request, status)
+                self.end(request, status)
         except BaseException:
-            # `_count` may have been interrupted before it did anything.
-            self._under_way.discard(request)
+            # `end` may have been interrupted before it did anything.
+            self.discard(request)
             raise
 
-    def _count(self, request: Request, status: int | None) -> None:
+    def measures_next(self, request: Request) -> bool:
+        """Return whether the phases of *request* must be measured, because none were for a second."""
+        return request.started >= self._next_measured
+
+    def begin(self, request: Request) -> None:
+        """Count *request* as in flight."""
+        self._under_way.add(request)
+
+    def discard(self, request: Request) -> None:
+        """Forget *request*, without counting it. Safe to call twice."""
+        self._under_way.discard(request)
+
+    def end(self, request: Request, status: int | None) -> None:
+        """Count *request* as answered with *status*, or as cancelled if that is None."""
         now = perf_counter()
         elapsed = now - request.started
         context: RequestContext = request.context

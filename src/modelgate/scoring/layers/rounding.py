@@ -46,13 +46,20 @@ class Round:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         prediction = yield from call_next(query)
-        decimals = query.decimals if self._decimals == "service" else self._decimals
-        if decimals is not None or self._by_output:
-            for output in prediction.outputs:
-                if output.classes is None:
-                    count = self._by_output.get(output.name, decimals)
-                    yield from run_if_many(len(prediction), _round_output, output, count)
+        changes = self._by_output or self._decimals_of(query) is not None
+        if changes and any(output.classes is None for output in prediction.outputs):
+            yield from run_if_many(len(prediction), self.round, query, prediction)
         return prediction
+
+    def round(self, query: Query, prediction: Prediction) -> None:
+        """Round the numbers in *prediction*, which is for *query*."""
+        decimals = self._decimals_of(query)
+        for output in prediction.outputs:
+            if output.classes is None:
+                _round_output(output, self._by_output.get(output.name, decimals))
+
+    def _decimals_of(self, query: Query) -> int | None:
+        return query.decimals if self._decimals == "service" else self._decimals
 
 
 def _round_output(output: Output, decimals: int | None) -> None:
