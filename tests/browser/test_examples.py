@@ -303,7 +303,7 @@ def test_page_is_accessible(chromium, example, scheme, width):
         press_predict(page)
         page.locator(".problem").wait_for()
         found.append(axe.run(page))
-        save_screenshot(page, f"{name}-refused")
+        save_screenshot(page, f"{name}-rejected")
         wide = page.evaluate("document.documentElement.scrollWidth")
 
     assert [] == [violation["id"] for result in found for violation in result.response["violations"]]

@@ -44,6 +44,7 @@ def serve(*arguments, code=2):
     return done
 
 
+@pytest.mark.slow
 def test_printed_commands_work(folder):
     command = [sys.executable, "-c", COMMAND, "serve", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

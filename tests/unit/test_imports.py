@@ -15,7 +15,7 @@ LEVELS = [
     ["codecs", "flow"],
     ["http", "schema", "backends"],
     ["limiting", "forecasting"],
-    ["keys", "models"],
+    ["keys", "models", "idempotency"],
     ["explanations"],
     ["inference"],
     ["humility"],

@@ -57,6 +57,7 @@ class Deployments(Mapping[str, Deployment]):
         load_timeout: See `Gate`.
         scoring_layers: Scoring layers of the gate; None for the standard ones.
         values: Storage of the metrics.
+        array_dir: See `Gate`.
 
     Attributes:
         cache: Models in memory.
@@ -80,11 +81,12 @@ class Deployments(Mapping[str, Deployment]):
         load_timeout: float,
         scoring_layers: Sequence[ScoringLayer] | None,
         values: MetricValues,
+        array_dir: str | Path | None = None,
     ) -> None:
         self.catalog = DeploymentCatalog()
         with error_context("store"):
             opened = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
-        self.loader = Loader(opened, workers, public_keys, values)
+        self.loader = Loader(opened, workers, public_keys, values, array_dir)
         require_positive_seconds("load_timeout", load_timeout)
         with error_context("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(

@@ -19,12 +19,13 @@ from ..inference import Predictor, Target
 from ..inference.conversion import output_names
 from ..inference.model_metrics import ModelMetrics
 from ..inference.training import TrainingData
-from ..models import ModelCache, ModelPackage, ModelStore
+from ..models import MemoryStore, ModelCache, ModelPackage, ModelStore
 from ..models.calibration import CALIBRATION
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.package import open_package
 from ..models.package_files import check_file, read_package_metadata, split_name
+from ..models.shared_arrays import SharedArrays
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_older, is_version
 from ..prometheus import Labels, MetricValues
@@ -50,13 +51,14 @@ class Loader:
         workers: Worker threads that run the models.
         public_keys: Ed25519 keys; models must be signed with one of them.
         values: Storage of the metrics; None for the memory of this process.
+        array_dir: See `Gate`.
 
     Attributes:
         model_metrics: Metrics of the models, by deployment, version and role.
         watching: Whether to record the fingerprint of each stored model at load, for use by `changed`.
 
     Raises:
-        ConfigurationError: A public key is invalid, or the store does not verify signatures.
+        ConfigurationError: A public key or *array_dir* is invalid, or the store does not verify signatures.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Loader:
         workers: WorkerPool,
         public_keys: Sequence[str | Path] | None = None,
         values: MetricValues | None = None,
+        array_dir: str | Path | None = None,
     ) -> None:
         self._policy = LoadPolicy(public_keys=public_keys)
         if public_keys is not None and not getattr(store, "requires_signature", store is None):
@@ -76,6 +79,10 @@ class Loader:
         # Models are loaded in other threads, where scikit-learn would use its default configuration.
         self._sklearn_config = current_sklearn_config()
         self._values = values
+        # Models in memory exist already. A copy of them would add to the memory.
+        self._arrays = (
+            None if array_dir is None or isinstance(store, MemoryStore) else SharedArrays(array_dir)
+        )
         self.model_metrics: dict[Labels, ModelMetrics] = {}
         self._handles: WeakValueDictionary[str, ModelHandle] = WeakValueDictionary()
         self._counts: dict[str, count[int]] = {}
@@ -129,6 +136,8 @@ class Loader:
         fingerprint = self._fingerprint(deployment) if watched else None
         with sklearn_config(self._sklearn_config):
             model = self._read_model(deployment)
+            if self._arrays is not None:
+                model = in_model_thread(self._arrays.share, model)
         # Without a time limit: callers of the cache stop waiting after its *load_timeout*.
         predictor = in_model_thread(self._predictor, deployment, model, handle.role)
         if handle.version is not None:

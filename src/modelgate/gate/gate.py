@@ -23,6 +23,7 @@ from ..layers import (
     AccessLog,
     BodyLimit,
     Cors,
+    Idempotency,
     KeyAuth,
     Metrics,
     RateLimit,
@@ -52,6 +53,7 @@ from .options import (
     find_key_header,
 )
 from .poller import create_poll_callbacks, create_polling_layer
+from .quick_path import create_quick_path
 from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
@@ -74,6 +76,7 @@ class Gate:
             ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
             `ConcurrencyLimit`; by default 1,000,000 a minute and 10,000,000 a day (ML Clever Prediction API).
+        idempotency: True to repeat the answer to requests with the same ``Idempotency-Key``, or an `Idempotency`.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
@@ -105,6 +108,7 @@ class Gate:
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
+        array_dir: Directory in which the processes of one user share the large arrays of loaded models, or None.
         tracing: Whether to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
@@ -125,6 +129,7 @@ class Gate:
         keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None = None,
         key_header: str | None = None,
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
+        idempotency: bool | Idempotency = False,
         auth_failure_limit: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
         cors: Sequence[str] | Literal["*"] | None = None,
@@ -146,11 +151,12 @@ class Gate:
         console: bool = True,
         on_prediction: PredictionCallback | Sequence[PredictionCallback] | None = None,
         metrics_dir: str | Path | None = None,
+        array_dir: str | Path | None = None,
         tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
-        standard = keys, limits, auth_failure_limit, deadline, trusted_proxies, key_header, body_limit
-        layers = create_layers(layers, *standard, https_only=https_only)
+        policies = limits, idempotency, auth_failure_limit, deadline, trusted_proxies, key_header, body_limit
+        layers = create_layers(layers, keys, *policies, https_only=https_only)
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         key_header = find_key_header(layers)
         self._dialects = resolve_dialects(dialects, key_header)
@@ -158,6 +164,7 @@ class Gate:
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
         self._hooks = hooks = PredictionHooks(on_prediction, values)
+        openapi.add(*hooks.routes())
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,
@@ -170,6 +177,7 @@ class Gate:
             load_timeout=load_timeout,
             scoring_layers=scoring_layers,
             values=values,
+            array_dir=array_dir,
         )
         self._catalog = self.deployments.catalog
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
@@ -179,7 +187,8 @@ class Gate:
         self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
-        outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
+        first: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies]
+        outermost: list[HTTPLayer] = [RequestId()]
         outermost += [Tracing(self._catalog)] if tracing else []
         self.metrics: MetricsEndpoint | None = None
         if metrics:
@@ -189,14 +198,19 @@ class Gate:
             sources = bodies, workers.hang_timeout, self._hooks.families
             self.metrics = MetricsEndpoint(values, requests, self.deployments, *sources)
             if metrics_dir is not None:
-                outermost.append(PollingLayer(self.metrics.publish, 1))
+                first.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
+            self._router.add(traffic := self.metrics.traffic_route(), PLAIN_JSON)
+            openapi.add(traffic)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
             with error_context("cors"):
                 outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
-        self._handler = stack(outermost, dispatcher.dispatch)
+        layered = stack(outermost, dispatcher.dispatch)
+        parts = self._router, self._catalog, layered
+        self._quick_path = None if self._hooks else create_quick_path([*outermost, *layers], *parts)
+        self._handler = stack(first, self._quick_path or layered)
         self.asgi, self.wsgi = asgi.app(self._handler, self._hooks.flush), wsgi.app(self._handler)
         for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
@@ -230,6 +244,8 @@ class Gate:
 
     def _add_endpoint(self, deployment: Deployment) -> None:
         if deployment.endpoint is not None:
+            if self._quick_path is not None:
+                self._quick_path.forget_routes()
             add_endpoint(self._router, self._dialects.get("simple"), deployment.endpoint, deployment.name)
 
     def score(
