@@ -105,7 +105,7 @@ install: $(VENV)/made
 
 # Only what the demo needs. pip shows its progress.
 $(VENV)/installed-demo: pyproject.toml $(VENV)/made
-	$(INSTALL) --editable '.[images,pandas,serve,skops,sklearn]'
+	$(INSTALL) --editable '.[images,pandas,serve,skops,sklearn,sql]'
 	touch $@
 
 $(VENV)/installed-%: $(VENV)/installed

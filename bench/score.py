@@ -24,7 +24,7 @@ def main(rows: int) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environ = {**os.environ, "MODELGATE_DEMO_KEY": KEY, "PORT": str(port)}
+    environ = {**os.environ, "MODELGATE_KEY": KEY, "PORT": str(port)}
     server = subprocess.Popen(
         [sys.executable, "-m", "examples.starlette_app"],
         cwd=ROOT,
@@ -61,7 +61,7 @@ def _score(name: str, source: Path, url: str, environ: dict[str, str]) -> None:
     """Score *source* in a run called *name*, which is not printed if it is empty."""
     output = source.with_name("predictions.csv")
     path, arguments = ("-", []) if name == "pipe" else (str(source), ["--overwrite", "-o", str(output)])
-    arguments = ["score", path, *arguments, "--url", url, "--key-env", "MODELGATE_DEMO_KEY", "--json"]
+    arguments = ["score", path, *arguments, "--url", url, "--key-env", "MODELGATE_KEY", "--json"]
     command = [sys.executable, "-c", COMMAND, *arguments]
     started = time.perf_counter()
     with (

@@ -3,9 +3,12 @@
 import json
 import os
 import shlex
+import tempfile
+from pathlib import Path
 
-from modelgate import Deployment, Gate, Schema, keys
+from modelgate import Deployment, DriftMonitor, Gate, OutcomeLog, Rollout, Schema, keys
 
+from . import visitors
 from .training import PHOTO, SAMPLES, train
 
 __all__ = [
@@ -17,10 +20,14 @@ __all__ = [
     "curl",
     "greet",
     "port",
+    "send_visitors",
 ]
 
-KEY = os.environ.setdefault("MODELGATE_DEMO_KEY", keys.generate())
+KEY = os.environ.setdefault("MODELGATE_KEY", keys.generate())
 """API key from the environment, or a new one, which is set there for child processes."""
+
+_VISITORS_KEY = keys.generate()
+_FOLDER = tempfile.TemporaryDirectory(prefix="modelgate-demo-")
 
 CELSIUS = {"light": 8.0, "medium": 12.0, "deep": 16.0}
 """Serving temperature of a wine with 12 % alcohol, by colour."""
@@ -41,14 +48,22 @@ _SAMPLES = {**SAMPLES, "serving-temperature": {"alcohol": 13.1, "colour": "mediu
 
 
 def gate() -> Gate:
-    """Return a gate with the trained models."""
+    """Return a gate with the trained models. It records what the console shows of them under "How it is doing"."""
     models = train()
+    monitor = DriftMonitor(min_rows=200)
+    outcomes = OutcomeLog(
+        f"sqlite:///{Path(_FOLDER.name) / 'outcomes.db'}",
+        association="visitor",
+        sticky_by="column:visitor",
+        min_rows=50,
+    )
     return Gate(
         [
             Deployment(
                 "wine",
                 models / "wine.mgpkg",
                 unknown_levels="reject",
+                rollout=Rollout({models / "wine-2.mgpkg": 30}, sticky_by="column:visitor"),
                 explanations="auto",
                 public_examples=5,
             ),
@@ -67,9 +82,15 @@ def gate() -> Gate:
                 public_examples=[SAMPLES["digits"]],
             ),
         ],
-        keys={KEY: "*"},
+        keys={KEY: "*", _VISITORS_KEY: ["wine:predict", "wine:outcomes"]},
         limits="600/minute",
+        on_prediction=[monitor, outcomes],
     )
+
+
+def send_visitors(gate: Gate) -> None:
+    """Start the simulated visitors of *gate*."""
+    visitors.start(gate, _VISITORS_KEY)
 
 
 def port() -> int:
@@ -87,7 +108,7 @@ def curl(base: str, deployment: str, key: str | None = None) -> str:
     """
     url = shlex.quote(f"{base.rstrip('/')}/ml/deployments/{deployment}/predict")
     header = "Authorization: Bearer "
-    bearer = f'"{header}$MODELGATE_DEMO_KEY"' if key is None else shlex.quote(header + key)
+    bearer = f'"{header}$MODELGATE_KEY"' if key is None else shlex.quote(header + key)
     body = shlex.quote(json.dumps(_SAMPLES[deployment]))
     return f"curl {url} -H {bearer} -H 'Content-Type: application/json' -d {body}"
 

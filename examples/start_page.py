@@ -34,8 +34,9 @@ def start_page(gate: Gate, base: str, made_with: str) -> str:
         f'<div class="grid">{"".join(_wine_cards(gate))}</div>'
         f'<h2>Next week</h2><div class="card">{_forecast(gate)}</div>'
         '<h2>Models to try</h2><p class="muted">Each has a console in the browser, which explains its predictions.</p>'
-        '<p class="note small">The key is in the environment variable <code>MODELGATE_DEMO_KEY</code>. If you have not set it,'
-        " the app has printed its own when it started. Code from a console reads it from <code>MODELGATE_KEY</code>.</p>"
+        '<p class="note small">The key is in the environment variable <code>MODELGATE_KEY</code>. If you have not set it,'
+        " the app has printed its own when it started.</p>"
+        '<p class="note small">Simulated visitors use the model <code>wine</code>. Its console shows how it is doing.</p>'
         f'<div class="grid">{"".join(_model_cards(base))}</div>',
     )
 

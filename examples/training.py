@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from modelgate import ImageSpec, ModelPackage
 
 from .bottles import HISTORY, fit_bottles
 
-__all__ = ["PHOTO", "SAMPLES", "train"]
+__all__ = ["PHOTO", "SAMPLES", "WINE_COLUMNS", "train", "wine_frame"]
 
 NUMBERS = ["alcohol", "malic_acid", "flavanoids", "hue", "proline"]
 TEXTS = ["colour", "body"]
+WINE_COLUMNS = NUMBERS + TEXTS
 
 PHOTO = ImageSpec(size=(8, 8), mode="L", fit="contain", background=255, invert=True, scale=16 / 255)
 """How a photo of a digit, dark on light paper, becomes the pixels of the training data: 16 is the darkest."""
@@ -83,21 +85,28 @@ def train() -> Path:
     return folder
 
 
-def fit_wine() -> ModelPackage:
-    """Return a classifier that predicts the cultivar of a wine from numbers and text."""
-    frame = load_wine(as_frame=True).frame
+def wine_frame() -> pd.DataFrame:
+    """Return the wines: `WINE_COLUMNS`, and the column ``cultivar`` to predict."""
+    frame: pd.DataFrame = load_wine(as_frame=True).frame
     frame["colour"] = _levels(frame["color_intensity"], [3.5, 5.5], ["light", "medium", "deep"])
     frame["body"] = _levels(frame["alcohol"], [12.5, 13.5], ["light", "medium", "full"])
+    frame["cultivar"] = [f"cultivar-{target + 1}" for target in frame["target"]]
+    return frame
+
+
+def fit_wine(version: str = "1", regularization: float = 1.0) -> ModelPackage:
+    """Return a classifier that predicts the cultivar of a wine from numbers and text."""
+    frame = wine_frame()
     columns = ColumnTransformer(
         [
             ("numbers", StandardScaler(), NUMBERS),
             ("texts", OneHotEncoder(handle_unknown="ignore"), TEXTS),
         ]
     )
-    cultivars = [f"cultivar-{target + 1}" for target in frame["target"]]
-    model = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame[NUMBERS + TEXTS], cultivars)
+    classifier = LogisticRegression(C=1 / regularization, max_iter=1000)
+    model = make_pipeline(columns, classifier).fit(frame[WINE_COLUMNS], frame["cultivar"])
     return ModelPackage.from_estimator(
-        model, frame[NUMBERS + TEXTS], cultivars, name="wine", target="cultivar"
+        model, frame[WINE_COLUMNS], frame["cultivar"], name="wine", version=version, target="cultivar"
     )
 
 
@@ -121,6 +130,7 @@ def fit_digits() -> Any:
 
 PACKAGES: dict[str, Callable[[], ModelPackage]] = {
     "wine": fit_wine,
+    "wine-2": partial(fit_wine, "2", regularization=1000),
     "diabetes": fit_diabetes,
     "bottles": fit_bottles,
 }

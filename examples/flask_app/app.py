@@ -63,6 +63,7 @@ def not_found(error: Exception) -> tuple[str, int]:  # noqa: ARG001
 def main() -> None:
     """Serve the app on localhost with Flask's development server."""
     demo.greet(demo.port())
+    demo.send_visitors(gate)
     app.run("127.0.0.1", demo.port())
 
 

@@ -69,6 +69,7 @@ async def not_found(request: Request, error: Exception) -> Response:  # noqa: AR
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
     gate.deployments.warm()
+    demo.send_visitors(gate)
     yield
 
 

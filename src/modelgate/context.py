@@ -1,7 +1,7 @@
 """State of one request beyond HTTP: its principal, deployment and rows."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from .http import Route
     from .inference import Prediction
     from .keys import Principal
+    from .limiting import RateLimitDecision
     from .scoring import Description, Query
     from .scoring.query import RowCheck
 
-__all__ = ["Catalog", "RequestContext", "suggest_deployments"]
+__all__ = ["Catalog", "RequestContext", "Settled", "suggest_deployments"]
 
 _SHOWN_DEPLOYMENTS = 10
 
@@ -96,6 +97,22 @@ class FailureCount(Protocol):
         """
 
 
+class Settled(NamedTuple):
+    """What was done for a request before its layers were called, and must not be done again.
+
+    Attributes:
+        principal: Owner and permissions of its API key.
+        decision: Decision of the rate limit, which has been charged.
+        query: The query, with its table and the predictor that was called.
+        error: Error of the model, or of the encoding of its prediction; None if the model was not called.
+    """
+
+    principal: "Principal"
+    decision: "RateLimitDecision"
+    query: "Query"
+    error: BaseException | None
+
+
 class RequestContext(msgspec.Struct, eq=False):
     """State of one request, filled in by layers, the dialect and the gate.
 
@@ -114,6 +131,7 @@ class RequestContext(msgspec.Struct, eq=False):
             error, the request is rejected.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
+        settled: What the gate's quick path has done for the request; None if it has done nothing.
     """
 
     principal: "Principal | None" = None
@@ -128,6 +146,7 @@ class RequestContext(msgspec.Struct, eq=False):
     on_rows: "tuple[RowCheck, ...]" = ()
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
+    settled: Settled | None = None
 
     def __repr__(self) -> str:
         # Without attributes: a part of the body may contain an API key, and error tracking stores this text.

@@ -1,7 +1,7 @@
 """Metrics in the text format of Prometheus (version 0.0.4)."""
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from os import getpid
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -54,6 +54,9 @@ class MetricValues(Protocol):
     def read(self) -> Totals:
         """Return the sums of the values of all processes that share the storage."""
 
+    def read_parts(self, name: str) -> Iterable[tuple[Labels, Sequence[float]]]:
+        """Return the labels and values under *name* of each process apart, without processes that have ended."""
+
     def discard(self, deployments: Container[str]) -> None:
         """Release the memory of values whose first label is neither empty nor in *deployments*."""
 
@@ -76,6 +79,11 @@ class LocalValues:
         for (name, labels), cells in list(self._cells.items()):
             totals.setdefault(name, {})[labels] = list(cells)
         return totals
+
+    def read_parts(self, name: str) -> Iterable[tuple[Labels, Sequence[float]]]:
+        return [
+            (labels, list(cells)) for (stored, labels), cells in list(self._cells.items()) if stored == name
+        ]
 
     def discard(self, deployments: Container[str]) -> None:
         for key in list(self._cells):

@@ -50,7 +50,7 @@ def test_invalid_rows_are_listed_by_line(page, tmp_path):
         ("1", 'two\nlines; quoted "so"', "2", ""), ("x", "", "", "amount must be a number between 0 and 90"),
         ("3", "", "", "member must be true or false"), ("4", "", "8", ""), ("5", "", "", "has 3 cells, the header has 5"),
         ("6", "", "", "plan must be one of free, pro"),
-    ] == read_columns(result, "amount", "note", "total", "refused")  # fmt: skip
+    ] == read_columns(result, "amount", "note", "total", "error")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_quoted_empty_cells_are_rows(page, tmp_path):
 def test_result_columns_do_not_replace_columns_of_the_file(page, tmp_path):
     with serve_wsgi(make_gate(schema=AMOUNT).wsgi) as address:
         open_console(page, address, "sum")
-        drop_file(page, "rows.csv", "amount,total,refused\n2,known,\nx,,why\n")
+        drop_file(page, "rows.csv", "amount,total,error\n2,known,\nx,,why\n")
         score_file(page)
 
         assert [
-            "amount,total,refused,total_scored,refused_scored",
+            "amount,total,error,total_scored,error_scored",
             "2,known,,4,",
             "x,,why,,amount must be a number",
         ] == download_result(page, tmp_path).splitlines()
@@ -188,7 +188,7 @@ def test_many_invalid_rows_stop_scoring(page, tmp_path):
         page.get_by_role("button", name="Continue").click()
         page.get_by_text("1,500 rows rejected").wait_for()
         lines = page.locator(".lines").inner_text()
-        rows = read_columns(download_result(page, tmp_path), "amount", "total", "refused")
+        rows = read_columns(download_result(page, tmp_path), "amount", "total", "error")
 
     assert lines.startswith("Line 3\namount must be a number")
     assert [(str(at), str(2 * at), "") for at in range(0, 2000, 4)] == rows[::4]

@@ -15,6 +15,7 @@ from modelgate import Deployment, Gate
 from modelgate.testing import Client
 from support.hostile_bodies import SCHEMA, hostile_bodies
 from support.keys import KEY
+from support.marks import slow
 from support.openapi import OpenAPIDocument
 from support.wire_formats import NUMBERS_IN, REQUESTS, request_of
 
@@ -128,7 +129,7 @@ def document(gate):
     return gate.openapi("m")
 
 
-@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+@pytest.mark.parametrize("interface", ["wsgi", *slow("asgi")])
 @pytest.mark.parametrize("form", PATHS)
 def test_hostile_bodies(gate, document, caplog, interface, form):
     dialect = form.partition(",")[0]

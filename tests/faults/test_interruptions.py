@@ -3,6 +3,7 @@
 import dis
 import functools
 import itertools
+import math
 import sys
 import threading
 import time
@@ -218,6 +219,27 @@ def test_deployment_survives_an_interruption_anywhere(pool, model, kind, error, 
     def attempt(interruption):
         assert interruption.run(lambda: send(gate, 1)) in ([2.0], *ENDS), interruption.where
         check_intact(gate, pool, interruption.where)
+
+    interrupt_everywhere(kind, error, attempt)
+
+
+@KINDS
+@ERRORS
+def test_quick_path_survives_an_interruption_anywhere(kind, error):
+    """Nothing counts as in flight, and the next request is answered by the quick path again."""
+    gate = Gate([Deployment("double", function, schema=SCHEMA)], keys={KEY: "double"})
+    assert [2.0] == post(gate, 1)
+    admission = next(layer for layer in gate.layers if isinstance(layer, Admission))
+    gate.metrics._requests._next_measured = math.inf
+    layers, passed_on = gate._quick_path.layers, []
+    gate._quick_path.layers = lambda request: passed_on.append(request) or layers(request)
+
+    def attempt(interruption):
+        assert interruption.run(lambda: post(gate, 1)) in ([2.0], *ENDS), interruption.where
+        passed_on.clear()
+        assert [10.0] == post(gate, 5)
+        leftovers = [gate._catalog["double"].in_flight._requests, gate.metrics._requests._under_way]
+        assert not any([*leftovers, admission.in_flight, passed_on]), interruption.where
 
     interrupt_everywhere(kind, error, attempt)
 

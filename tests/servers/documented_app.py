@@ -32,6 +32,6 @@ DEPLOYMENTS = [
         target=["churned", "chosen plan"],
     ),
 ]
-KEYS = {os.environ["MODELGATE_DEMO_KEY"]: "*"}
+KEYS = {os.environ["MODELGATE_KEY"]: "*"}
 gate = Gate(DEPLOYMENTS, keys=KEYS)
 churn_gate, price_gate, both_gate = (Gate([deployment], keys=KEYS) for deployment in DEPLOYMENTS)

@@ -18,7 +18,7 @@ def advance_clock(request, call_next):
 
 
 gate = Gate(
-    keys={os.environ["MODELGATE_DEMO_KEY"]: "*"},
+    keys={os.environ["MODELGATE_KEY"]: "*"},
     limits=[advance_clock, RateLimit("1/second", clock=clock)],
     dialects=["datarobot"],
 )

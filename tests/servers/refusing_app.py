@@ -28,6 +28,6 @@ gate = Gate(
         Deployment(name, lambda table: table["a"], schema=Schema.of(a=float), layers=[layer])
         for name, layer in LAYERS.items()
     ],
-    keys={os.environ["MODELGATE_DEMO_KEY"]: "*"},
+    keys={os.environ["MODELGATE_KEY"]: "*"},
 )
 app = gate.asgi

@@ -8,7 +8,7 @@ import os
 import schemathesis
 
 COLUMNS = ["age", "plan"]
-KEY = os.environ["MODELGATE_DEMO_KEY"]
+KEY = os.environ["MODELGATE_KEY"]
 OPTIONS, ALL = ("passthrough", "passthroughColumns"), "passthroughColumnsSet"
 ENVELOPES = ("dataframe_split", "dataframe_records", "instances", "inputs")
 

@@ -39,7 +39,7 @@ def test_start_page_shows_predictions_and_commands(tmp_path: Path, app: str) -> 
     with run_server(app, [f"examples/{app}_app/app.py"], tmp_path) as server:
         page = server.get("/").body.decode()
 
-    assert page.count("-H &quot;Authorization: Bearer $MODELGATE_DEMO_KEY&quot;") == 5
+    assert page.count("-H &quot;Authorization: Bearer $MODELGATE_KEY&quot;") == 5
     assert page.count(f"curl http://127.0.0.1:{server.port}/ml/deployments/") == 5
     assert page.count('/console">Open the console</a>') == 5
     assert ["17.1", "8.2", "12.6"] == re.findall(r'class="degrees">([\d.]+) ', page)

@@ -50,7 +50,7 @@ def test_schemathesis_finds_nothing(program: Path, deployment: str, tmp_path: Pa
                 **os.environ,
                 "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
                 "PYTHONPATH": str(Path(__file__).parent),
-                "MODELGATE_DEMO_KEY": KEY,
+                "MODELGATE_KEY": KEY,
             },
             capture_output=True,
             text=True,

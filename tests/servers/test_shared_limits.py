@@ -13,7 +13,7 @@ from modelgate import Deployment, Gate, RateLimit, Schema
 
 limit = RateLimit("{limit}/hour", storage="{uri}")
 deployment = Deployment("price", lambda table: table["age"], schema=Schema.of(age=float))
-gate = Gate([deployment], keys={{os.environ["MODELGATE_DEMO_KEY"]: "price"}}, limits=limit)
+gate = Gate([deployment], keys={{os.environ["MODELGATE_KEY"]: "price"}}, limits=limit)
 wsgi, asgi = gate.wsgi, gate.asgi
 """
 

@@ -13,8 +13,12 @@ class OpenAPIDocument:
         self._registry = Registry().with_resource("urn:d", Resource(document, DRAFT202012))
 
     def list_operations(self):
-        """Return each path with its operation."""
-        return [(path, item["post"]) for path, item in self.document["paths"].items()]
+        """Return each path on which rows are scored, with its operation."""
+        return [
+            (path, item["post"])
+            for path, item in self.document["paths"].items()
+            if "post" in item and item["post"]["tags"] != ["monitoring"]
+        ]
 
     def find_operation(self, dialect):
         """Return the first operation of a dialect."""

@@ -123,9 +123,9 @@ def run_server(
     log = folder / f"{name}.log"
     # HOME: gunicorn puts a control socket there.
     environ = {**os.environ, **PATIENT, "PORT": str(port), "PYTHONUNBUFFERED": "1", "HOME": str(folder)}
-    environ.pop("MODELGATE_DEMO_KEY", None)
+    environ.pop("MODELGATE_KEY", None)
     if key is not None:
-        environ["MODELGATE_DEMO_KEY"] = key
+        environ["MODELGATE_KEY"] = key
     command = [sys.executable, *(part.replace("PORT", str(port)) for part in command)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=environ, stdout=output, stderr=subprocess.STDOUT)

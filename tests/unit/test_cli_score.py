@@ -569,7 +569,7 @@ def test_compressed_input_is_resumed(to, out, suffix):
     assert 0 < json.loads(done.stdout)["resumed_at"] < 60
 
 
-@pytest.mark.parametrize("suffix", COMPRESSIONS)
+@pytest.mark.parametrize("suffix", ["gz", *slow("bz2", "xz")])
 @pytest.mark.parametrize("size", [25_000, *slow(10)])
 def test_truncated_compressed_input_can_be_resumed_once_complete(to, out, suffix, size):
     to(make_gate())

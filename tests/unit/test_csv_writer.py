@@ -61,8 +61,14 @@ def test_written_text_can_be_read_back(values, name):
         assert [[name for name, _ in columns], *([value or ""] * len(columns) for value in values)] == back
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+@given(
+    st.lists(
+        st.floats(allow_nan=False, allow_infinity=False) | st.floats(-2e-4, 2e-4) | st.floats(1e15, 1e24),
+        min_size=1,
+    )
+)
 @example([0.0, -0.0, 1e-4, 9.999999999999999e-05, 1e15, 1e16, 9999999999999998.0, 5e-324])
+@example([1e-5, -1.25e-5, 9.999999999999999e-06, -1e-10, 1e23, -1.5e17, 1.7976931348623157e308])
 def test_written_numbers_can_be_read_back(values):
     """To the bit."""
     raw = write_csv([("x", np.array(values)), ("y", values)], len(values))

@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 import time
+import tracemalloc
 from io import BytesIO
 from itertools import islice
 from wsgiref.util import setup_testing_defaults
@@ -181,6 +182,31 @@ def test_waiting_body_looks_again_by_itself(monkeypatch, call):
     assert (100, 1) == (bodies.bytes_in_progress, bodies.waits)
 
 
+def test_unread_response_of_few_rows_holds_the_budget_for_30_seconds():
+    clock, limit = FakeClock(), BodyLimit()
+    limit.large_bodies = LargeBodies(10_000, clock=clock)
+    gate = make_gate(body_limit=limit)
+    sent, rows = threading.Event(), b"x\n" + b"1." + b"3" * 70_000 + b"\n"
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            sent.set()
+            await asyncio.Event().wait()
+
+    async def run_until_sent():
+        upload = Upload([rows])
+        upload.send = send
+        request = asyncio.create_task(upload.post_asgi(gate, {}))
+        await asyncio.to_thread(sent.wait, SOON)
+        clock.advance(30)
+        assert 200 == Client(gate.wsgi).post(DATAROBOT, body=rows, headers=CSV_TYPE).status
+        request.cancel()
+
+    asyncio.run(run_until_sent())
+
+    assert 0 == limit.large_bodies.waits
+
+
 def test_streamed_response_holds_the_budget_for_30_seconds(interface):
     """A long one whose caller does not read it. The end of the request then changes nothing."""
     clock, limit = FakeClock(), BodyLimit()
@@ -353,6 +379,7 @@ def test_caller_that_has_left_ends_a_streamed_response():
     assert 0 == limit.large_bodies.bytes_in_progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["Werkzeug/3", "gunicorn/23"])
 def test_error_does_not_look_like_the_end_of_a_response(monkeypatch, server):
     """HTTP/1.0 and some servers mark the end by closing the connection. The length is then sent first."""
@@ -535,3 +562,130 @@ def test_row_with_too_many_values_is_rejected(monkeypatch, form):
     row = b'{"x": 1, "y": 1, "z": [%b1]}' % (b"1," * LARGE)
     with pytest.raises(InvalidInput, match="A row has more than 65536 values"):
         SCHEMA.read(form % row)
+
+
+class Upload:
+    """Body that arrives in *parts*, for WSGI and ASGI.
+
+    Args:
+        parts: Parts of the body.
+        status: Status of the response, once it has begun.
+    """
+
+    def __init__(self, parts):
+        self.parts, self.received, self.status, self.body = iter(parts), False, None, b""
+
+    def post(self, gate, interface, **headers):
+        """Send the body to *gate* without a ``Content-Length``, and return the status of the response."""
+        return (
+            self.post_wsgi(gate, headers)
+            if interface == "wsgi"
+            else asyncio.run(self.post_asgi(gate, headers))
+        )
+
+    def read(self, size):
+        part = next(self.parts, b"")
+        assert len(part) <= size
+        return part
+
+    def post_wsgi(self, gate, headers):
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": DATAROBOT,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.input": self,
+            "wsgi.input_terminated": True,
+            "CONTENT_TYPE": "text/csv",
+            **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+        }
+        setup_testing_defaults(environ)
+
+        def start_response(status, _headers):
+            self.status = int(status[:3])
+
+        self.body = b"".join(gate.wsgi(environ, start_response))
+        return self.status
+
+    async def receive(self):
+        if self.received:
+            await asyncio.Event().wait()
+        part = next(self.parts, None)
+        self.received = part is None
+        return {"type": "http.request", "body": part or b"", "more_body": not self.received}
+
+    async def send(self, message):
+        self.status = message.get("status", self.status)
+        self.body += message.get("body", b"")
+
+    async def post_asgi(self, gate, headers):
+        fields = {"content-type": "text/csv", **{name.replace("_", "-"): v for name, v in headers.items()}}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": DATAROBOT,
+            "http_version": "1.1",
+            "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
+        }
+        await gate.asgi(scope, self.receive, self.send)
+        return self.status
+
+
+def in_parts(body):
+    return [body[start : start + 65536] for start in range(0, len(body), 65536)]
+
+
+def test_stream_that_is_too_large_takes_little_memory(interface):
+    """Up to its limit it is stored in a file."""
+    gate = make_gate(body_limit=40_000_000)
+    upload = Upload(bytes(65536) for _ in itertools.count())
+    tracemalloc.start()
+    try:
+        assert 413 == upload.post(gate, interface)
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_large_body_waits_in_a_file(interface, coding):
+    """It is answered like a body that did not wait. Its size after decompression counts from the start."""
+    limit = BodyLimit(budget=10_000_000)
+    gate = make_gate(body_limit=limit)
+    rows = b"x\n" + ROW * 40_000
+    expected = Client(gate.wsgi).post(DATAROBOT, body=rows, headers=CSV_TYPE).body
+    upload = Upload(in_parts(rows if coding == "identity" else gzip.compress(rows, 0)))
+    blocking = []
+    drive(limit.large_bodies.admit(1, 10_000_000, blocking))
+    tracemalloc.start()
+    try:
+        headers = {"content_encoding": coding}
+        thread = threading.Thread(target=upload.post, args=(gate, interface), kwargs=headers)
+        thread.start()
+        wait_until(lambda: limit.large_bodies.waiting)
+
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+        blocking[0]()
+    thread.join()
+
+    assert (200, expected) == (upload.status, upload.body)
+    assert 0 == limit.large_bodies.bytes_in_progress
+
+
+def test_large_body_of_known_length_may_be_shorter():
+    """Then it is rejected."""
+    body = b"x\n" + ROW * 20_000
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": DATAROBOT,
+        "CONTENT_TYPE": "text/csv",
+        "CONTENT_LENGTH": str(len(body) + 1),
+        "wsgi.input": BytesIO(body),
+    }
+    setup_testing_defaults(environ)
+    statuses = []
+    response = b"".join(make_gate().wsgi(environ, lambda status, _: statuses.append(status)))
+
+    assert ["400 Bad Request"] == statuses
+    assert b"The body is shorter than its Content-Length" in response

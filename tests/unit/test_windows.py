@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from modelgate.errors import ConfigurationError
-from modelgate.limiting import MemoryLimiter, Rate, parse_windows
+from modelgate.limiting import MemoryLimiter, Rate, RateLimitDecision, parse_windows
 from modelgate.testing import FakeClock
 from support.waiting import SOON
 
@@ -245,6 +245,7 @@ def test_memory_limiter_is_exact_with_64_threads(strategy):
         ("60/Minute, 10000/DAY", [(10000, 86400), (60, 60)]),
         (" 1/second|2/hour ", [(2, 3600), (1, 1)]),
         ("7/month", [(7, 30 * 86400)]),
+        ("7/120 months", [(7, 3600 * 86400)]),
     ],
 )
 def test_parse_windows_accepts_notation_of_limits(rate, sizes):
@@ -255,7 +256,8 @@ def test_parse_windows_accepts_notation_of_limits(rate, sizes):
 @pytest.mark.parametrize(
     ("rate", "fault"),
     [
-        ("5 per fortnite", "'fortnite' is not a unit"),
+        ("5 per fortnite", "'fortnite' is not a unit: use second, minute, hour, day, month, year"),
+        ("5/121 months", "'5/121 months' is longer than 10 years"),
         ("0/minute", "'0/minute' lets nothing pass"),
         ("5/0 minutes", "'5/0 minutes' lets nothing pass"),
         ("", "'' is not a window"),
@@ -277,8 +279,109 @@ def test_parse_windows_rejects_invalid_rates(rate, fault):
     with pytest.raises(ConfigurationError) as info:
         parse_windows(rate)
 
-    assert f"(got {rate!r}): {fault}" in str(info.value)
-    assert '"60/minute; 10000/day"' in str(info.value)
+    expected = f'rate must be one or more windows such as "60/minute; 10000/day" (got {rate!r}): {fault}'
+    assert expected == str(info.value)
+
+
+def test_rate_text_is_independent_of_notation():
+    """It is part of the names of storage keys, which must not change between releases."""
+    for rate in ("60/minute; 10000/day", "10000 per day, 60 Per 1 Minutes"):
+        assert "moving 10000 per 1 day; 60 per 1 minute" == Rate.parse(rate, "moving").text
+
+
+@pytest.mark.parametrize(
+    ("cost", "seconds"), [(1, 15), (2, 15), (3, 30), (5, 30), (6, 60), (7, 60), (8, 75), (9, 75)]
+)
+def test_moving_window_has_room_when_quarters_leave(cost, seconds):
+    """The oldest quarter leaves 15 seconds after the current one began, the current one after 75 seconds."""
+    window = parse_windows("8/minute", "moving")[0]
+
+    assert 1000 + seconds == window.available_at(1000, window.pack_counts([1, 2, 0, 3, 2]), cost)
+    assert 1015 == window.available_at(1000, window.pack_counts([7, 0, 0, 0, 1]), 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "cost", "seconds"),
+    [
+        ([0, 8], 4, 15),
+        ([2, 8], 4, 30),
+        ([6, 8], 4, 60),
+        ([5, 4], 8, 96),
+        ([5, 0], 10, 120),
+        ([5, 4], 11, 120),
+    ],
+)
+def test_sliding_window_has_room_when_weighted_count_falls(counts, cost, seconds):
+    """First the weight of the previous step falls, and then that of the current step."""
+    window = parse_windows("10/minute", "sliding")[0]
+
+    assert 1000 + seconds == pytest.approx(window.available_at(1000, window.pack_counts(counts), cost))
+
+
+@pytest.mark.parametrize(("strategy", "time"), [("fixed", 1060), ("sliding", 1060), ("moving", 1000)])
+def test_empty_window_has_a_time_for_costs_above_its_amount(strategy, time):
+
+    assert time == parse_windows("8/minute", strategy)[0].available_at(1000, 0, 9)
+
+
+def test_window_advances_by_whole_steps():
+    """The oldest counts are discarded. A rounded reset time is late enough for the next step."""
+    window = parse_windows("8/minute", "moving")[0]
+    counts = window.pack_counts([1, 1, 1, 1, 1])
+
+    assert (1015, window.pack_counts([0, 1, 1, 1, 1])) == window.advance(1000, counts, 1029.9)
+    assert (1030, window.pack_counts([0, 0, 1, 1, 1])) == window.advance(1000, counts, 1030 - 1e-9)
+    assert (1060, window.pack_counts([0, 0, 0, 0, 1])) == window.advance(1000, counts, 1060)
+    assert (1075, 0) == window.advance(1000, counts, 1075)
+
+
+@pytest.mark.parametrize(
+    ("cost", "time", "counts"),
+    [
+        (1, 1000, [0, 2, 3, 0, 0]),
+        (1, 1010, [0, 2, 3, 0, 0]),
+        (2, 1000, [1, 2, 3, 0, 0]),
+        (2, 999, [1, 0, 3, 0, 0]),
+        (1, 985, [1, 1, 3, 0, 0]),
+        (3, 975, [1, 2, 0, 0, 0]),
+        (1, 955, [1, 2, 3, 0, 0]),
+        (1, 900, [1, 2, 3, 0, 0]),
+    ],
+)
+def test_window_refunds_the_step_of_the_charge(cost, time, counts):
+    """If the step, which began at 1000, 985, 970 or before, still contains the charge."""
+    window = parse_windows("8/minute", "moving")[0]
+
+    assert window.pack_counts(counts) == window.refund(1000, window.pack_counts([1, 2, 3, 0, 0]), cost, time)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "cost", "available", "hour", "minute"),
+    [
+        (True, 1, [900, 6, 3], (5, 1440), (2, 1022.5)),
+        (False, 5, [900, 5, 2], (5, 1440), (2, 1037.5)),
+        (False, 11, [900, 5, -2], (5, 3240), (0, 1120)),
+    ],
+)
+def test_decision_has_quota_of_each_window(allowed, cost, available, hour, minute):
+    """A window that rejected the request has the time of room for its cost, others that of more room."""
+    rate = Rate.parse("10/minute; 20/hour; 1000/day", "sliding")
+    counts = [
+        window.pack_counts(pair) for window, pair in zip(rate.windows, [(9, 0), (8, 10), (2, 8)], strict=True)
+    ]
+    state = (0, counts[0], 0, counts[1], 1000, counts[2])
+    decision = RateLimitDecision(rate, allowed, available, state, now=1015, cost=cost)
+
+    assert [hour, minute] == [decision.quota(1), decision.quota(2)]
+    assert [hour, minute] == [(decision.remaining(index), decision.reset(index)) for index in (1, 2)]
+
+
+@pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
+def test_share_reads_counts_of_the_whole_window(strategy):
+    window = parse_windows("9/minute", strategy)[0]
+    counts = window.pack_counts([4] * window.steps)
+
+    assert window.usage(counts, 15) == window.share(3).usage(counts, 15)
 
 
 def test_rate_rejects_unknown_strategies():

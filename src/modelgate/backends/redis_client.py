@@ -33,11 +33,14 @@ def client(uri: str, options: Mapping[str, Any], *, aio: bool = False) -> Any:
 
     library: Any = import_module("redis.asyncio" if aio else "redis")
     # Retry once: if the server has closed an idle connection, the next call fails, but it is not an outage.
-    retried = (redis.exceptions.ConnectionError,)
-    retry = library.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=retried)
+    retried = [redis.exceptions.ConnectionError]
+    retry = library.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=tuple(retried))
     classes = {"rediss": library.SSLConnection, "unix": library.UnixDomainSocketConnection}
     connection_class = classes.get(uri.partition("://")[0], library.Connection)
-    pool = library.ConnectionPool(connection_class=connection_class, **options, retry=retry)
+    # Before redis-py 6, an asyncio client retries only errors in *retry_on_error*.
+    pool = library.ConnectionPool(
+        connection_class=connection_class, **options, retry=retry, retry_on_error=retried
+    )
     return library.Redis.from_pool(pool)
 
 

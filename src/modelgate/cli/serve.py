@@ -70,6 +70,12 @@ __all__ = ["serve"]
     help="API keys: env:VARIABLE, sqlite:///keys.db, or open for no keys. [default: a new key for this run]",
 )
 @click.option(
+    "--public-examples",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    help="Number of sample rows of each package that callers may see, for instance in the console. [default: none]",
+)
+@click.option(
     "--expose",
     is_flag=True,
     help="Allow other machines to connect even with the printed key or without keys.",
@@ -144,6 +150,7 @@ def build_gate(
     *,
     limits: str,
     load_pickle: bool,
+    public_examples: int | None = None,
     limits_storage: str = "memory://",
     workers: int = 1,
     metrics_dir: str | None = None,
@@ -155,6 +162,7 @@ def build_gate(
         keys: See `Gate`.
         limits: See `Gate`.
         load_pickle: Whether to load pickles, which runs the code in them.
+        public_examples: Number of sample rows of each package that callers may see.
         limits_storage: See `RateLimit`.
         workers: Number of processes that serve.
         metrics_dir: See `Gate`.
@@ -167,13 +175,17 @@ def build_gate(
     from ..layers import RateLimit
     from ..models import ModelPackage
     from ..models.inspection import report_on
+    from ..monitoring import DriftMonitor
 
     deployments = []
     for name, file in find_models(paths).items():
         pin = report_on(file).sha256 if load_pickle else None
-        deployments.append(Deployment(name, ModelPackage.load(file, sha256=pin, allow_pickle=load_pickle)))
+        package = ModelPackage.load(file, sha256=pin, allow_pickle=load_pickle)
+        # Files of other formats have no sample.
+        shown = public_examples if package.background else None
+        deployments.append(Deployment(name, package, public_examples=shown))
     limit = RateLimit(limits, storage=limits_storage, processes=workers)
-    return Gate(deployments, keys=keys, limits=limit, metrics_dir=metrics_dir)
+    return Gate(deployments, keys=keys, limits=limit, on_prediction=DriftMonitor(), metrics_dir=metrics_dir)
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:

@@ -21,7 +21,8 @@ _SMALL = 256 * 1024
 """Size in bytes up to which a body may expand by any factor."""
 
 _MAX_MEMBERS = 100
-_STEP = 8 << 20
+_STEP = 256 << 10
+"""Largest number of bytes decompressed at once. Both libraries copy them while they hold the GIL."""
 
 
 def _deflate_decompressor(raw: bytes) -> Any:

@@ -195,7 +195,7 @@ function rejectedRows(rejected) {
   return make("details", { open: "" },
     make("summary", {}, `${plural(rejected.length, "row")} rejected`),
     make("ul", { class: "lines" }, ...sorted.map(item)),
-    rejected.length > MAX_SHOWN_REJECTED ? muted("The downloaded result has all of them, in the column “refused”.") : null);
+    rejected.length > MAX_SHOWN_REJECTED ? muted("The downloaded result has all of them, in the column “error”.") : null);
 }
 
 export function download(name, text) {

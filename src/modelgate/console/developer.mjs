@@ -56,7 +56,7 @@ export function showLanguages() {
   });
 }
 
-function table(label, names, rows) {
+export function table(label, names, rows) {
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
     make("table", { class: "plain" },
       make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)))),

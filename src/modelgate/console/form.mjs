@@ -1,7 +1,7 @@
 // The form: a field for each column, with the place of its value in the training data, and the row that was entered.
 
 import { $, make, option } from "./dom.mjs";
-import { histogram } from "./plots.mjs";
+import { ends, histogram } from "./plots.mjs";
 import { byName, example, parseValue } from "./requests.mjs";
 import { placeOf, sliderStep, trainingRange, typicalValue } from "./training.mjs";
 import { formatValue, present } from "./text.mjs";
@@ -97,9 +97,8 @@ export function addSliders(columns, summaries) {
       set(number + steps * step);
     });
     const { histogram: counts } = summaries[column.name];
-    const end = (value) => make("span", {}, formatValue(value, 4));
     $(`field-${index}-range`).replaceChildren(...present([counts ? histogram(counts) : "", slider,
-      make("div", { class: "ends", "aria-hidden": "true" }, end(range.low), end(range.high))]));
+      ends(formatValue(range.low, 4), formatValue(range.high, 4))]));
   });
 }
 

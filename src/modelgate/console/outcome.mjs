@@ -1,7 +1,7 @@
 // The predictions for a file: the counts of classes or a histogram of numbers, the confidence, and columns for the table.
 
 import { make, muted } from "./dom.mjs";
-import { histogram } from "./plots.mjs";
+import { ends, histogram, meter } from "./plots.mjs";
 import { groupValues, median } from "./rows.mjs";
 import { count, percent, plural, rounded } from "./text.mjs";
 
@@ -84,8 +84,7 @@ function valueHistogram(groups) {
 function classCounts(groups, classes, total, choose) {
   const item = ({ label, count: size }, index) => make("li", {},
     make("button", { type: "button", class: "label", title: `Show the rows with ${label}`, on: { click: () => choose(index) } }, label),
-    make("span", { class: "track", "aria-hidden": "true" },
-      make("span", { class: colour(placeOfClass(label, classes)), style: { width: `${(size / Math.max(total, 1)) * 100}%` } })),
+    meter(size / Math.max(total, 1), "", colour(placeOfClass(label, classes))),
     make("span", { class: "share" }, `${count(size)} · ${percent(size / Math.max(total, 1))}`));
   return make("div", {},
     make("ul", { class: "bars counts" }, ...groups.slice(0, MAX_GROUPS).map(item)),
@@ -99,5 +98,3 @@ function confidenceStrip(confidences) {
   return make("div", { class: "wide-histogram", role: "img", "aria-label": `Confidence of the predictions: ${middle}` },
     muted(`Confidence, ${middle}`), histogram(counts), ends("0 %", "100 %"));
 }
-
-const ends = (low, high) => make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, low), make("span", {}, high));

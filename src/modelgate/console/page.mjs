@@ -5,6 +5,7 @@ import { download, loadFile } from "./batch.mjs";
 import { clientsOf, missingShares, nativeFirst } from "./clients.mjs";
 import { asJSON } from "./code.mjs";
 import { copy, flash, showCode, showContract, showLanguages } from "./developer.mjs";
+import { redrawDoing, watchDoing } from "./doing.mjs";
 import { $, button, make, muted, option, show } from "./dom.mjs";
 import { strongest } from "./explanation.mjs";
 import { addSliders, enteredRow, field, fillIn, isIncomplete, showErrors, showPlace, typicalRow } from "./form.mjs";
@@ -97,7 +98,8 @@ async function begin(deployment) {
   showContract(deployment);
   if (deployment.time_series) {
     beginSeries(deployment);
-    return forecastNow();
+    await forecastNow();
+    return watchDoing();
   }
   $("field-0")?.focus();
   if (!isSame) {
@@ -106,6 +108,7 @@ async function begin(deployment) {
     await addTraining(await training);
   }
   changed(0);
+  watchDoing();
 }
 
 // Add the training statistics to the form. Replace the row only if it has not been edited yet.
@@ -155,6 +158,7 @@ function explainedRequest(row, key) {
 // The row in the form has changed.
 function changed(delay) {
   $("result").classList.add("stale");
+  $("peek").classList.add("stale");
   forgetChanges();
   live.request(delay);
 }
@@ -203,6 +207,8 @@ async function predict(row, isExplicit) {
     const rows = failure.title ? null : predictions(sample.dialect, answer.json, targets, call.single);
     show("result", ...(failure.title ? [problem(failure)] : outputs(rows, answer.json)));
     $("result").classList.remove("stale");
+    $("peek").classList.remove("stale");
+    $("peek").textContent = "";
     showWhy(failure.title ? null : answer.json);
     if (rows) showPrediction(row, rows[0], answer.json);
   }
@@ -263,6 +269,7 @@ function showPrediction(row, predicted, json) {
     const share = shares?.find(([label]) => String(label) === String(value))?.[1];
     return share === undefined ? formatValue(value, 4) : `${value}, ${percent(share)}`;
   }).join(" · ");
+  $("peek").textContent = text;
   session.record(row, text, Date.now());
   showHistory();
 }
@@ -361,7 +368,7 @@ function listen() {
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   let width = innerWidth;
   addEventListener("resize", () => {
-    if (innerWidth !== width) requestAnimationFrame(redraw);
+    if (innerWidth !== width) requestAnimationFrame(() => (redraw(), redrawDoing()));
     width = innerWidth;
   });
 }

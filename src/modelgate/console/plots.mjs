@@ -39,6 +39,21 @@ export function linePlot({ width, height = 220, label, xs, ys, xTicks, yText = f
     ...dots.map(({ at, style }) => svg("circle", { class: `dot ${style}`, cx: x(at[0]), cy: y(at[1]), r: 4.5 })));
 }
 
+// Draw a bar for each of `stacks`, which are arrays of numbers.
+export function stackedBars({ width, height, label, stacks, styles, xTicks }) {
+  const top = Math.max(1, ...stacks.map((parts) => parts.reduce((total, part) => total + part, 0)));
+  const x = linear([0, stacks.length - 1], [MARGIN.left + 3, width - MARGIN.right - 3]);
+  const y = linear([0, top], [height - MARGIN.bottom, MARGIN.top]);
+  const bar = (width - MARGIN.left - MARGIN.right) / stacks.length - 1;
+  return svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+    ...axes({ width, height, x, y, xTicks, yTicks: ticks([0, top], 3).filter(Number.isInteger).map((value) => [value, value]) }),
+    ...stacks.flatMap((parts, index) => {
+      let below = 0;
+      return parts.map((part, place) => svg("rect", { class: styles[place], x: (x(index) - bar / 2).toFixed(1), width: bar.toFixed(1),
+        y: y((below += part)).toFixed(1), height: (y(0) - y(part)).toFixed(1) })).filter((_, place) => parts[place]);
+    }));
+}
+
 // Draw a heat map of `values[row][column]`, the rows from the bottom. `x` and `y` are {grid, name, at}; `at` is the place
 // of the mark as an index, which may lie between two cells.
 export function heatMap({ width, height = 320, label, x, y, values, text }) {
@@ -57,6 +72,16 @@ export function heatMap({ width, height = 320, label, x, y, values, text }) {
     ...(x.at === null || y.at === null ? [] : ["halo", "here"].map((style) =>
       svg("circle", { class: style, cx: left(x.at + 0.5), cy: top(y.at - 0.5), r: 6 }))));
 }
+
+// A bar for a share.
+export const meter = (share, style = "", barStyle = "") =>
+  make("span", { class: `track ${style}`, "aria-hidden": "true" }, make("span", { class: barStyle, style: { width: `${share * 100}%` } }));
+
+// The ends of a scale, below it.
+export const ends = (low, high) => make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, low), make("span", {}, high));
+
+// An entry of a legend.
+export const key = (style, label) => make("span", {}, make("i", { class: style, "aria-hidden": "true" }), label);
 
 // A bar for a number in a range that may be negative, as [from, to] in percent of the width.
 export function track(low, high, value, style = "") {

@@ -3,6 +3,7 @@
 import { limits, phases } from "./answers.mjs";
 import { make, muted, svg } from "./dom.mjs";
 import { explanationView, readExplanation } from "./explanation.mjs";
+import { ends, meter } from "./plots.mjs";
 import { extent, linear } from "./scales.mjs";
 import { count, formatValue, percent, present, rounded, span } from "./text.mjs";
 
@@ -27,7 +28,7 @@ export function output(target, summary, json, isOnly, remark) {
 function bar([label, share], value) {
   return make("li", { class: String(label) === String(value) ? "chosen" : "" },
     make("span", { class: "label", title: String(label) }, String(label)),
-    make("span", { class: "track", "aria-hidden": "true" }, make("span", { style: { width: `${share * 100}%` } })),
+    meter(share),
     make("span", { class: "share" }, percent(share)));
 }
 
@@ -42,7 +43,7 @@ function interval(value, intervals, summary) {
       svg("line", { class: "rail", x1: 8, x2: 392, y1: 11, y2: 11 }),
       svg("line", { class: "spread", x1: x(low), x2: x(high), y1: 11, y2: 11 }),
       svg("line", { class: "value-mark", x1: x(value), x2: x(value), y1: 3, y2: 19 })),
-    make("p", { class: "ends", "aria-hidden": "true" }, make("span", {}, text(range[0])), make("span", {}, text(range[1]))),
+    ends(text(range[0]), text(range[1])),
     make("p", { class: "small" }, `Interval of ${level} %: ${text(low)} to ${text(high)}`));
 }
 
@@ -78,7 +79,7 @@ export function facts(headers, times) {
   ]))];
 }
 
-function timing(phases) {
+export function timing(phases) {
   const parts = phases.filter((phase) => phase.name !== "total");
   if (!parts.length) return null;
   return make("div", { class: "timing" },

@@ -143,7 +143,7 @@ export class Scoring {
     const { header, rows, separator } = this.file;
     const reasons = new Map(this.rejected.map(({ index, reason }) => [index, reason]));
     const predicted = this.predictedColumns();
-    const last = reasons.size ? ["refused"] : [];
+    const last = reasons.size ? ["error"] : [];
     const lines = rows.map((row, index) => [
       ...header.map((_, position) => row.cells[position]),
       ...predicted.map(([, value]) => this.results[index] && value(this.results[index])),

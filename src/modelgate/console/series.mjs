@@ -3,7 +3,7 @@
 import { asJSON } from "./code.mjs";
 import { $, make, option, show } from "./dom.mjs";
 import { MASKED_KEY, asReceived, asSent, nativeCall, parseJSON, send, state } from "./gate.mjs";
-import { linePlot } from "./plots.mjs";
+import { key, linePlot } from "./plots.mjs";
 import { explain } from "./problems.mjs";
 import { problem } from "./result.mjs";
 import { formatValue, plural } from "./text.mjs";
@@ -69,7 +69,6 @@ function plot(name, history, predictions, width) {
   const shown = Math.max(2, Math.floor(width / (60 + 7 * labels[0].length)));
   const every = Math.max(1, Math.ceil((dates.length - 1) / (shown - 1)));
   const forecastLine = predictions.map((row) => [row.date, row.prediction]);
-  const key = (style, label) => make("span", {}, make("i", { class: style, "aria-hidden": "true" }), label);
   return make("figure", {},
     make("figcaption", {}, make("b", {}, name), make("span", { class: "legend" },
       key("past", "history"), key("c0", "forecast"), level ? key("spread", `interval of ${level} %`) : "")),

@@ -1,6 +1,6 @@
 // Wording of values. Numbers are rounded for people; what is sent is never rounded.
 
-export const present = (children) => children.filter((child) => child !== null && child !== undefined && child !== "");
+export const present = (children) => children.filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 export const count = (number) => number.toLocaleString("en");
 export const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : word.endsWith("s") ? "es" : "s"}`;
 export const eitherOf = (words) => (words.length > 1 ? `${words.slice(0, -1).join(", ")} or ${words.at(-1)}` : String(words));

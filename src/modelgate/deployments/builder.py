@@ -90,7 +90,14 @@ class DeploymentBuilder:
             deployment.state,
             shadow=shadow,
             shadow_revision=shadow_revision,
+            rounding=Round(deployment.decimals) if self._has_no_other_layers(deployment) else None,
         )
+
+    def _has_no_other_layers(self, deployment: Deployment) -> bool:
+        """Return whether predictions are only rounded, and no layer is added around the gate's."""
+        others = (self._scoring_layers, deployment.scoring_layers, deployment.rollout, deployment.shadow)
+        options = (*others, deployment.exposure, deployment.explanations)
+        return not deployment.layers and not deployment.humility and all(it is None for it in options)
 
     def _answer_with_version(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
         """Answer a request to a deployment with a rollout.

@@ -13,7 +13,7 @@ from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response
 from ..inference import Prediction
 from ..inference.training_summary import summarize_training
-from ..scoring import Description, LoadModel, Query
+from ..scoring import Description, LoadModel, Query, Round
 from ..scoring.error_record import ErrorRecord
 from ..scoring.layers.shadow import ShadowLayer
 from .deployment import Deployment
@@ -91,6 +91,8 @@ class LiveDeployment:
         in_flight: Requests that are not answered yet. A change passes them on to the new object.
         shadow: Layer that sends queries to the shadow; None without a shadow.
         shadow_revision: Model revision of the shadow.
+        rounding: The only scoring layer that changes predictions; None if the deployment has other layers, a
+            rollout or a shadow.
     """
 
     deployment: Deployment
@@ -101,6 +103,7 @@ class LiveDeployment:
     in_flight: InFlight = field(default_factory=InFlight)
     shadow: ShadowLayer | None = None
     shadow_revision: ModelRevision | None = None
+    rounding: Round | None = None
 
     def inactive_error(self) -> DeploymentInactive | DeploymentUnavailable:
         """Return the error for requests to a deployment that is not active."""

@@ -6,13 +6,14 @@ from typing import Any
 import msgspec
 
 from ..codecs.csv_writer import iter_csv
+from ..codecs.json_writer import Constant, JSONColumns, encode_rows
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
 from ..scoring import Query
 from ._explanations import contribution_columns
 from ._exposure import adjusted_columns
 from ._humility import add_datarobot_humility
-from ._streaming import row_spans, stream_if_long
+from ._streaming import COLUMN_ROWS, row_spans, stream_if_long
 from .datarobot_explanations import explanation_members
 
 __all__ = ["rows_to_csv", "rows_to_json"]
@@ -68,9 +69,13 @@ def rows_to_json(prediction: Prediction, *, is_explanation_route: bool = False) 
 def _json_pieces(prediction: Prediction, is_explanation_route: bool) -> Iterator[bytes]:
     threshold = None if is_explanation_route else _threshold(prediction)
     before = b'{"data":['
+    by_column = len(prediction) >= COLUMN_ROWS and _has_plain_rows(prediction)
     for span in row_spans(len(prediction)):
-        rows = _rows(prediction, span, threshold, has_metadata=not is_explanation_route)
-        yield before + msgspec.json.encode(rows)[1:-1]
+        if by_column:
+            yield before + encode_rows(_columns(prediction, span, threshold))
+        else:
+            rows = _rows(prediction, span, threshold, has_metadata=not is_explanation_route)
+            yield before + msgspec.json.encode(rows)[1:-1]
         before = b","
     after = b"]" if len(prediction) else before + b"]"
     if prediction.warnings:
@@ -101,13 +106,13 @@ def _labels_agree(threshold: float, output: Output) -> bool:
     """
     assert output.probabilities is not None and output.classes is not None
     positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
-    labels = _model_values(output).tolist()
-    probabilities = output.probabilities[:, output.positive].tolist()
+    labels, probabilities = _model_values(output), output.probabilities[:, output.positive]
     return all(
         label == (positive if probability > threshold else negative)
         or probability == threshold
         or label is None
-        for label, probability in zip(labels, probabilities, strict=True)
+        for span in row_spans(len(labels))
+        for label, probability in zip(labels[span].tolist(), probabilities[span].tolist(), strict=True)
     )
 
 
@@ -183,3 +188,40 @@ def _prediction_values(output: Output, span: slice, prefix: str | None = None) -
         labels = [f"{prefix}{label}" for label in labels]
     rows = output.probabilities[span][:, order].tolist()
     return [[{"value": v, "label": label} for v, label in zip(row, labels, strict=True)] for row in rows]
+
+
+def _has_plain_rows(prediction: Prediction) -> bool:
+    """Return whether rows have no members other than those of `_columns`."""
+    output = prediction.outputs[0]
+    return prediction.humility is None and output.explanations is None and output.adjusted is None
+
+
+def _columns(
+    prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None
+) -> dict[str, JSONColumns]:
+    """Return the rows in *span* as columns: the same rows as those of `_rows`."""
+    outputs = prediction.outputs
+    columns: dict[str, JSONColumns] = {"predictionValues": _value_columns(outputs, span)}
+    if threshold is not None and threshold[0] is not None:
+        columns["predictionThreshold"] = Constant(threshold[0])
+    values: dict[str, JSONColumns] = {output.name: output.values[span] for output in outputs}
+    columns["prediction"] = values if len(outputs) > 1 else outputs[0].values[span]
+    columns["rowId"] = range(span.start, span.stop)
+    if prediction.passthrough_columns:
+        columns["passthroughValues"] = {
+            name: list(column[span]) for name, column in prediction.passthrough_columns.items()
+        }
+    return columns
+
+
+def _value_columns(outputs: Sequence[Output], span: slice) -> JSONColumns:
+    columns = list[JSONColumns]()
+    for output in outputs:
+        if output.classes is None:
+            columns.append({"value": _model_values(output)[span], "label": Constant(output.name)})
+        elif output.probabilities is not None:
+            for index in _class_order(output.classes, output):
+                label = output.classes[index]
+                label = f"{output.name}_{label}" if len(outputs) > 1 else label
+                columns.append({"value": output.probabilities[span, index], "label": Constant(label)})
+    return tuple(columns)

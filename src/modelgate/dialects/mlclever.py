@@ -57,6 +57,14 @@ _DECIMALS = 2
 _NAMES = {"api_key", "deployment", "input_data"}
 
 
+class _UsualBody(msgspec.Struct, forbid_unknown_fields=True):
+    input_data: msgspec.Raw
+    api_key: str | None = None
+
+
+_USUAL = msgspec.json.Decoder(_UsualBody)
+
+
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     values, number = [value_schema(target) for target in targets], number_schema(targets[0])
     row = any_of_schema(*values)
@@ -76,6 +84,7 @@ class MLClever:
 
     name = "mlclever"
     max_body = MAX_BODY
+    keys_in_body = True
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
     request_template = RequestTemplate(
         "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{row}"}
@@ -138,6 +147,21 @@ class MLClever:
         if deployment is None and "deployment" in members:
             raise InvalidInput("deployment must be text")
         return Query(rows, deployment=deployment, single=rows[:1] == b"{", decimals=_DECIMALS)
+
+    def decode_usual(self, body: bytes) -> tuple[str | None, Query] | None:
+        """Return the key in *body* if it has one, and the query for its row.
+
+        Return None unless `credentials` and `decode` are certain to accept the body. The row is not checked.
+        """
+        try:
+            envelope = _USUAL.decode(body)
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            return None
+        row, key = bytes(envelope.input_data), envelope.api_key
+        # If no member is repeated, each has one colon.
+        if row[:1] != b"{" or body.count(b":") - row.count(b":") != (1 if key is None else 2):
+            return None
+        return key, Query(row, single=True, decimals=_DECIMALS)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """Encode ``predictions``, and ``confidence_intervals`` if the model returns probabilities."""

@@ -145,6 +145,7 @@ class Native:
 
     name = "native"
     max_body = 50 * 1024 * 1024
+    keys_in_body = False
     routes: Sequence[Route] = (Route("POST", "/deployments/{deployment}/predict"), Route("POST", CURVES))
     request_template = RequestTemplate(
         "/deployments/{deployment}/predict", {"Authorization": "Bearer {key}"}, "{row}"
@@ -233,6 +234,15 @@ class Native:
             rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
         return Query(rows, single=single, max_rows=None, **options)
+
+    def decode_usual(self, body: bytes) -> tuple[None, Query] | None:
+        """Return None for the key, which is not in the body, and the query for the row in *body*.
+
+        Return None unless `decode` is certain to accept the body if it is valid JSON. The row is not checked.
+        """
+        if body[:1] != b"{" or _WRAPPER.match(body):
+            return None
+        return None, Query(body, single=True, max_rows=None)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""

@@ -7,13 +7,14 @@ import msgspec
 import numpy as np
 
 from ..codecs.csv_writer import iter_csv
+from ..codecs.json_writer import JSONColumns, encode_rows
 from ..codecs.npy import to_npy_dtype, write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
 from ..scoring import Query
 from ._explanations import contribution_columns
 from ._humility import add_native_humility, humility_column
-from ._streaming import row_spans, stream_if_long
+from ._streaming import COLUMN_ROWS, row_spans, stream_if_long
 from .native_explanations import EXPLANATION_COLUMNS, describe_explanations, explanation_columns
 
 __all__ = ["ENCODERS", "JSON", "NPY", "labels"]
@@ -39,15 +40,16 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
 
 def _json_pieces(prediction: Prediction, members: Mapping[str, Any]) -> Iterator[bytes]:
     before = b'{"predictions":['
-    for rows in _steps(prediction):
-        yield before + msgspec.json.encode(rows)[1:-1]
+    for rows in _encode_steps(prediction, b","):
+        yield before + rows
         before = b","
     yield (b"]," if len(prediction) else before + b"],") + msgspec.json.encode(members)[1:]
 
 
 def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]:  # noqa: ARG001  as all encoders
     """Encode an object per line."""
-    return stream_if_long(prediction, map(msgspec.json.Encoder().encode_lines, _steps(prediction)))
+    lines = (rows + b"\n" for rows in _encode_steps(prediction, b"\n"))
+    return stream_if_long(prediction, lines)
 
 
 def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) -> bytes | Iterator[bytes]:
@@ -102,9 +104,14 @@ ENCODERS: Mapping[str, Callable[..., bytes | Iterator[bytes]]] = {
 """Encoders by the media type of their result. The first one is the default."""
 
 
-def _steps(prediction: Prediction) -> Iterator[list[dict[str, Any]]]:
+def _encode_steps(prediction: Prediction, separator: bytes) -> Iterator[bytes]:
+    """Yield rows as JSON objects joined by *separator*, many at a time."""
+    by_column = len(prediction) >= COLUMN_ROWS and _has_plain_rows(prediction)
     for span in row_spans(len(prediction)):
-        yield _rows(prediction, span)
+        if by_column:
+            yield encode_rows(_row_columns(prediction, span), separator)
+        else:
+            yield separator.join(map(msgspec.json.encode, _rows(prediction, span)))
 
 
 def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
@@ -141,6 +148,43 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         columns["adjusted_prediction"] = output.adjusted[span].tolist()
     if output.explanations is not None:
         columns |= explanation_columns(output.explanations[span])
+    return columns
+
+
+def _has_plain_rows(prediction: Prediction) -> bool:
+    """Return whether rows have no members other than those of `_row_columns`."""
+    return (
+        prediction.context is None
+        and prediction.humility is None
+        and all(output.explanations is None for output in prediction.outputs)
+    )
+
+
+def _row_columns(prediction: Prediction, span: slice) -> dict[str, JSONColumns]:
+    """Return the rows in *span* as columns: the same rows as those of `_rows`."""
+    first, *others = prediction.outputs
+    row = _output_columns(first, span)
+    if others:
+        row = {"outputs": {output.name: _output_columns(output, span) for output in prediction.outputs}}
+    if prediction.passthrough_columns:
+        row["passthrough"] = {
+            name: list(column[span]) for name, column in prediction.passthrough_columns.items()
+        }
+    return row
+
+
+def _output_columns(output: Output, span: slice) -> dict[str, JSONColumns]:
+    columns: dict[str, JSONColumns] = {"prediction": output.values[span]}
+    if output.probabilities is not None:
+        probabilities = output.probabilities[span].T
+        columns["probabilities"] = dict(zip(labels(output.classes), probabilities, strict=True))
+    if output.intervals is not None:
+        columns["intervals"] = {
+            level: {"low": limits[span, 0], "high": limits[span, 1]}
+            for level, limits in output.intervals.items()
+        }
+    if output.adjusted is not None:
+        columns["adjusted_prediction"] = output.adjusted[span]
     return columns
 
 

@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import getpid
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from ..context import RequestContext
 from ..deployments import Deployments
-from ..flow import Flow
+from ..errors import NotFound
+from ..flow import Flow, run
 from ..http import Request, Response
 from ..http.large_bodies import LargeBodies
-from ..http.routing import Route
+from ..http.routing import Route, RouteSpec
 from ..inference.model_metrics import (
     CALL_ROWS,
     CALL_SECONDS,
@@ -21,12 +25,14 @@ from ..inference.model_metrics import (
 )
 from ..keys import Principal
 from ..layers import Metrics
+from ..layers._recent_requests import TrafficReport
 from ..models.cache import CACHE_COUNTS, CACHE_EVENTS, CACHE_SIZE
 from ..prometheus import (
     CONTENT_TYPE,
     Histogram,
     Kind,
     Labels,
+    LocalValues,
     MetricFamily,
     MetricValues,
     Totals,
@@ -74,6 +80,23 @@ class MetricsEndpoint:
     def route(self, *, open_to_all: bool) -> Route:
         """Return the route ``GET /metrics``."""
         return Route("GET", "/metrics", self._respond, is_public=open_to_all)
+
+    def traffic_route(self) -> Route:
+        """Return the route ``GET /deployments/{deployment}/traffic``."""
+        spec = RouteSpec("Requests of the last hour", TrafficReport)
+        return Route("GET", "/deployments/{deployment}/traffic", self._report, action="monitor", spec=spec)
+
+    def _report(self, request: Request) -> Flow[Response]:
+        context: RequestContext = request.context
+        assert context.deployment is not None
+        if context.deployment not in self._deployments:
+            raise NotFound
+        report = yield from run(self.traffic, context.deployment)
+        return Response.json(msgspec.to_builtins(report))
+
+    def traffic(self, deployment: str) -> TrafficReport:
+        """Return the requests for predictions of a deployment in the last hour. Reads files with *metrics_dir*."""
+        return self._requests.traffic(deployment, shared=not isinstance(self._values, LocalValues))
 
     def _respond(self, request: Request) -> Flow[Response]:
         yield from ()

@@ -137,6 +137,10 @@ class _DeadlineWait:
         timers = _loop_timers()
         try:
             timers.add(self)
+            if isinstance(awaitable, asyncio.Future):
+                # It has nothing to clean up, so an error at this wait need not be raised inside of it.
+                yield signal
+                return awaitable.result()
             return (yield from resume(steps, signal))
         except asyncio.CancelledError:
             if self._expired and task.cancelling() - 1 <= self._cancelling:

@@ -35,7 +35,7 @@ from ..openapi.body_example import example_body
 from ..scoring import Query
 from ..scoring.many_rows import MANY_ROWS, is_large
 
-__all__ = ["RequestDispatcher", "score_and_encode"]
+__all__ = ["RequestDispatcher", "reject_lone_surrogates", "score_and_encode"]
 
 logger = logging.getLogger("modelgate")
 
@@ -159,6 +159,9 @@ class RequestDispatcher:
                 live = catalog[query.deployment]
                 if live.state != "active":
                     raise live.inactive_error()
+                if context.settled is not None and context.settled.error is not None:
+                    context.query = context.settled.query
+                    raise context.settled.error
                 return (yield from live.answer(request))
             finally:
                 in_flight.end(request)
@@ -225,23 +228,26 @@ def score_and_encode(
             prediction.passthrough_columns and is_large(query.rows)
         ):
             response = yield from run_long(encode, request, query, prediction)
-            # Servers buffer shorter responses.
-            if request.body_share is not None:
-                request.body_share.limit_sending()
         else:
             response = encode(request, query, prediction)
+        if request.body_share is not None:
+            request.body_share.limit_sending()
         if not isinstance(response.body, bytes) and request.needs_length:
             response = yield from run_long(spool, response, request.on_close)
     except UnicodeEncodeError:
-        # Checked only after a failure: lone surrogates are rare, and looking for them takes time.
-        try:
-            check_text(prediction)
-        except ValueError as error:
-            raise prediction_error(error) from error
+        reject_lone_surrogates(prediction)
         raise
     if hook is not None and prediction.curve is None:
         hook(_record(request, query, prediction))
     return response
+
+
+def reject_lone_surrogates(prediction: Prediction) -> None:
+    """Raise `PredictionError` if a label contains lone surrogates. To be called after a failure: looking takes time."""
+    try:
+        check_text(prediction)
+    except ValueError as error:
+        raise prediction_error(error) from error
 
 
 def _record(request: Request, query: Query, prediction: Prediction) -> PredictionRecord:

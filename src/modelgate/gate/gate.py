@@ -53,6 +53,7 @@ from .options import (
     find_key_header,
 )
 from .poller import create_poll_callbacks, create_polling_layer
+from .quick_path import create_quick_path
 from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
@@ -185,7 +186,8 @@ class Gate:
         self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
-        outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
+        first: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies]
+        outermost: list[HTTPLayer] = [RequestId()]
         outermost += [Tracing(self._catalog)] if tracing else []
         self.metrics: MetricsEndpoint | None = None
         if metrics:
@@ -195,14 +197,19 @@ class Gate:
             sources = bodies, workers.hang_timeout, self._hooks.families
             self.metrics = MetricsEndpoint(values, requests, self.deployments, *sources)
             if metrics_dir is not None:
-                outermost.append(PollingLayer(self.metrics.publish, 1))
+                first.append(PollingLayer(self.metrics.publish, 1))
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
+            self._router.add(traffic := self.metrics.traffic_route(), PLAIN_JSON)
+            openapi.add(traffic)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
         if cors is not None:
             with error_context("cors"):
                 outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
-        self._handler = stack(outermost, dispatcher.dispatch)
+        layered = stack(outermost, dispatcher.dispatch)
+        parts = self._router, self._catalog, layered
+        self._quick_path = None if self._hooks else create_quick_path([*outermost, *layers], *parts)
+        self._handler = stack(first, self._quick_path or layered)
         self.asgi, self.wsgi = asgi.app(self._handler, self._hooks.flush), wsgi.app(self._handler)
         for deployment in check_deployments(deployments):
             self.deployments.add(deployment)
@@ -236,6 +243,8 @@ class Gate:
 
     def _add_endpoint(self, deployment: Deployment) -> None:
         if deployment.endpoint is not None:
+            if self._quick_path is not None:
+                self._quick_path.forget_routes()
             add_endpoint(self._router, self._dialects.get("simple"), deployment.endpoint, deployment.name)
 
     def score(

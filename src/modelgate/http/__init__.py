@@ -1,7 +1,7 @@
 """HTTP requests, responses, routes and bodies, independent of any framework."""
 
 from .credentials import Headers, credentials_from_headers, describe_missing_key, parse_authorization
-from .request import MAX_BODY, PLAIN_JSON, BodySizeLimiter, Request, WireFormat
+from .request import MAX_BODY, PLAIN_JSON, UNUSUAL_FIELDS, BodySizeLimiter, Request, WireFormat
 from .response import Response, error_response
 from .routing import Route
 from .stack import CallNext, call_encoding_errors, check_wrapping, encode_error, http_stack
@@ -9,6 +9,7 @@ from .stack import CallNext, call_encoding_errors, check_wrapping, encode_error,
 __all__ = [
     "MAX_BODY",
     "PLAIN_JSON",
+    "UNUSUAL_FIELDS",
     "BodySizeLimiter",
     "CallNext",
     "Headers",

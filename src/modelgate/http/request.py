@@ -7,22 +7,37 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..codecs.compression import max_decompressed_size
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
-from ..flow import Flow, Wait
+from ..flow import Flow, Wait, run_long
 from ..flow.deadline import wait_with_deadline
 from .credentials import Headers, credentials_from_headers
 from .response import Response, error_response
+from .spooled_body import SpooledBody
 
 if TYPE_CHECKING:
     from ..flow.timing import Timing
     from .large_bodies import BodyShare, LargeBodies
 
-__all__ = ["MAX_BODY", "PLAIN_JSON", "BodySizeLimiter", "Headers", "PlainJSON", "Request", "WireFormat"]
+__all__ = [
+    "MAX_BODY",
+    "PLAIN_JSON",
+    "UNUSUAL_FIELDS",
+    "BodySizeLimiter",
+    "Headers",
+    "PlainJSON",
+    "Request",
+    "WireFormat",
+]
 
 MAX_BODY = 1024 * 1024
 """Default limit of request bodies in bytes, for wire formats that set no other."""
+
+UNUSUAL_FIELDS = ("content-encoding", "expect", "prefer", "transfer-encoding")
+"""Header fields that change how a request is read or answered, besides the type of the body."""
 
 
 class WireFormat(Protocol):
@@ -120,31 +135,24 @@ class Request:
             streamed.
     """
 
-    __slots__ = (
-        "body_read",
-        "body_share",
-        "client",
-        "content",
-        "context",
-        "error_code",
-        "headers",
-        "id",
-        "large_bodies",
-        "max_body",
-        "method",
-        "on_close",
-        "on_exception",
-        "params",
-        "path",
-        "query_string",
-        "read_limit",
-        "root_path",
-        "scheme",
-        "started",
-        "timing",
-        "whole_response",
-        "wire",
-    )
+    # Defaults on the class, because setting fifteen attributes takes longer than decoding a small body.
+    root_path = ""
+    query_string = ""
+    scheme = "http"
+    client: str | None = None
+    id: str | None = None
+    params: Mapping[str, str] = MappingProxyType({})
+    timing: "Timing | None" = None
+    error_code: str | None = None
+    on_exception: Callable[[BaseException], object] | None = None
+    wire: WireFormat = PLAIN_JSON
+    max_body: int | None = None
+    large_bodies: "LargeBodies | None" = None
+    body_share: "BodyShare | None" = None
+    read_limit: "tuple[float, Callable[[Request], None]] | None" = None
+    whole_response = False
+    body_read: bytes | None = None
+    content: bytes | None = None
 
     def __init__(
         self,
@@ -165,21 +173,8 @@ class Request:
         self.query_string = query_string
         self.scheme = scheme
         self.client = client
-        self.id: str | None = None
-        self.params: Mapping[str, str] = {}
         self.context = _new_context() if context is None else context
         self.started = time.perf_counter()
-        self.timing: Timing | None = None
-        self.error_code: str | None = None
-        self.on_exception: Callable[[BaseException], object] | None = None
-        self.wire: WireFormat = PLAIN_JSON
-        self.max_body: int | None = None
-        self.large_bodies: LargeBodies | None = None
-        self.body_share: BodyShare | None = None
-        self.read_limit: tuple[float, Callable[[Request], None]] | None = None
-        self.whole_response = False
-        self.body_read: bytes | None = None
-        self.content: bytes | None = None
         self.on_close: list[Callable[[], None]] = []
 
     @property
@@ -202,16 +197,45 @@ class Request:
         """
         return False
 
+    def is_usual(self) -> bool:
+        """Return whether no header field requests anything but a plain JSON response to a plain JSON body.
+
+        False if this is not known. See `UNUSUAL_FIELDS`.
+        """
+        return False
+
+    def read_arrived(self) -> bytes | None:
+        """Return the whole body if it is small and can be read without a wait, or None; `read` still returns it.
+
+        Under WSGI the server's read blocks, but a flow could not wait for it in any other way.
+        """
+        return None
+
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent. It is read only once.
+
+        A body of more than 1 MiB is stored in a temporary file until `large_bodies` admits it.
 
         Raises:
             BodyTooLarge: It is larger than `max_body`.
             MalformedBody: The server could not read it, or the caller disconnected.
+            Overloaded: Too many large bodies wait.
         """
         if self.body_read is None:
-            self.body_read = yield self.limit_read(Wait(sync=self._read, aio=self._aread))
+            body = yield self.limit_read(Wait(sync=self._read, aio=self._aread))
+            self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
         return self.body_read
+
+    def load(self, body: SpooledBody) -> Flow[bytes]:
+        """Return the content of *body* as soon as there is memory for it. See `read`."""
+        bodies = self.large_bodies
+        if bodies is not None:
+            coding, size = self.headers.get("content-encoding"), body.size
+            if coding is not None and coding.lower() != "identity":
+                largest = max_decompressed_size(size, bodies.max_expansion)
+                size = max(size, min(self.max_body or self.wire.max_body, largest))
+            self.body_share = yield from bodies.admit(body.size, size, self.on_close)
+        return (yield from run_long(body.load))
 
     def limit_read(self, wait: Wait) -> Wait:
         """Return *wait*, which reads the body, with the `read_limit` of the request if there is one."""
@@ -220,10 +244,10 @@ class Request:
         timeout, on_wait = self.read_limit
         return wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
 
-    def _read(self) -> bytes:
+    def _read(self) -> bytes | SpooledBody:
         raise NotImplementedError  # overridden by the request classes of `modelgate.mount`
 
-    def _aread(self) -> Coroutine[Any, Any, bytes]:
+    def _aread(self) -> Coroutine[Any, Any, bytes | SpooledBody]:
         raise NotImplementedError
 
     def close(self) -> None:

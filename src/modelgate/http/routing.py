@@ -10,12 +10,26 @@ from ..flow import Handler
 from .request import Request, WireFormat
 from .response import Response
 
-__all__ = ["Route", "RouteMatch", "Router"]
+__all__ = ["Route", "RouteMatch", "RouteSpec", "Router"]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 # Deployment names contain no colon, and some paths have a colon and a verb after the name or the version.
 _PARTS = {"deployment": "[^/:]+", "version": "[^/]+(?<!:predict)"}
+
+
+class RouteSpec(NamedTuple):
+    """Description of a route of a deployment for OpenAPI documents.
+
+    Args:
+        summary: Name of the operation.
+        answer: Type of the JSON body of a response.
+        request: Type of the JSON body of a request; None for a request without a body.
+    """
+
+    summary: str
+    answer: type
+    request: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class Route:
         is_public: Whether requests bypass keys, limits and all layers except `Deadline`. True for health
             checks, for example.
         action: Action that the key must permit, if the route has a handler; see `modelgate.keys.principal.ACTIONS`.
+        spec: Description for OpenAPI documents; None for a route that they do not mention.
     """
 
     method: str
@@ -37,6 +52,7 @@ class Route:
     handler: Handler[Request, Response] | None = None
     is_public: bool = False
     action: str = "read"
+    spec: RouteSpec | None = None
 
 
 class RouteMatch(NamedTuple):

@@ -1,8 +1,9 @@
 """Predictions of a fitted model, made by the model or by an equivalent plan."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from .conversion import output_names
 from .first_prediction import synthetic_tables
 from .plans import Plan, PlanOutput, PredictFn, build_onnx_plan, build_plan, force_single_job
 from .prediction import Output, Prediction
+from .row_buffer import RowBuffer
 from .runtimes import Runtime, find_runtime
 from .single_call import predict_in_one_call
 
@@ -203,15 +205,23 @@ class Estimator:
             return self._call_model(table)
 
     def _predict_in_chunks(self, table: Table, rows: int) -> PlanOutput:
-        chunks = [table.slice(start, start + _CHUNK_ROWS) for start in range(0, rows, _CHUNK_ROWS)]
-        if self.dtype_key is not None and len({*map(self.dtype_key, [table, *chunks])}) > 1:
-            return self._predict_rows(table)
-        values, probabilities = zip(*map(self._predict_chunk, chunks), strict=True)
-        if isinstance(probabilities[0], list):
-            outputs = zip(*probabilities, strict=True)
-            return np.concatenate(values), [np.concatenate(output) for output in outputs]
-        return np.concatenate(values), None if probabilities[0] is None else np.concatenate(probabilities)
+        def chunks() -> Iterator[Table]:
+            return (table.slice(start, start + _CHUNK_ROWS) for start in range(0, rows, _CHUNK_ROWS))
 
-    def _predict_chunk(self, table: Table) -> PlanOutput:
-        stop_if_abandoned()
-        return self._predict_rows(table)
+        if self.dtype_key is not None and len({*map(self.dtype_key, chain([table], chunks()))}) > 1:
+            return self._predict_rows(table)
+        values, buffers, probabilities = RowBuffer(rows), list[RowBuffer](), None
+        for chunk in chunks():
+            stop_if_abandoned()
+            predicted, probabilities = self._predict_rows(chunk)
+            values.append(predicted)
+            if probabilities is None:
+                continue
+            parts = probabilities if isinstance(probabilities, list) else [probabilities]
+            buffers = buffers or [RowBuffer(rows) for _ in parts]
+            for buffer, part in zip(buffers, parts, strict=True):
+                buffer.append(part)
+        if probabilities is None:
+            return values.array(), None
+        arrays = [buffer.array() for buffer in buffers]
+        return values.array(), arrays if isinstance(probabilities, list) else arrays[0]

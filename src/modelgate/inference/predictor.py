@@ -178,8 +178,10 @@ class Predictor:
             )
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
+            # mypy expects the table, because it does not apply `partial` to a ParamSpec.
+            score = partial(self._call_model, self._function)  # type: ignore[call-arg]
             key = self._function.dtype_key
-            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, metrics=self.metrics)
+            self.batcher = Batcher(score, self._workers, inline=inline, key=key, metrics=self.metrics)
 
     @cached_property
     def targets(self) -> list[Target]:
@@ -314,7 +316,7 @@ class Predictor:
         return self._to_prediction(result, table)
 
     def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
-        """Convert the result of a function. The error for an invalid result names the function."""
+        """Convert the result of a function. If it is invalid, the error names the function."""
         try:
             return to_prediction(result, len(table.numbers), self.target, nullable=self.nullable)
         except ShapeError as error:

@@ -11,7 +11,7 @@ from ..http.client_address import rate_limit_address
 from ..keys import Principal
 from ._options import require_sync
 
-__all__ = ["Identity", "LimitKey", "caller_key", "stored_identities"]
+__all__ = ["IDENTITIES", "Identity", "LimitKey", "caller_key", "stored_identities"]
 
 LimitKey: TypeAlias = str | Callable[[Request], str | None]
 Identity: TypeAlias = Callable[[Request], str]
@@ -41,11 +41,11 @@ def caller_key(by: LimitKey) -> Identity:
     if header is not None:
         name = header[1].lower()
         return _limit_length(lambda request: request.headers.get(name))
-    if text not in _IDENTITIES:
+    if text not in IDENTITIES:
         raise ConfigurationError(
-            f"by must be {', '.join(_IDENTITIES)}, header:NAME, or a function of the request (got {by!r})"
+            f"by must be {', '.join(IDENTITIES)}, header:NAME, or a function of the request (got {by!r})"
         )
-    return _IDENTITIES[text]
+    return IDENTITIES[text]
 
 
 def _limit_length(get_name: Callable[[Request], Any]) -> Identity:
@@ -94,7 +94,7 @@ def _deployment(request: Request) -> str:
     return request.context.deployment or ANONYMOUS
 
 
-_IDENTITIES: dict[str, Identity] = {
+IDENTITIES: dict[str, Identity] = {
     "caller": _caller,
     "key": _key,
     "owner": _owner,

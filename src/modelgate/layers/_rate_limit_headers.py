@@ -21,7 +21,7 @@ def rate_limit_headers(decision: RateLimitDecision, unit: str | None = None) -> 
     index = decision.binding_window
     remaining, reset = decision.quota(index)
     headers = [
-        ("x-ratelimit-limit", f"{decision.rate.windows[index].amount}"),
+        ("x-ratelimit-limit", f"{decision.rate.amounts[index]}"),
         ("x-ratelimit-remaining", f"{remaining}"),
         ("x-ratelimit-reset", f"{math.ceil(reset)}"),
     ]

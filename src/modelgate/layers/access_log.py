@@ -40,9 +40,11 @@ class AccessLog:
         self._deployments = deployments
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        if not logger.isEnabledFor(logging.INFO):
-            return call_next(request)
-        return self._log(request, call_next)
+        return self._log(request, call_next) if self.is_enabled() else call_next(request)
+
+    def is_enabled(self) -> bool:
+        """Return whether the level of the logger includes INFO."""
+        return logger.isEnabledFor(logging.INFO)
 
     def _log(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         started_at, status = time.perf_counter(), None
@@ -51,11 +53,21 @@ class AccessLog:
             status = response.status
             return response
         finally:
-            milliseconds = round((time.perf_counter() - started_at) * 1e3, 3)
-            name = request.context.deployment
-            name = name if name in self._deployments else None
-            attributes = {**_attributes(request, status, name), "milliseconds": milliseconds}
-            logger.info(_LINE, attributes, extra=attributes)
+            self.write(request, status, started_at)
+
+    def write(self, request: Request, status: int | None, started_at: float) -> None:
+        """Log one line.
+
+        Args:
+            request: Request to log.
+            status: Status of the response; None if there was none.
+            started_at: Start of the request, on the clock of `time.perf_counter`.
+        """
+        milliseconds = round((time.perf_counter() - started_at) * 1e3, 3)
+        name = request.context.deployment
+        name = name if name in self._deployments else None
+        attributes = {**_attributes(request, status, name), "milliseconds": milliseconds}
+        logger.info(_LINE, attributes, extra=attributes)
 
 
 def _attributes(request: Request, status: int | None, name: str | None) -> dict[str, object]:

@@ -47,11 +47,17 @@ class Admission:
         return len(self._requests)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        if not self.admit(request):
+            raise Overloaded(self._retry_after)
+        return call_next(request)
+
+    def admit(self, request: Request) -> bool:
+        """Count *request* until it is closed, and return True; or return False if there are too many requests."""
         requests = self._requests
         # Register the removal first: an interruption between the two must not leave the request counted.
         request.on_close.append(partial(requests.discard, request))
         with self._lock:
             if len(requests) >= self._limit:
-                raise Overloaded(self._retry_after)
+                return False
             requests.add(request)
-        return call_next(request)
+        return True

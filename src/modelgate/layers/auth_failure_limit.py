@@ -51,8 +51,7 @@ class AuthFailureLimit:
         self._has_counted = False
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        if self._has_counted:
-            self.check(request)
+        self.check(request)
         request.context.auth_failures = self
         try:
             response = yield from call_next(request)
@@ -66,13 +65,22 @@ class AuthFailureLimit:
 
     def check(self, request: Request) -> None:
         """Raise `RateLimitExceeded` if the address of *request* has reached the limit of failures."""
-        decision = self._counts.peek(rate_limit_address(request.client) or "")
+        decision = self._peek(request)
         if decision is not None and not decision.allowed:
             self._reject(request, decision)
 
+    def allows(self, request: Request) -> bool:
+        """Return whether the address of *request* has not reached the limit of failures."""
+        decision = self._peek(request)
+        return decision is None or decision.allowed
+
+    def _peek(self, request: Request) -> RateLimitDecision | None:
+        # Usually, no caller has failed.
+        return self._counts.peek(rate_limit_address(request.client) or "") if self._has_counted else None
+
     def remaining(self, request: Request) -> int:
         """Return how many more failures are allowed for the address of *request*."""
-        decision = self._counts.peek(rate_limit_address(request.client) or "")
+        decision = self._peek(request)
         if decision is None or (self._skip_forwarded and _is_forwarded(request)):
             return self._rate.capacity
         return min(decision.available)

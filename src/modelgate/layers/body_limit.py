@@ -3,7 +3,7 @@
 from ..codecs.compression import MAX_EXPANSION
 from ..errors import BodyTooLarge
 from ..flow import Flow, Handler
-from ..http import Request, Response
+from ..http import Request, Response, WireFormat
 from ..http.large_bodies import LargeBodies
 from ..validation import require_positive_int
 
@@ -18,7 +18,7 @@ class BodyLimit:
 
     A body of more than 64 KiB after decompression is large. If large bodies in progress have more than *budget*
     bytes, further ones wait in the order of arrival, until their deadline. Small bodies do not wait. A body is in
-    progress until its response has been sent, but at most 30 seconds after a long response is ready.
+    progress until its response has been sent, but at most 30 seconds after the response is ready.
 
     Args:
         limit: Maximum size in bytes. None for the limit of the service whose wire format the request uses,
@@ -46,7 +46,7 @@ class BodyLimit:
         self.large_bodies = LargeBodies(budget, max_expansion)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        limit = self._limit or request.wire.max_body
+        limit = self.limit_of(request.wire)
         length, body = request.content_length, request.body_read
         if (length is not None and length > limit) or (body is not None and len(body) > limit):
             raise BodyTooLarge(limit)
@@ -56,3 +56,7 @@ class BodyLimit:
         if request.large_bodies is None:
             request.large_bodies = self.large_bodies
         return call_next(request)
+
+    def limit_of(self, wire: WireFormat) -> int:
+        """Return the largest size of a body in the format *wire*."""
+        return self._limit or wire.max_body

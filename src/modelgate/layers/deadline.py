@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import TypeVar
 
 from ..errors import ConfigurationError, DeadlineExceeded
 from ..flow import Flow, Handler
@@ -10,6 +11,8 @@ from ..http import Request, Response
 from ..http.negotiation import parse_prefer
 
 __all__ = ["Deadline", "parse_prefer_wait"]
+
+T = TypeVar("T")
 
 
 class Deadline:
@@ -43,8 +46,12 @@ class Deadline:
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         preferences = request.headers.get("prefer")
         if preferences is None or (seconds := parse_prefer_wait(preferences)) >= self.seconds:
-            return with_deadline(call_next(request), request.started + self.seconds, self._make_error)
+            return self.limit(request, call_next(request))
         return with_deadline(call_next(request), request.started + seconds, partial(_make_error, seconds))
+
+    def limit(self, request: Request, flow: Flow[T]) -> Flow[T]:
+        """Run *flow*, and end its waits *seconds* after the arrival of *request*."""
+        return with_deadline(flow, request.started + self.seconds, self._make_error)
 
 
 def parse_prefer_wait(preferences: str) -> float:

@@ -13,6 +13,7 @@ from ..errors import (
     DeadlineExceeded,
     InsufficientScope,
     KeyInactive,
+    Overloaded,
     ServingError,
     Unauthorized,
 )
@@ -137,7 +138,10 @@ class KeyAuth:
         context: RequestContext = request.context
         request.read_limit = self._body_timeout, self._take_slot
         try:
-            context.principal = principal = yield from self._authenticate(request)
+            settled = context.settled
+            context.principal = principal = (
+                (yield from self._authenticate(request)) if settled is None else settled.principal
+            )
         finally:
             request.read_limit = None
             self._bodies.leave(request)
@@ -156,6 +160,34 @@ class KeyAuth:
                 f"This API key does not permit the use of this service: send one with the scope {scope}"
             )
         return (yield from call_next(request))
+
+    def find_accepted(self, key: str) -> Principal | None:
+        """Return the principal of a *key* that was accepted before, or None if it is not found without a wait."""
+        if hash(key) not in self._accepted:
+            return None
+        if type(self.keys) is MemoryKeyStore:
+            return self.keys.get(key)
+        flow = self.keys.find(key)
+        try:
+            flow.send(None)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        except Exception:
+            # The request is answered by the layers, which report the error.
+            return None
+        flow.close()
+        return None
+
+    def read_arrived(self, request: Request) -> bytes | None:
+        """Return `Request.read_arrived` of a body that may contain the key, under the limit of such bodies."""
+        request.read_limit = self._body_timeout, self._take_slot
+        try:
+            return request.read_arrived()
+        except Overloaded:
+            return None
+        finally:
+            request.read_limit = None
+            self._bodies.leave(request)
 
     def unknown_deployments(self, known: Iterable[str]) -> list[str]:
         """Return the deployments that the configured keys permit but that are not in *known*.

@@ -11,6 +11,7 @@ from ..context import RequestContext
 from ..errors import AnswerableError, ServingError
 from ..flow import Flow, Handler
 from ..flow.fork_safety import reset_after_fork
+from ..flow.timing import Timing
 from ..http import Request, Response
 from ..prometheus import (
     Cells,
@@ -22,12 +23,16 @@ from ..prometheus import (
     Totals,
     current_values,
 )
+from ._recent_requests import RecentRequests, Ring, TrafficReport
 
 __all__ = ["Metrics"]
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = len(SECONDS) + 2
 """Index of the number of rows with predictions, after the buckets and the sum of the durations."""
+
+_MEASURE_INTERVAL = 1.0
+"""Seconds between two requests whose phases are measured, if their callers do not request it."""
 
 _RESPONSES, _ERRORS, _IN_FLIGHT = "responses", "errors", "requests_in_flight"
 
@@ -48,6 +53,7 @@ class Metrics:
     def __init__(self, deployments: Container[str] = (), values: MetricValues | None = None) -> None:
         self.deployments = deployments
         self._values = values or LocalValues()
+        self._recent = RecentRequests(self._values, SECONDS)
         self._reset()
         reset_after_fork(self._reset)
 
@@ -56,14 +62,19 @@ class Metrics:
         # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
         self._under_way: set[Request] = set()
-        self._responses: dict[_Key, Cells] = {}
+        self._responses: dict[_Key, tuple[Cells, Ring | None]] = {}
         self._errors: dict[Labels, Cells] = {}
+        self._rings: dict[tuple[str, str], Ring] = {}
+        self._next_measured = 0.0
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         status = None
         try:
             try:
-                self._under_way.add(request)
+                self.begin(request)
+                if self.measures_next(request):
+                    self._next_measured = request.started + _MEASURE_INTERVAL
+                    request.timing = request.timing or Timing(request.started)
                 response = yield from call_next(request)
                 status = response.status
                 return response
@@ -76,14 +87,28 @@ class Metrics:
                     request.error_code, status = ServingError.code, ServingError.status
                 raise
             finally:
-                self._count(request, status)
+                self.end(request, status)
         except BaseException:
-            # `_count` may have been interrupted before it did anything.
-            self._under_way.discard(request)
+            # `end` may have been interrupted before it did anything.
+            self.discard(request)
             raise
 
-    def _count(self, request: Request, status: int | None) -> None:
-        elapsed = perf_counter() - request.started
+    def measures_next(self, request: Request) -> bool:
+        """Return whether the phases of *request* must be measured, because none were for a second."""
+        return request.started >= self._next_measured
+
+    def begin(self, request: Request) -> None:
+        """Count *request* as in flight."""
+        self._under_way.add(request)
+
+    def discard(self, request: Request) -> None:
+        """Forget *request*, without counting it. Safe to call twice."""
+        self._under_way.discard(request)
+
+    def end(self, request: Request, status: int | None) -> None:
+        """Count *request* as answered with *status*, or as cancelled if that is None."""
+        now = perf_counter()
+        elapsed = now - request.started
         context: RequestContext = request.context
         name, query, version = context.deployment, context.query, ""
         if name is None or name not in self.deployments:
@@ -94,20 +119,26 @@ class Metrics:
         with self._lock:
             # Not `remove`: in a forked child the request is not in the set.
             self._under_way.discard(request)
-            cells = self._responses.get(key) or self._allocate(key)
-            cells[bisect_left(SECONDS, elapsed)] += 1
+            cells, ring = self._responses.get(key) or self._allocate(key)
+            bucket = bisect_left(SECONDS, elapsed)
+            cells[bucket] += 1
             cells[_ROWS - 1] += elapsed
+            if ring is not None and (context.route is None or context.route.handler is None):
+                ring.count(now, status, bucket, request.timing)
             if request.error_code is not None:
                 self._count_error((name, version, request.error_code))
             elif query is not None and query.table is not None and status is not None:
                 cells[_ROWS] += len(query.table.numbers)
 
-    def _allocate(self, key: _Key) -> Cells:
+    def _allocate(self, key: _Key) -> tuple[Cells, Ring | None]:
         self._discard_removed()
-        *names, status = key
-        labels = *names, "cancelled" if status is None else str(status)
-        cells = self._responses[key] = self._values.allocate(_RESPONSES, labels, _ROWS + 1)
-        return cells
+        name, version, dialect, status = key
+        labels = name, version, dialect, "cancelled" if status is None else str(status)
+        cells, ring = self._values.allocate(_RESPONSES, labels, _ROWS + 1), self._rings.get((name, version))
+        if ring is None and name:
+            ring = self._rings[name, version] = self._recent.allocate(name, version)
+        self._responses[key] = cells, ring
+        return cells, ring
 
     def _count_error(self, labels: Labels) -> None:
         cells = self._errors.get(labels)
@@ -120,12 +151,22 @@ class Metrics:
         self._values.discard(self.deployments)
         known = self.deployments
         responses, errors = list(self._responses.items()), list(self._errors.items())
-        self._responses = {key: cells for key, cells in responses if not key[0] or key[0] in known}
+        self._rings = {key: ring for key, ring in list(self._rings.items()) if key[0] in known}
+        self._responses = {key: value for key, value in responses if not key[0] or key[0] in known}
         self._errors = {labels: cells for labels, cells in errors if not labels[0] or labels[0] in known}
 
     def publish(self) -> None:
         """Store the number of requests in flight, for other processes to read."""
         self._values.allocate(_IN_FLIGHT, (), gauge=True)[0] = len(self._under_way)
+
+    def traffic(self, deployment: str, *, shared: bool = False) -> TrafficReport:
+        """Return the requests for predictions of a deployment in the last hour.
+
+        Args:
+            deployment: Deployment name.
+            shared: Whether *values* are those of several processes.
+        """
+        return self._recent.report(deployment, shared=shared)
 
     def families(self, totals: Totals | None = None) -> Iterator[MetricFamily]:
         """Return the metrics of this layer.

@@ -17,7 +17,7 @@ from ..keys import Principal
 from ..limiting import MemoryLimiter, Rate, RateLimitDecision, check_rate, create_limiter
 from ..spelling import suggest_options
 from ..validation import require_positive_int
-from ._caller_identity import LimitKey, caller_key, stored_identities
+from ._caller_identity import IDENTITIES, LimitKey, caller_key, stored_identities
 from ._options import require_sync
 from ._rate_limit_headers import add_rate_limit_headers, rate_limit_headers
 
@@ -180,10 +180,13 @@ class RateLimit:
             cost = self._cost_of(request)
             if type(cost) is not int or cost < 0:
                 raise ValueError(f"cost must return an integer of 0 or more (got {cost!r})")
-        rate, identity = self._rate_for(request), self._identity(request)
-        decision = self._limiter.hit(rate, identity, cost)
-        if not isinstance(decision, RateLimitDecision):
-            decision = yield from decision
+        identity, settled = self._identity(request), request.context.settled
+        if settled is None:
+            decision = self._limiter.hit(self._rate_for(request), identity, cost)
+            if not isinstance(decision, RateLimitDecision):
+                decision = yield from decision
+        else:
+            decision = settled.decision
         if not decision.allowed:
             self._reject(decision)
         try:
@@ -198,6 +201,25 @@ class RateLimit:
         if not self._dry_run:
             add_rate_limit_headers(response, decision, self._unit)
         return response
+
+    def is_plain(self) -> bool:
+        """Return whether each request costs 1, is never exempt or refunded, and is counted in memory."""
+        functions = (self._cost_of, self._exempt, self._charge_when)
+        return (
+            self._apply == self._charge_request
+            and all(function is None for function in functions)
+            and not self._dry_run
+            and self._identity in IDENTITIES.values()
+            and isinstance(self._limiter, MemoryLimiter)
+        )
+
+    def charge(self, request: Request) -> RateLimitDecision:
+        """Charge 1 if there is room for it, for a limit that `is_plain`."""
+        return self._limiter.hit(self._rate_for(request), self._identity(request))  # type: ignore[return-value]
+
+    def headers(self, decision: RateLimitDecision) -> list[tuple[str, str]]:
+        """Return the header fields that describe *decision*."""
+        return rate_limit_headers(decision, self._unit)
 
     def _charge_rows(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         charges: list[tuple[str, RateLimitDecision]] = []
@@ -246,7 +268,7 @@ class RateLimit:
         rate = decision.rate
         if decision.cost > rate.capacity:
             raise BatchTooLarge(decision.cost, rate.capacity, "rows" if self._cost_of is None else "units")
-        headers = dict(rate_limit_headers(decision, self._unit))
+        headers = dict(self.headers(decision))
         raise RateLimitExceeded(str(rate.windows[decision.binding_window]), decision.retry_after, headers)
 
     def _refund_uncounted(

@@ -42,11 +42,15 @@ class RequestId:
         self._bits = Random().getrandbits  # noqa: S311
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        sent = request.headers.get("x-request-id")
-        request.id = sent if sent is not None and _USABLE.fullmatch(sent) else f"{self._bits(128):032x}"
+        request.id = self.choose(request)
         try:
             response = yield from call_next(request)
         except AnswerableError as error:
             response = encode_error(request, error)
         response.set("x-request-id", request.id)
         return response
+
+    def choose(self, request: Request) -> str:
+        """Return the id that the caller sent if it can be used, or a new id."""
+        sent = request.headers.get("x-request-id")
+        return sent if sent is not None and _USABLE.fullmatch(sent) else f"{self._bits(128):032x}"

@@ -61,12 +61,8 @@ class RateLimitDecision(msgspec.Struct):
 
     def quota(self, index: int) -> tuple[int, float]:
         """Return `remaining` and `reset` of a window."""
-        available, window, cost = self.available[index], self.rate.windows[index], self.cost
-        if self.allowed:
-            remaining = available - cost
-            required = remaining + 1
-        else:
-            remaining = max(available, 0)
-            required = remaining + 1 if available >= cost else cost
-        step_start, counts = self.state[2 * index : 2 * index + 2]
-        return remaining, window.available_at(step_start, counts, required)
+        available, cost, index2 = self.available[index], self.cost, 2 * index
+        remaining = available - cost if self.allowed else max(available, 0)
+        required = remaining + 1 if available >= cost else cost
+        step_start, counts = self.state[index2], self.state[index2 + 1]
+        return remaining, self.rate.windows[index].available_at(step_start, counts, required)

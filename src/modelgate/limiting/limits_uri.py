@@ -147,7 +147,7 @@ def _read_redis_group(scheme: str, rest: str, library: str) -> tuple[str, dict[s
 
 
 def _retry_once(library: str, *, aio: bool) -> Any:
-    """Return a policy that retries once after a lost connection, because servers close idle connections."""
+    """Return a policy of *library* that retries a command once. Servers close idle connections."""
     errors, backoff = import_module(f"{library}.exceptions"), import_module(f"{library}.backoff")
     retry = import_module(f"{library}.asyncio.retry" if aio else f"{library}.retry")
     return retry.Retry(backoff.NoBackoff(), 1, supported_errors=(errors.ConnectionError,))

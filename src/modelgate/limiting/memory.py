@@ -1,8 +1,10 @@
 """Rate limiter whose counts are in memory, for one process."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
+from operator import add, sub
 from typing import Any, TypeAlias
 
 from ..flow.fork_safety import reset_after_fork
@@ -12,6 +14,10 @@ from .windows import Rate
 __all__ = ["MemoryLimiter"]
 
 _BucketKey: TypeAlias = str | tuple[str, str]
+_Bucket: TypeAlias = tuple[tuple[Any, ...], float, float]
+"""State of all windows, see `windows`, and the period in which it changes by charges only: start and end."""
+
+_NO_PERIOD = math.inf, -math.inf
 
 
 class MemoryLimiter:
@@ -43,9 +49,8 @@ class MemoryLimiter:
         self._generation_size = max_buckets // 2
         self._reset()
         reset_after_fork(self._reset)
-        # The state of all windows of a bucket, see `windows`.
-        self._young: dict[_BucketKey, tuple[Any, ...]] = {}
-        self._old: dict[_BucketKey, tuple[Any, ...]] = {}
+        self._young: dict[_BucketKey, _Bucket] = {}
+        self._old: dict[_BucketKey, _Bucket] = {}
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -61,23 +66,25 @@ class MemoryLimiter:
             bucket = self._young.get(key)
             if bucket is None:
                 bucket = self._rejuvenate(key, rate, now)
-            state = [*bucket]
-            available = _advance(state, rate, now)
+            state, start, end = bucket
+            if is_steady := start <= now < end:
+                available = [*map(sub, rate.amounts, state[1::2])]
+            else:
+                state, available = _advance(state, rate, now)
             allowed = cost <= min(available)
             if allowed:
-                for index in rate.count_indices:
-                    state[index] += cost
-            self._young[key] = bucket = (*state,)
-        return RateLimitDecision(rate, allowed, available, bucket, now, cost)
+                state = (*map(add, state, (0, cost) * len(available)),)
+            self._young[key] = (state, start, end) if is_steady else (state, *_steady_period(rate, state))
+        return RateLimitDecision(rate, allowed, available, state, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
         """Return what `hit` would decide for a cost of 1, but charge nothing. None if there is no bucket."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None
-        now, state = self._clock(), [*bucket]
-        available = _advance(state, self._rate, now)
-        return RateLimitDecision(self._rate, min(available) > 0, available, (*state,), now, 1)
+        now = self._clock()
+        state, available = _advance(bucket[0], self._rate, now)
+        return RateLimitDecision(self._rate, min(available) > 0, available, state, now, 1)
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> None:
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
@@ -86,10 +93,10 @@ class MemoryLimiter:
             generation = self._young if key in self._young else self._old
             if key not in generation:
                 return
-            state = [*generation[key]]
+            state = [*generation[key][0]]
             for window, index in zip(rate.windows, rate.count_indices, strict=True):
                 state[index] = window.refund(state[index - 1], state[index], cost, when)
-            generation[key] = (*state,)
+            generation[key] = (*state,), *_NO_PERIOD
 
     def reset(self, identity: str) -> int:
         """Discard the charges of *identity* in all rates. Return the number of buckets discarded."""
@@ -107,7 +114,7 @@ class MemoryLimiter:
     def _key(self, rate: Rate, identity: str) -> _BucketKey:
         return identity if rate.text == self._text else (rate.text, identity)
 
-    def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> tuple[Any, ...]:
+    def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> _Bucket:
         """Return the bucket *key* after removing it from the old generation, or return a new bucket.
 
         If the young generation is full, start a new generation.
@@ -115,16 +122,27 @@ class MemoryLimiter:
         bucket = self._old.pop(key, None)
         if len(self._young) >= self._generation_size:
             self._young, self._old = {}, self._young
-        return (now, 0) * len(rate.windows) if bucket is None else bucket
+        return ((now, 0) * len(rate.windows), *_NO_PERIOD) if bucket is None else bucket
 
 
-def _advance(state: list[Any], rate: Rate, now: float) -> list[int]:
-    """Advance *state* to *now*, and return the room of each window."""
-    available = []
+def _steady_period(rate: Rate, state: tuple[Any, ...]) -> tuple[float, float]:
+    """Return the period in which no window of *rate* has to be advanced: its start and its end.
+
+    It is empty if the usage of a window depends on the time, or if a window starts with its next charge.
+    """
+    if not rate.is_fixed or not all(state[1::2]):
+        return _NO_PERIOD
+    starts = state[::2]
+    return max(starts), min(map(add, starts, [window.step for window in rate.windows]))
+
+
+def _advance(bucket: tuple[Any, ...], rate: Rate, now: float) -> tuple[tuple[Any, ...], list[int]]:
+    """Return the state of *bucket* at *now*, and the room of each window."""
+    state, available = [*bucket], list[int]()
     for index, window, amount, step, usage in rate.window_plans:
         step_start, counts = state[index], state[index + 1]
         if not (counts and step_start <= now < step_start + step):
             step_start, counts = window.advance(step_start, counts, now)
             state[index], state[index + 1] = step_start, counts
         available.append(amount - (counts if usage is None else usage(counts, now - step_start)))
-    return available
+    return (*state,), available

@@ -194,6 +194,16 @@ class Rate:
         return min(window.capacity for window in self.windows)
 
     @cached_property
+    def amounts(self) -> list[int]:
+        """Amount of each window."""
+        return [window.amount for window in self.windows]
+
+    @cached_property
+    def is_fixed(self) -> bool:
+        """Whether the usage of every window is its count."""
+        return all(window.steps == 1 for window in self.windows)
+
+    @cached_property
     def window_plans(self) -> list[tuple[int, FixedWindow, int, float, Callable[[int, float], int] | None]]:
         """One tuple per window, with everything that is needed to compute its room.
 

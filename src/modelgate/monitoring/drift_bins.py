@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..inference import Prediction
 from ..models.training_sample import MAX_LEVELS
 from ..schema import Table
+from ..schema.coerce import to_json_value
 from .prediction_hook import PredictionRecord
 
 __all__ = ["ColumnReference", "DriftCounts", "ModelBins", "Reference"]
@@ -50,15 +51,22 @@ class ColumnReference(msgspec.Struct, frozen=True):
             for levels, then all others; ``"value"`` for any value.
         counts: Number of training rows in each bin; empty if the training data is not known.
         complete: Whether all levels of the training data have a bin.
+        bins: Edges between the ranges, or the class labels. Only of predictions: levels of columns may be names.
+        label: Class whose probability is counted; None if the values are.
     """
 
     kind: Literal["number", "level", "value"]
     counts: tuple[int, ...] = ()
     complete: bool = True
+    bins: tuple[Any, ...] = ()
+    label: Any = None
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Training counts by column, and the bins of the predictions; None if predictions are not monitored."""
+    """Training counts by column, and of the targets in the bins of the predictions.
+
+    *prediction* is None if predictions are not monitored. It has no counts for probabilities.
+    """
 
     columns: dict[str, ColumnReference]
     prediction: ColumnReference | None
@@ -162,13 +170,11 @@ class ModelBins:
         }
         self._columns = {name: bins for name, (bins, _) in columns.items()}
         self._prediction = None if record.prediction.forecast else _prediction_bins(record)
-        kind: Literal["number", "level"] = "number" if isinstance(self._prediction, _NumberBins) else "level"
-        prediction = None if self._prediction is None else ColumnReference(kind)
+        prediction = None if self._prediction is None else _prediction_reference(record, self._prediction)
         self.reference = Reference({name: reference for name, (_, reference) in columns.items()}, prediction)
         definitions = {name: bins.definition for name, bins in self._columns.items()}
-        predicted = None if self._prediction is None else self._prediction.definition
         self.digest = hashlib.sha256(
-            msgspec.json.encode([self.reference, definitions, predicted], enc_hook=str)
+            msgspec.json.encode([self.reference, definitions], enc_hook=str)
         ).hexdigest()
 
     def count(self, records: Sequence[PredictionRecord]) -> DriftCounts:
@@ -228,6 +234,23 @@ def _prediction_bins(record: PredictionRecord) -> _NumberBins | _LevelBins | Non
     targets = record.training.target_statistics if record.training is not None else ()
     deciles = _target_deciles(targets[0]) if targets else None
     return _NumberBins(deciles) if deciles and output.values.dtype.kind in "iuf" else None
+
+
+def _prediction_reference(record: PredictionRecord, bins: _NumberBins | _LevelBins) -> ColumnReference:
+    output, training = record.prediction.outputs[0], record.training
+    edges = tuple(map(to_json_value, bins.definition))
+    if isinstance(bins, _NumberBins) and output.classes is not None:
+        return ColumnReference("number", bins=edges, label=to_json_value(output.classes[output.positive]))
+    kind: Literal["number", "level"] = "number" if isinstance(bins, _NumberBins) else "level"
+    statistics = training.target_statistics[0] if training is not None and training.target_statistics else {}
+    levels, counts = statistics.get("levels", ()), ()
+    if 0 < len(levels) < MAX_LEVELS:
+        values = np.array([level for level, _ in levels], dtype=None if kind == "number" else object)
+        counts = bins.count(np.repeat(values, [count for _, count in levels])).tolist()
+    elif "deciles" in statistics and training is not None and kind == "number":
+        nulls = statistics.get("nulls", 0)
+        counts = (nulls, 0, *_decile_counts(statistics, training.rows - nulls), 0)
+    return ColumnReference(kind, tuple(counts), bins=edges)
 
 
 def _target_deciles(statistics: Mapping[str, Any]) -> Sequence[float] | None:

@@ -1,9 +1,11 @@
 """Judge a model by its stored counts: drift in its latest windows, and new alarms. Pure functions."""
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
+from .drift_bins import Reference
 from .drift_statistics import (
     Assessment,
     Thresholds,
@@ -48,6 +50,30 @@ class DriftAlarm(msgspec.Struct, frozen=True):
     since: float
 
 
+class PredictionCounts(msgspec.Struct, frozen=True):
+    """Numbers of predictions in the same bins: in the last window, in the baseline, and in training.
+
+    A class has a bin each, and there is one for other labels. Numbers have one below the first edge, one between
+    each two edges, and one above the last; values equal to an edge are in the bin below it, those equal to the
+    first edge in the bin above it.
+
+    Attributes:
+        kind: ``"number"`` or ``"level"``.
+        bins: Edges of the numbers, or class labels.
+        label: Class whose probability the numbers are; None if they are the predictions.
+        counts: Predictions in each bin.
+        baseline: Predictions of the first complete window; None if there is none yet, or if it is the last one.
+        training: Training targets; None if they are not known, or cannot be compared with probabilities.
+    """
+
+    kind: Literal["number", "level"]
+    bins: tuple[Any, ...]
+    label: Any
+    counts: list[int]
+    baseline: list[int] | None
+    training: list[int] | None
+
+
 class Judgement(msgspec.Struct):
     """State of a model.
 
@@ -57,6 +83,7 @@ class Judgement(msgspec.Struct):
         alarms: Drift that is sustained.
         new_alarms: Alarms of the last three windows that the window before did not have.
         baseline: Window whose predictions later ones are compared with; None if there is none yet.
+        predictions: Predictions in the last window; None if they are not monitored.
     """
 
     key: ModelKey
@@ -64,6 +91,7 @@ class Judgement(msgspec.Struct):
     alarms: list[DriftAlarm]
     new_alarms: list[DriftAlarm]
     baseline: Window | None
+    predictions: PredictionCounts | None = None
 
 
 def judge(model: MonitoredModel, thresholds: Thresholds, sustained: int, now: float) -> Judgement:
@@ -88,7 +116,37 @@ def judge(model: MonitoredModel, thresholds: Thresholds, sustained: int, now: fl
         names = sustained_alarms(judged[:stop], sustained) - sustained_alarms(judged[: stop - 1], sustained)
         new_alarms += _to_alarms(model.key, judged[:stop][-sustained:], names)
     alarms = _to_alarms(model.key, judged[-sustained:], sustained_alarms(judged, sustained))
-    return Judgement(model.key, assessments, alarms, new_alarms, baseline)
+    predictions = _count_predictions(windows[-1], model.reference, baseline) if windows else None
+    return Judgement(model.key, assessments, alarms, new_alarms, baseline, predictions)
+
+
+def _count_predictions(
+    window: Window, reference: Reference, baseline: Window | None
+) -> PredictionCounts | None:
+    trained = reference.prediction
+    if trained is None or not trained.bins:
+        return None
+    kind: Literal["number", "level"] = "number" if trained.kind == "number" else "level"
+    merge = _merge_number_bins if kind == "number" else _without_missing
+    before = _baseline_counts(window, baseline)
+    return PredictionCounts(
+        kind,
+        trained.bins,
+        trained.label,
+        merge(window.counts.prediction),
+        merge(before) if before else None,
+        merge(trained.counts) if trained.counts else None,
+    )
+
+
+def _without_missing(counts: Sequence[int]) -> list[int]:
+    return list(counts[1:])
+
+
+def _merge_number_bins(counts: Sequence[int]) -> list[int]:
+    """Return *counts* without missing values, and with those that equal the first edge in the bin above it."""
+    _, below, first, *others = counts
+    return [below, first + others[0], *others[1:]]
 
 
 def _is_complete(window: Window, min_rows: int, now: float) -> bool:

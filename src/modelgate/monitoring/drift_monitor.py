@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
 
 import msgspec
 
@@ -10,13 +9,13 @@ from ..context import RequestContext
 from ..errors import ConfigurationError, NotFound
 from ..flow import Flow, run
 from ..http import Request, Response
-from ..http.routing import Route
+from ..http.routing import Route, RouteSpec
 from ..prometheus import MetricFamily, MetricValues
 from ..validation import require_positive_int, require_positive_seconds
 from .drift_counter import AlarmCallback, DriftCounter
-from .drift_judge import Judgement
+from .drift_judge import DriftAlarm, Judgement, PredictionCounts
 from .drift_metrics import drift_metrics
-from .drift_statistics import Thresholds
+from .drift_statistics import Assessment, Thresholds
 from .drift_storage import DriftStorage, MemoryDriftStorage
 from .prediction_hook import PredictionHook, PredictionRecord
 from .prediction_log import PredictionLog
@@ -25,6 +24,39 @@ from .webhook import Webhook
 __all__ = ["DriftMonitor"]
 
 _FLUSH_INTERVAL = 10.0
+
+
+class Period(msgspec.Struct):
+    """Period from *start* up to *end*, in seconds since the epoch."""
+
+    start: float
+    end: float
+
+
+class MonitoredVersion(msgspec.Struct):
+    """State of a model version.
+
+    Attributes:
+        version: Version of the model.
+        windows: Drift in the last windows, the oldest first. The last one may be incomplete.
+        alarms: Drift that is sustained.
+        baseline: First complete window, whose predictions later ones are compared with.
+        predictions: Predictions in the last window; None if they are not monitored.
+    """
+
+    version: str
+    windows: list[Assessment]
+    alarms: list[DriftAlarm]
+    baseline: Period | None
+    predictions: PredictionCounts | None
+
+
+class MonitorReport(msgspec.Struct):
+    """Drift of the models of a deployment, the newest last; no measures below *min_rows* values."""
+
+    deployment: str
+    min_rows: int
+    models: list[MonitoredVersion]
 
 
 class DriftMonitor(PredictionHook):
@@ -112,7 +144,8 @@ class DriftMonitor(PredictionHook):
         return self._counter.judge(deployment)
 
     def routes(self) -> Iterable[Route]:
-        yield Route("GET", "/deployments/{deployment}/monitor", self._respond, action="monitor")
+        spec = RouteSpec("Inputs and predictions, compared with the training data", MonitorReport)
+        yield Route("GET", "/deployments/{deployment}/monitor", self._respond, action="monitor", spec=spec)
 
     def _respond(self, request: Request) -> Flow[Response]:
         context: RequestContext = request.context
@@ -120,27 +153,22 @@ class DriftMonitor(PredictionHook):
         if context.deployment not in context.catalog:
             raise NotFound
         judgements = yield from run(self.judge, context.deployment)
-        return Response.json(
-            {
-                "deployment": context.deployment,
-                "min_rows": self._min_rows,
-                "models": [_describe(judgement) for judgement in judgements],
-            }
-        )
+        report = MonitorReport(context.deployment, self._min_rows, [*map(_describe, judgements)])
+        return Response.json(msgspec.to_builtins(report))
 
     def families(self) -> Iterator[MetricFamily]:
         yield from self._log.families()
         yield from drift_metrics(self._counter.latest)
 
 
-def _describe(judgement: Judgement) -> dict[str, Any]:
-    baseline = judgement.baseline
-    return {
-        "version": judgement.key.version,
-        "windows": msgspec.to_builtins(judgement.assessments),
-        "alarms": msgspec.to_builtins(judgement.alarms),
-        "baseline": None if baseline is None else {"start": baseline.start, "end": baseline.end},
-    }
+def _describe(judgement: Judgement) -> MonitoredVersion:
+    return MonitoredVersion(
+        judgement.key.version,
+        judgement.assessments,
+        judgement.alarms,
+        None if judgement.baseline is None else Period(judgement.baseline.start, judgement.baseline.end),
+        judgement.predictions,
+    )
 
 
 def _create_storage(database: str | None) -> DriftStorage:

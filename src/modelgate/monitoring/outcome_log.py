@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, InvalidInput, NotFound
 from ..flow import Flow, run
 from ..http import Request, Response
 from ..http.body import read_json
-from ..http.routing import Route
+from ..http.routing import Route, RouteSpec
 from ..prometheus import MetricFamily, MetricValues
 from ..schema.coerce import to_json_value
 from ..validation import require_positive_int
@@ -42,11 +42,27 @@ _DAY = 86_400.0
 _COLUMN = "column:"
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
+class Outcomes(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of a request that reports outcomes."""
+
     outcomes: list[Outcome]
 
 
-_DECODER = msgspec.json.Decoder(_Body)
+_DECODER = msgspec.json.Decoder(Outcomes)
+
+
+class StoredOutcomes(msgspec.Struct):
+    """Number of outcomes that were stored, and positions in the request of those that were not.
+
+    Attributes:
+        stored: Number of stored outcomes.
+        unknown: Those of predictions that are not stored.
+        mismatched: Those of another type than the prediction.
+    """
+
+    stored: int
+    unknown: list[int]
+    mismatched: list[int]
 
 
 class AccuracyReport(msgspec.Struct):
@@ -140,8 +156,10 @@ class OutcomeLog(PredictionHook):
 
     def routes(self) -> Iterator[Route]:
         path = "/deployments/{deployment}/outcomes"
-        yield Route("POST", path, self._store, action="outcomes")
-        yield Route("GET", path, self._report, action="monitor")
+        spec = RouteSpec("Report actual outcomes", StoredOutcomes, Outcomes)
+        yield Route("POST", path, self._store, action="outcomes", spec=spec)
+        spec = RouteSpec("Accuracy of each version", AccuracyReport)
+        yield Route("GET", path, self._report, action="monitor", spec=spec)
 
     def _report(self, request: Request) -> Flow[Response]:
         report = yield from run(self.accuracy, _find_deployment(request))
@@ -153,7 +171,7 @@ class OutcomeLog(PredictionHook):
         _check(outcomes)
         unknown, mismatched = yield from run(self._tables.set_outcomes, name, outcomes)
         stored = len(outcomes) - len(unknown) - len(mismatched)
-        return Response.json({"stored": stored, "unknown": unknown, "mismatched": mismatched})
+        return Response.json(msgspec.to_builtins(StoredOutcomes(stored, unknown, mismatched)))
 
 
 def read_accuracy(tables: "OutcomeTables", deployment: str, min_rows: int) -> AccuracyReport:

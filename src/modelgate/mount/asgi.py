@@ -5,13 +5,17 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, MutableMapping
 from functools import partial
+from time import perf_counter
+from types import CoroutineType
 from typing import Any, TypeAlias
 
+from ..codecs.json import LARGE
 from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
 from ..flow.deadline import resume
 from ..http import (
+    UNUSUAL_FIELDS,
     BodySizeLimiter,
     Request,
     Response,
@@ -20,6 +24,7 @@ from ..http import (
     encode_error,
     http_stack,
 )
+from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 from .prefix import require_prefix
 
 __all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "Send", "app", "mount", "select_handler", "wrap"]
@@ -31,6 +36,8 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_UNUSUAL_FIELDS = frozenset(name.encode() for name in UNUSUAL_FIELDS)
 
 
 class UnsupportedEventLoop(ServingError):
@@ -44,27 +51,65 @@ class UnsupportedEventLoop(ServingError):
 class ASGIRequest(Request):
     """HTTP request built from an ASGI scope."""
 
-    __slots__ = ("receive", "scope")
+    headers: "ASGIHeaders"
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        path, root_path = scope["path"], scope.get("root_path", "")
-        client = scope.get("client")
-        super().__init__(
-            scope["method"],
-            _remove_root_path(path, root_path, scope.get("app_root_path", "")) if root_path else path,
-            _decode_headers(scope["headers"]),
-            root_path=root_path,
-            query_string=scope.get("query_string", b"").decode("latin-1"),
-            scheme=scope.get("scheme", "http"),
-            context=RequestContext(),
-            client=client[0] if client else None,
-        )
+        # Not by `Request.__init__`, which would take as long again.
         self.scope = scope
         self.receive = receive
+        self.method = scope["method"]
+        self.path = scope["path"]
+        self.headers = ASGIHeaders(scope["headers"])
+        self.context = RequestContext()
+        self.started = perf_counter()
+        self.on_close = []
+        if client := scope.get("client"):
+            self.client = client[0]
+        if query_string := scope.get("query_string"):
+            self.query_string = query_string.decode("latin-1")
+        if root_path := scope.get("root_path"):
+            self.root_path = root_path
+            self.path = _remove_root_path(self.path, root_path, scope.get("app_root_path", ""))
+        if scheme := scope.get("scheme"):
+            self.scheme = scheme
 
     @property
     def needs_length(self) -> bool:
         return bool(self.scope.get("http_version") == "1.0")
+
+    def is_usual(self) -> bool:
+        # A subclass may read the body in another way.
+        fields = self.headers.fields
+        return (
+            type(self) is ASGIRequest
+            and fields.keys().isdisjoint(_UNUSUAL_FIELDS)
+            and fields.get(b"content-type", b"application/json") == b"application/json"
+        )
+
+    def read_arrived(self) -> bytes | None:
+        steps = self.receive()
+        if type(steps) is not CoroutineType:
+            steps = _to_coroutine(steps)
+        try:
+            signal = steps.send(None)
+        except StopIteration as stop:
+            message = stop.value
+        except Exception as error:
+            self.receive = _receive_first(partial(_raise, error), self.receive)
+            return None
+        else:
+            resumed = _Resumed(steps, signal)
+            self.receive = _receive_first(lambda: resumed, self.receive)
+            return None
+        # None if the caller has disconnected.
+        body: bytes | None = message.get("body")
+        if body is not None and not message.get("more_body") and len(body) <= LARGE:
+            length = self.headers.fields.get(b"content-length")
+            if length is None or length == b"%d" % len(body):
+                self.body_read = body
+                return body
+        self.receive = _receive_first(partial(_return, message), self.receive)
+        return None
 
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent, see `Request.read`. One that has arrived needs no wait."""
@@ -76,11 +121,13 @@ class ASGIRequest(Request):
                 self.body_read = stop.value
             else:
                 resumed = _Resumed(steps, signal)
-                self.body_read = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
-        return self.body_read  # type: ignore[no-any-return]
+                body = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
+                self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
+        return self.body_read  # type: ignore[return-value]
 
-    async def _aread(self) -> bytes:
-        limit, received, chunks = self.max_body, 0, list[bytes]()
+    async def _aread(self) -> bytes | SpooledBody:
+        limit, received, chunks, unwritten = self.max_body, 0, list[bytes](), 0
+        spooled: SpooledBody | None = None
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
@@ -91,9 +138,20 @@ class ASGIRequest(Request):
             received += len(chunk)
             if limit is not None and received > limit:
                 raise BodyTooLarge(limit)
-            if not message.get("more_body"):
+            is_last = not message.get("more_body")
+            if is_last and spooled is None:
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
+            unwritten += len(chunk)
+            if not is_last and unwritten <= SPOOL_SIZE:
+                continue
+            if spooled is None:
+                spooled = SpooledBody()
+                self.on_close.append(spooled.close)
+            await adrive(run(spooled.write, chunks))
+            if is_last:
+                return spooled
+            chunks, unwritten = [], 0
 
 
 class _Resumed:
@@ -107,17 +165,50 @@ class _Resumed:
         return resume(self._steps, self._signal)
 
 
-def _decode_headers(fields: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields if value}
-    return headers if len(headers) == len(fields) else _join_repeated(fields)
+def _receive_first(first: Callable[[], Awaitable[Message]], receive: Receive) -> Receive:
+    """Return a function like *receive*, whose first call returns what *first* returns."""
+    functions = [receive, first]
+    return lambda: (functions.pop() if len(functions) > 1 else receive)()
 
 
-def _join_repeated(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+async def _return(message: Message) -> Message:
+    return message
+
+
+async def _raise(error: Exception) -> Message:
+    raise error
+
+
+async def _to_coroutine(awaitable: Awaitable[Message]) -> Message:
+    return await awaitable
+
+
+class ASGIHeaders:
+    """Header fields of an ASGI scope, decoded when they are needed: of a dozen, three or four are.
+
+    Attributes:
+        fields: Values by name. Repeated fields are joined by commas.
+    """
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Collection[tuple[bytes, bytes]]) -> None:
+        self.fields = dict(fields)
+        if len(self.fields) != len(fields):
+            self.fields = _join_repeated(fields)
+
+    def get(self, name: str) -> str | None:
+        """Return the value of the field *name* (lower case), or None if it is missing or empty."""
+        value = self.fields.get(name.encode())
+        return value.decode("latin-1") if value else None
+
+
+def _join_repeated(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
         # RFC 9110, section 5.3. WSGI servers do the same.
         headers[name] = headers[name] + b"," + value if name in headers else value
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items() if value}
+    return headers
 
 
 def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
@@ -313,8 +404,6 @@ class _WrappedRequest(ASGIRequest):
     flow continues inside that call. The layers thus see the response before its body is streamed, and no
     second task is needed.
     """
-
-    __slots__ = ("_application", "_limiter", "_parts", "_replaced", "_send", "_start", "flow")
 
     def __init__(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive)

@@ -8,6 +8,7 @@ from werkzeug.wsgi import get_input_stream
 from ..errors import BodyTooLarge, ConfigurationError, MalformedBody
 from ..flow import Handler, Layer
 from ..http import Request, Response
+from ..http.spooled_body import SpooledBody
 from . import wsgi
 from .prefix import require_prefix
 from .views import respond
@@ -97,7 +98,7 @@ class _FlaskRequest(wsgi.WSGIRequest):
         if flask.has_app_context():
             self.on_exception = _send_exception
 
-    def _read(self) -> bytes:
+    def _read(self) -> bytes | SpooledBody:
         if self.content_length is None and not self.environ.get("wsgi.input_terminated"):
             return super()._read()
         limit = min(filter(None, (self._flask.max_content_length, self.max_body)), default=None)

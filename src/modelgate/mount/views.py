@@ -6,6 +6,7 @@ from wsgiref.types import WSGIEnvironment
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Handler, adrive, drive, run
 from ..http import Request, Response
+from ..http.spooled_body import SpooledBody
 from .asgi import ASGIRequest, Receive, Scope, select_handler
 from .wsgi import WSGIRequest
 
@@ -27,7 +28,7 @@ class WSGIViewRequest(WSGIRequest):
         super().__init__(environ)
         self._read_body = read
 
-    def _read(self) -> bytes:
+    def _read(self) -> bytes | SpooledBody:
         length = self.content_length
         if length is None:
             return super()._read()
@@ -42,7 +43,7 @@ class WSGIViewRequest(WSGIRequest):
             raise MalformedBody("The body is shorter than its Content-Length: send all of it")
         return body
 
-    async def _aread(self) -> bytes:
+    async def _aread(self) -> bytes | SpooledBody:
         return self._read()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from io import BytesIO
 from itertools import chain
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -11,7 +12,16 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
-from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
+from ..http import (
+    UNUSUAL_FIELDS,
+    BodySizeLimiter,
+    Request,
+    Response,
+    call_encoding_errors,
+    check_wrapping,
+    http_stack,
+)
+from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 from .prefix import require_prefix
 
 __all__ = ["WSGIApp", "WSGIRequest", "app", "mount", "wrap"]
@@ -20,17 +30,37 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | 
 
 _CHUNK = 64 * 1024
 
+_SHORT_BODY = "The body is shorter than its Content-Length: send all of it"
+
 _CHUNKING_SERVERS = ("gunicorn", "waitress", "Cheroot", "modelgate.testing")
 """Servers that send a response of unknown length in chunks, and leave out the last one after an error."""
 
 
-# Cached, because most requests have the same header fields.
-@lru_cache(maxsize=1024)
-def _field_name(key: str) -> str | None:
-    """Return the name of the header field for *key* in a WSGI environ, or None if there is no such field."""
-    if not key.startswith("HTTP_") and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        return None
-    return key.removeprefix("HTTP_").replace("_", "-").lower()
+# Cached, because the names of fields that are looked up are few.
+@lru_cache(maxsize=256)
+def _environ_key(name: str) -> str:
+    """Return the key of the header field *name* (lower case) in a WSGI environ."""
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+_UNUSUAL_KEYS = frozenset(map(_environ_key, UNUSUAL_FIELDS))
+
+_MAX_LENGTH_DIGITS = 4
+"""Largest number of digits in the length of a small body."""
+
+
+class WSGIHeaders:
+    """Header fields of a WSGI environ, looked up when they are needed."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self._environ = environ
+
+    def get(self, name: str) -> str | None:
+        """Return the value of the field *name* (lower case), or None if it is missing or empty."""
+        return self._environ.get(_environ_key(name)) or None
 
 
 class WSGIApp(Protocol):
@@ -42,37 +72,66 @@ class WSGIApp(Protocol):
 class WSGIRequest(Request):
     """HTTP request built from a WSGI environ."""
 
-    __slots__ = ("environ",)
+    _read_error: AnswerableError | None = None
 
     def __init__(self, environ: WSGIEnvironment) -> None:
-        super().__init__(
-            environ["REQUEST_METHOD"],
-            _decode_utf8(environ.get("PATH_INFO", "")),
-            {name: value for key, value in environ.items() if (name := _field_name(key)) and value},
-            root_path=_decode_utf8(environ.get("SCRIPT_NAME", "")),
-            query_string=environ.get("QUERY_STRING", ""),
-            scheme=environ.get("wsgi.url_scheme", "http"),
-            context=RequestContext(),
-            client=environ.get("REMOTE_ADDR") or None,
-        )
+        # Not by `Request.__init__`, which would take as long again.
+        get = environ.get
         self.environ = environ
+        self.method = environ["REQUEST_METHOD"]
+        self.path = _decode_utf8(get("PATH_INFO", ""))
+        self.headers = WSGIHeaders(environ)
+        self.query_string = get("QUERY_STRING", "")
+        self.scheme = get("wsgi.url_scheme", "http")
+        self.client = get("REMOTE_ADDR") or None
+        self.context = RequestContext()
+        self.started = perf_counter()
+        self.on_close = []
+        if root_path := get("SCRIPT_NAME"):
+            self.root_path = _decode_utf8(root_path)
 
     @property
     def needs_length(self) -> bool:
         server = self.environ.get("SERVER_SOFTWARE", "")
         return self.environ.get("SERVER_PROTOCOL") != "HTTP/1.1" or not server.startswith(_CHUNKING_SERVERS)
 
+    def is_usual(self) -> bool:
+        environ = self.environ
+        return (
+            environ.keys().isdisjoint(_UNUSUAL_KEYS)
+            and (environ.get("CONTENT_TYPE") or "application/json") == "application/json"
+        )
+
+    def read_arrived(self) -> bytes | None:
+        if len(self.environ.get("CONTENT_LENGTH") or "unknown") > _MAX_LENGTH_DIGITS:
+            return None
+        if self.read_limit is not None:
+            _, on_wait = self.read_limit
+            on_wait(self)
+        try:
+            body = self._read()
+        except AnswerableError as error:
+            # What was read of the body cannot be read again.
+            self._read_error = error
+            return None
+        # Only a large body is stored in a file.
+        assert isinstance(body, bytes)
+        self.body_read = body
+        return body
+
     def read(self) -> Flow[bytes]:
         """Return the whole body as it was sent, see `Request.read`. The server's read cannot time out."""
+        if self._read_error is not None:
+            raise self._read_error
         if self.body_read is None:
             if self.read_limit is not None:
                 _, on_wait = self.read_limit
                 on_wait(self)
-            self.body_read = self._read()
+            body = self._read()
+            self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
         return self.body_read
-        yield  # a flow, although it never waits
 
-    def _read(self) -> bytes:
+    def _read(self) -> bytes | SpooledBody:
         length = self.content_length
         if length is None and not self.environ.get("wsgi.input_terminated"):
             if self.headers.get("transfer-encoding"):
@@ -80,20 +139,42 @@ class WSGIRequest(Request):
             return b""
         if self.max_body is not None and (length or 0) > self.max_body:
             raise BodyTooLarge(self.max_body)
+        if length is None or length > SPOOL_SIZE:
+            return self._receive(length)
+        body = self._read_part(length)
+        if len(body) < length:
+            raise MalformedBody(_SHORT_BODY)
+        return body
+
+    def _read_part(self, size: int) -> bytes:
         try:
-            body = self._read_to_end() if length is None else self.environ["wsgi.input"].read(length)
+            return self.environ["wsgi.input"].read(size)  # type: ignore[no-any-return]
         except AnswerableError:
             raise
         except Exception as error:
             # For example, gunicorn raises its own errors for a malformed chunked body.
             raise MalformedBody("The body could not be read: send it again") from error
-        if length is not None and len(body) < length:
-            raise MalformedBody("The body is shorter than its Content-Length: send all of it")
-        return body
 
-    def _read_to_end(self) -> bytes:
-        stream, limiter = self.environ["wsgi.input"], BodySizeLimiter(self.max_body)
-        return b"".join(iter(lambda: limiter.count(stream.read(_CHUNK)), b""))
+    def _receive(self, length: int | None) -> bytes | SpooledBody:
+        """Read a large body, or one of unknown length, in parts."""
+        limiter, parts = BodySizeLimiter(self.max_body), list[bytes]()
+        spooled: SpooledBody | None = None
+        while length is None or limiter.received < length:
+            part = limiter.count(
+                self._read_part(min(_CHUNK, length - limiter.received) if length else _CHUNK)
+            )
+            if not part:
+                break
+            parts.append(part)
+            if limiter.received > SPOOL_SIZE:
+                if spooled is None:
+                    spooled = SpooledBody()
+                    self.on_close.append(spooled.close)
+                spooled.write(parts)
+                parts.clear()
+        if length is not None and limiter.received < length:
+            raise MalformedBody(_SHORT_BODY)
+        return b"".join(parts) if spooled is None else spooled
 
 
 def _decode_utf8(text: str) -> str:
@@ -164,8 +245,8 @@ def _send(
         try:
             response = drive(handler(request))
             payload = response.payload(request.method)
+            start_response(response.status_line, response.headers)
             if not isinstance(payload, bytes):
-                start_response(response.status_line, response.headers)
                 return _StreamingBody(payload, request.close)
         except BaseException:
             request.close()
@@ -176,7 +257,6 @@ def _send(
         # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
         request.close()
         raise
-    start_response(response.status_line, response.headers)
     return [payload]
 
 

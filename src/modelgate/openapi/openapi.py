@@ -11,6 +11,7 @@ from ..dialects import Dialect, can_forecast
 from ..errors import AnswerableError
 from ..flow import Flow, run
 from ..http import Response
+from ..http.routing import Route
 from ..inference import Target
 from ..scoring import Description
 from .merge import merge_documents
@@ -35,6 +36,15 @@ class OpenAPI:
         self._dialects = dialects
         self._keyed = keyed
         self._limited = limited
+        self._routes: list[Route] = []
+
+    def add(self, *routes: Route) -> None:
+        """Describe *routes* that have a description in each document."""
+        self._routes += (route for route in routes if route.spec is not None)
+
+    def reports(self) -> list[str]:
+        """Return the names of the reports on a deployment, which are the last parts of their paths."""
+        return sorted(route.path.rpartition("/")[2] for route in self._routes if route.action == "monitor")
 
     def document(self, name: str, catalog: Catalog) -> Flow[bytes]:
         """Return the OpenAPI 3.1 document of the deployment *name* as JSON.
@@ -80,6 +90,8 @@ class OpenAPI:
         )
         for dialect in self._dialects_for(description):
             operations.add(dialect, responses[dialect.name])
+        for route in self._routes:
+            operations.add_route(route)
         document = {
             "openapi": "3.1.0",
             "info": {

@@ -9,9 +9,10 @@ import msgspec
 
 from ..context import RequestContext
 from ..dialects import Dialect, OpenAPISpec, RequestTemplate, render_request
-from ..dialects.openapi_spec import SCHEMES, JSONSchema, OperationSpec
+from ..dialects.openapi_spec import PLAIN_ERROR, SCHEMES, JSONSchema, OperationSpec
 from ..errors import AnswerableError
 from ..http import Request, Response
+from ..http.routing import Route
 from ..inference import Target
 from ..scoring import Description
 from .error_examples import error_examples
@@ -26,6 +27,11 @@ _LIMITS = {
     "X-RateLimit-Remaining": "Requests left in that window",
     "X-RateLimit-Reset": "End of that window, in seconds since the epoch",
 }
+
+_PLAIN = OpenAPISpec("", {}, lambda _: {}, PLAIN_ERROR)
+_MONITORING = {"name": "monitoring", "description": "How the deployment has been doing"}
+_STATUSES = (401, 403, 404, 406, 429, 500, 503)
+_BODY_STATUSES = (400, 408, 413, 415)
 
 _EXPLANATION_HEADERS = {
     "X-Explanation-Method": "How the predictions are explained: linear, tree or permutation",
@@ -125,6 +131,51 @@ class OperationBuilder:
             parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *query]
             post = {"operationId": operation_id, "parameters": parameters, **operation}
             self.paths.setdefault(path, {"post": post})
+
+    def add_route(self, route: Route) -> None:
+        """Add the operation of a *route* that scores no rows. Its API key is in a header field."""
+        assert route.spec is not None
+        summary, answer, request = route.spec
+        path = self._fill(route.path)
+        name = f"{route.method.lower()}_{path.rpartition('/')[2]}"
+        types = [answer] if request is None else [answer, request]
+        schemas, components = msgspec.json.schema_components(
+            types, ref_template="#/components/schemas/{name}"
+        )
+        for component, schema in {**components, "Error": PLAIN_ERROR}.items():
+            # Docstrings continue with a section in their own markup.
+            text = schema.get("description", "An error").partition("\n")[0]
+            self.components["schemas"] |= name_objects(component, {**schema, "description": text})
+        content = [{"application/json": {"schema": schema}} for schema in schemas]
+        self.components["responses"] |= {
+            f"{name}_200": {
+                "description": summary,
+                "headers": self._response_headers([]),
+                "content": content[0],
+            },
+            "Error": {
+                "description": "The request was rejected or has failed",
+                "headers": self._response_headers([]),
+                "content": {"application/json": {"schema": _ref("schemas", "Error")}},
+            },
+        }
+        statuses = {*_STATUSES, *(_BODY_STATUSES if request is not None else ())}
+        statuses -= set() if self._keyed else {401, 403}
+        if _MONITORING not in self.tags:
+            self.tags.append(_MONITORING)
+        operation = {
+            "operationId": name,
+            "tags": [_MONITORING["name"]],
+            "summary": summary,
+            "parameters": [_ref("parameters", "X-Request-ID")],
+            **({} if request is None else {"requestBody": {"required": True, "content": content[1]}}),
+            "responses": {
+                "200": _ref("responses", f"{name}_200"),
+                **{str(status): _ref("responses", "Error") for status in sorted(statuses)},
+            },
+            **self._security(_PLAIN),
+        }
+        self.paths.setdefault(path, {})[route.method.lower()] = operation
 
     def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
         """Add the operation on the path *template*. Its errors and API keys are those of *predict*."""

@@ -68,6 +68,7 @@ class Decoder:
         self._optional = not all(column.required for column in columns)
         # `validate_rows` handles what msgspec cannot: float and boolean levels, escaped names, arrays.
         self._typed = all(map(_is_supported, columns))
+        self._has_exact_rows = self._typed and not self._optional
         row = _row_type(ordered) if self._typed else object
         self._row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
         self._rows: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
@@ -80,8 +81,8 @@ class Decoder:
             MalformedBody: The body is not valid JSON, or not an object or array of objects.
             MissingColumns, InvalidValues: The rows do not match the schema.
         """
-        if raw[:1] == b"{" and self._typed and not self._optional:
-            table = self._decode_single_row(raw)
+        if raw[:1] == b"{":
+            table = self.decode_exact_row(raw)
             if table is not None:
                 return table
         if len(raw) > LARGE and raw[:1] == b"[":
@@ -124,7 +125,7 @@ class Decoder:
         """Yield the tables of consecutive rows.
 
         Raises:
-            _NeedsValidation: Only `validate_part` can read the rows or report their errors.
+            _NeedsValidation: The rows must be read by `validate_part`.
         """
         for part, offset in _iter_parts(raw):
             rows = self._decode(part) if self._typed else None
@@ -183,8 +184,10 @@ class Decoder:
         """
         return count_byte(raw, b":") == self._count_cells(rows)
 
-    def _decode_single_row(self, raw: bytes) -> Table | None:
+    def decode_exact_row(self, raw: bytes) -> Table | None:
         """Return the table of one row with exactly the schema's columns, or None for any other body."""
+        if not self._has_exact_rows:
+            return None
         try:
             row = msgspec.structs.astuple(self._row.decode(raw))
             colons = len(row)
@@ -371,4 +374,4 @@ def _member_names(records: list[Any]) -> dict[str, None]:
 
 
 class _NeedsValidation(Exception):
-    """Only `validate_part` can read the rows or report their errors."""
+    """The rows must be read by `validate_part`, which also reports errors."""

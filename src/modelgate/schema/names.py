@@ -42,9 +42,9 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 
 
 def find_similar(columns: Sequence[str], sent: Iterable[str]) -> list[str]:
-    """Return the unknown names in *sent* that could stand for a column, depending on the other names.
+    """Return the names in *sent* that are no column names, but similar to one.
 
-    Without the other unknown names, the result of `match_names` is the same.
+    Names that are not returned do not affect the result of `match_names`.
     """
     known, normalize = set(columns), _normalizer(columns)
     texts = set(map(normalize_name, columns))

@@ -290,6 +290,13 @@ class Schema:
         check_row_count(records, max_rows)
         return validate_rows(self.columns, records, self.options)
 
+    def read_exact_row(self, raw: bytes) -> Table | None:
+        """Return the table of the JSON object *raw* if it is one row with exactly the columns of the schema.
+
+        Return None for any other *raw*, some of which `read` accepts.
+        """
+        return self._decoder.decode_exact_row(raw)
+
     def read_column(self, column: Column, values: Sequence[object]) -> Table:
         """Validate *values* of one *column* of the schema, and return them as a table of this column.
 

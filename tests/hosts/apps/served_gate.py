@@ -32,7 +32,7 @@ def linger(table):
 functions = {function.__name__: function for function in (double, triple, fail, linger)}
 gate = Gate(
     [Deployment(name, function, schema=schema) for name, function in functions.items()],
-    keys={os.environ["MODELGATE_DEMO_KEY"]: list(functions)},
+    keys={os.environ["MODELGATE_KEY"]: list(functions)},
     limits="100000/minute",
     auth_failure_limit=None,
 )

@@ -105,11 +105,12 @@ class ModelCalls:
         try:
             try:
                 _in_call.set(True)
-                rows = batch[0].rows if alone else sum(waiter.rows for waiter in batch)
                 if alone:
-                    table, context = batch[0].table, None if batch[0] is own else batch[0].context
+                    first = batch[0]
+                    rows, table, context = first.rows, first.table, None if first is own else first.context
                 else:
-                    table, context = Table.concat([waiter.table for waiter in batch]), Context()
+                    rows, context = sum(waiter.rows for waiter in batch), Context()
+                    table = Table.concat([waiter.table for waiter in batch])
                 if context is None:
                     prediction, elapsed = self._metrics.measure(reason, rows, self._score, table)
                 else:

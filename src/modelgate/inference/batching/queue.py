@@ -59,6 +59,13 @@ class BatchQueue:
 
     def move_batch(self, run: "BatchRun") -> None:
         """Move the first waiter, and the others with the same key that fit into one call, to *run*."""
+        if len(self.waiters) == 1 and not self.waiters[0].is_done():
+            first = self.waiters[0]
+            # In this order: if a KeyboardInterrupt comes in between, the waiter is not lost.
+            run.batch = (first,)
+            self.waiters.popleft()
+            self.rows -= first.rows
+            return
         batch, rows = list[Waiter](), 0
         for waiter in self.waiters:
             if waiter.is_done() or (batch and waiter.key != batch[0].key):

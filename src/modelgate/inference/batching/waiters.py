@@ -103,6 +103,9 @@ def resolve_all(
         loop: Event loop that runs in this thread; None if there is none. Waiters of other loops are
             resolved in those loops.
     """
+    if len(batch) == 1 and (batch[0].loop is None or batch[0].loop is loop):
+        batch[0].resolve(results[0])
+        return
     other_loops: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, Result]]] = {}
     for waiter, result in zip(batch, results, strict=True):
         if waiter.loop is None or waiter.loop is loop:

@@ -59,6 +59,7 @@ class LoadModel:
     Attributes:
         failed: Whether the last finished load failed.
         load_error: Error of the last load that failed; None if none has failed since the model was loaded.
+        known_schema: Schema of the model that was used last; None if none was used.
     """
 
     scores = True
@@ -76,12 +77,12 @@ class LoadModel:
         self._loaded = False
         self._metadata: ModelMetadata | None = None
         self._metadata_expires_at = 0.0
-        self._last_schema: Schema | None = None
+        self.known_schema: Schema | None = None if self._predictor is None else self._predictor.schema
         self.failed = False
         self.load_error: ErrorRecord | None = None
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        predictor = query.predictor or self._use_loaded(query)
+        predictor = query.predictor or self.use_loaded(query)
         if predictor is None:
             predictor = yield from self._load(query)
             if query.table is not None:
@@ -105,16 +106,16 @@ class LoadModel:
         If the model is unavailable, return the last known schema. Callers who send invalid rows then still
         get the validation errors.
         """
-        predictor = self._use_loaded(query)
+        predictor = self.use_loaded(query)
         if predictor is not None:
             return predictor.schema
         try:
             schema = (yield from self._model_or_metadata(query)).schema
         except (NotFound, DeploymentUnavailable):
-            if self._last_schema is None:
+            if self.known_schema is None:
                 raise
-            return self._last_schema
-        self._last_schema = schema
+            return self.known_schema
+        self.known_schema = schema
         return schema
 
     def schema_in_memory(self) -> Schema | None:
@@ -122,7 +123,7 @@ class LoadModel:
         predictor = self._predictor or self._peek()
         if predictor is not None and predictor.forecaster is not None:
             return None  # a single row of its schema cannot be scored
-        return self._last_schema if predictor is None else predictor.schema
+        return self.known_schema if predictor is None else predictor.schema
 
     def targets(self) -> Flow[Sequence[Target]]:
         """Return the predicted targets. If they are not in the metadata, load the model."""
@@ -167,14 +168,14 @@ class LoadModel:
         For *timeout*, see `ModelCache.get`.
         """
         query = Query(b"", load_timeout=timeout)
-        return self._use_loaded(query) or (yield from self._load(query))
+        return self.use_loaded(query) or (yield from self._load(query))
 
     def _model_or_metadata(self, query: Query) -> Flow[Predictor | ModelMetadata]:
         """Return the predictor if it is in memory, else stored metadata.
 
         If there is no metadata, load the model and return the predictor.
         """
-        described: Predictor | ModelMetadata | None = self._use_loaded(query)
+        described: Predictor | ModelMetadata | None = self.use_loaded(query)
         if described is None and self._describe is not None:
             described = yield from self._read_metadata(self._describe)
         return described or (yield from self._load(query))
@@ -190,7 +191,7 @@ class LoadModel:
                 self._metadata_expires_at = monotonic() + _METADATA_TTL
         return self._metadata
 
-    def _use_loaded(self, query: Query) -> Predictor | None:
+    def use_loaded(self, query: Query) -> Predictor | None:
         """If the predictor is in memory, set it in *query* and return it. Otherwise return None."""
         timing = query.timing
         if timing is not None:
@@ -200,11 +201,11 @@ class LoadModel:
             if timing is not None:
                 timing.mark("cache")
             query.predictor, query.cache_hit = predictor, True
-            self._loaded, self.failed = True, False
+            self._loaded, self.failed, self.known_schema = True, False, predictor.schema
         return predictor
 
     def _load(self, query: Query) -> Flow[Predictor]:
-        assert not isinstance(self._source, Predictor)  # `_use_loaded` returns it
+        assert not isinstance(self._source, Predictor)  # `use_loaded` returns it
         try:
             found = self._source(query.load_timeout)
             if not isinstance(found, tuple):
@@ -218,5 +219,5 @@ class LoadModel:
             query.timing.mark("cache")
         query.predictor, self._loaded, self.failed, self.load_error = predictor, True, False, None
         # Discard stored metadata, which may be older than the loaded model.
-        self._last_schema, self._metadata_expires_at = predictor.schema, 0.0
+        self.known_schema, self._metadata_expires_at = predictor.schema, 0.0
         return predictor

@@ -1,6 +1,6 @@
 """Scoring layer that rounds predicted numbers as Python's `round` does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -46,16 +46,20 @@ class Round:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         prediction = yield from call_next(query)
-        decimals = query.decimals if self._decimals == "service" else self._decimals
-        if decimals is not None or self._by_output:
-            numbers = [output for output in prediction.outputs if output.classes is None]
-            if numbers:
-                yield from run_if_many(len(prediction), self._round, numbers, decimals)
+        changes = self._by_output or self._decimals_of(query) is not None
+        if changes and any(output.classes is None for output in prediction.outputs):
+            yield from run_if_many(len(prediction), self.round, query, prediction)
         return prediction
 
-    def _round(self, outputs: Sequence[Output], decimals: int | None) -> None:
-        for output in outputs:
-            _round_output(output, self._by_output.get(output.name, decimals))
+    def round(self, query: Query, prediction: Prediction) -> None:
+        """Round the numbers in *prediction*, which is for *query*."""
+        decimals = self._decimals_of(query)
+        for output in prediction.outputs:
+            if output.classes is None:
+                _round_output(output, self._by_output.get(output.name, decimals))
+
+    def _decimals_of(self, query: Query) -> int | None:
+        return query.decimals if self._decimals == "service" else self._decimals
 
 
 def _round_output(output: Output, decimals: int | None) -> None:
