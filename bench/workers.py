@@ -10,6 +10,7 @@ Prints the proportional set size (PSS) of all processes: a page that several pro
 """
 
 import argparse
+import copy
 import os
 import subprocess
 import sys
@@ -32,11 +33,12 @@ def fit_neighbors(megabytes: int) -> KNeighborsRegressor:
 
 
 def fit_forest(megabytes: int) -> RandomForestRegressor:
-    """Fit a tree that has one leaf per row, and use it as often as necessary: a node and its value take 72 bytes."""
+    """Fit a tree that has one leaf per row, and copy it as often as necessary: a node and its value take 72 bytes."""
     rows = np.random.default_rng(0).normal(size=(200_000, COLUMNS)).astype(np.float32)
     forest = RandomForestRegressor(1, max_features=1, random_state=0).fit(rows, rows[:, 0])
     nodes = forest.estimators_[0].tree_.node_count
-    forest.estimators_ *= max(1, megabytes * 10**6 // (72 * nodes))
+    trees = max(1, megabytes * 10**6 // (72 * nodes))
+    forest.estimators_ = [copy.deepcopy(forest.estimators_[0]) for _ in range(trees)]
     forest.n_estimators = len(forest.estimators_)
     return forest
 
@@ -53,9 +55,10 @@ def serve(path: Path, mode: str, workers: int) -> None:
     )
     gate.deployments.warm()
     if mode == "fork":
-        children = [os.fork() for _ in range(workers)]
-        if all(children):
-            sys.stdin.read()
+        children: list[int] = []
+        while len(children) < workers and 0 not in children:
+            children.append(os.fork())
+        if 0 not in children:
             for child in children:
                 os.waitpid(child, 0)
             return

@@ -1,5 +1,6 @@
 """Models, keys and gates that many tests use."""
 
+import gc
 from pathlib import Path
 
 import click.testing
@@ -33,12 +34,15 @@ if CLICK < (8, 2):
 
     click.testing.CliRunner = SeparatingRunner
 SLOW_FOLDERS = {"browser", "faults", "hosts", "models", "properties", "servers", "typing"}
-LONG_MATRICES = {
+SLOW_FILES = {
     "test_booleans.py",
+    "test_bytecodes.py",
     "test_column_names.py",
     "test_datetimes.py",
+    "test_greenlets.py",
     "test_onnx.py",
     "test_plans.py",
+    "test_pytest_plugin.py",
     "test_replaced.py",
     "test_single_call.py",
     "test_skops_file.py",
@@ -54,6 +58,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection_finish():
+    """Leave modules and tests out of garbage collections, each of which would take a third of a second."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_ignore_collect(collection_path, config):
     """Leave slow files unread where they would be deselected: importing them takes longer than many tests."""
     return True if config.option.markexpr == "not slow" and is_slow_file(collection_path) else None
@@ -62,7 +72,7 @@ def pytest_ignore_collect(collection_path, config):
 def is_slow_file(path):
     """Return whether *path* is a file of tests that all are slow, or in a folder of such files."""
     return path.is_relative_to(TESTS) and (
-        path.name in LONG_MATRICES or not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts[:1])
+        path.name in SLOW_FILES or not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts[:1])
     )
 
 

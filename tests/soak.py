@@ -23,7 +23,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-PORT = 8765
+from support.servers import find_free_port
+
 LIES = (
     b"Content-Length: 1000\r\n\r\n{}",
     b"Content-Length: -1\r\n\r\n{}",
@@ -51,7 +52,8 @@ def make_app():
 class Traffic:
     """Callers in threads, and counts of their answers."""
 
-    def __init__(self, seconds):
+    def __init__(self, port, seconds):
+        self.port = port
         self.end = time.monotonic() + seconds
         self.latencies = []
         self.answers = Counter()
@@ -65,7 +67,7 @@ class Traffic:
         return threads
 
     def send(self, path, body, headers):
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request("POST", path, body, headers)
             response = connection.getresponse()
@@ -114,7 +116,7 @@ class Traffic:
     def lie(self):
         while time.monotonic() < self.end:
             for lie in LIES:
-                with socket.create_connection(("127.0.0.1", PORT), timeout=120) as connection:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
                     connection.sendall(b"POST /deployments/linear/predict HTTP/1.1\r\nHost: a\r\n" + lie)
                     time.sleep(0.2)
                 self.answers["lie", "sent"] += 1
@@ -126,7 +128,7 @@ def read_memory(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def start_server(log):
+def start_server(port, log):
     command = [
         sys.executable,
         "-m",
@@ -134,13 +136,13 @@ def start_server(log):
         "--factory",
         "--no-access-log",
         "--port",
-        str(PORT),
+        str(port),
         "soak:make_app",
     ]
     server = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=log, stderr=log)
     while server.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", PORT), timeout=5).close()
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
         except OSError:
             time.sleep(0.1)
         else:
@@ -207,9 +209,9 @@ def write_page(path, samples, traffic):
 
 def main(minutes, page):
     with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
-        server = start_server(log)
+        server = start_server(port := find_free_port(), log)
         try:
-            traffic = Traffic(60 * minutes)
+            traffic = Traffic(port, 60 * minutes)
             threads = traffic.start()
             samples = sample(server, traffic, interval=min(5, minutes))
             for thread in threads:

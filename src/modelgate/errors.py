@@ -16,11 +16,13 @@
       . DeploymentInactive
     - NotFound                  404
     - MethodNotAllowed          405
+    - RequestInProgress         409
     - LengthRequired            411
     - BodyTooLarge              413
     - BatchTooLarge             413
     - UnsupportedMediaType      415
     - ExplanationsUnavailable   422
+    - IdempotencyKeyReused      422
     - RateLimitExceeded         429
     - HumilityError             480
   + ServingError                5xx   the caller can only retry
@@ -52,6 +54,7 @@ __all__ = [
     "ExplanationsUnavailable",
     "Forbidden",
     "HumilityError",
+    "IdempotencyKeyReused",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -66,6 +69,7 @@ __all__ = [
     "PredictionError",
     "RateLimitExceeded",
     "RequestError",
+    "RequestInProgress",
     "ServingError",
     "StoreError",
     "Unauthorized",
@@ -294,6 +298,33 @@ class MethodNotAllowed(RequestError):
     def __init__(self, allowed: Sequence[str]) -> None:
         names = ", ".join(allowed)
         super().__init__(f"This path supports only {names}", headers={"allow": names})
+
+
+class RequestInProgress(RequestError):
+    """Another request with the same ``Idempotency-Key`` is still in progress, see `Idempotency`.
+
+    Attributes:
+        retry_after: Whole seconds to wait before the next attempt.
+    """
+
+    status = 409
+    code = "request_in_progress"
+    default_message = "A request with this Idempotency-Key is still in progress: try again in 1 s"
+
+    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, headers={"retry-after": str(retry_after)})
+
+
+class IdempotencyKeyReused(RequestError):
+    """The ``Idempotency-Key`` belongs to another request, see `Idempotency`."""
+
+    status = 422
+    code = "idempotency_key_reused"
+    default_message = (
+        "This Idempotency-Key was sent with another body, query string or media type: send a new key with"
+        " each new request"
+    )
 
 
 class LengthRequired(RequestError):

@@ -6,7 +6,7 @@ from support.marks import slow
 from support.mounts import MOUNTS, Mounted, make_gate
 
 
-@pytest.fixture(params=[*MOUNTS[:2], *slow(*MOUNTS[2:])])
+@pytest.fixture(params=[MOUNTS[0], *slow(*MOUNTS[1:])])
 def mount(request):
     return request.param
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from support.marks import slow
 
-@pytest.fixture(params=["wsgi", "asgi"])
+
+# `make quick` runs the tests of conformance/ under WSGI.
+@pytest.fixture(params=[*slow("wsgi"), "asgi"])
 def interface(request):
     return request.param

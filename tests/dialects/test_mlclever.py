@@ -9,6 +9,8 @@ import pytest
 
 import modelgate
 from modelgate import Deployment, Gate, Output, Prediction, Schema
+from modelgate.dialects.mlclever import MLClever
+from modelgate.inference import Target
 from modelgate.testing import Client
 
 KEY = "YOUR_API_KEY_OF_A_DEPLOYMENT"
@@ -154,3 +156,55 @@ def test_response_of_several_rows_and_outputs(interface):
 
 def test_dialect_is_found_by_name():
     assert modelgate.Gate(dialects=["mlclever"], keys="open")
+
+
+def test_error_of_the_server_has_the_request_id(interface):
+    client = build_client(lambda table: 1 / 0, interface)
+    answer = client.post("/api/predict", json=DOCUMENT, headers={"x-request-id": "ours"})
+
+    assert (500, "ours") == (answer.status, answer.json()["request_id"])
+
+
+NUMBER = {"type": "number"}
+SCORE, ANIMAL = Target("score", number=True), Target("animal", ["cat"], probabilities=True)
+PROBABILITIES = {
+    "type": "array",
+    "items": {"anyOf": [NUMBER, {"type": "array", "items": NUMBER}]},
+    "description": "Probability of each class; for several rows, an array of these per row",
+}
+
+
+@pytest.mark.parametrize(
+    ("targets", "item", "others"),
+    [
+        ([SCORE], NUMBER, {}),
+        ([ANIMAL], {"enum": ["cat"]}, {"confidence_intervals": PROBABILITIES}),
+        (
+            [SCORE, ANIMAL],
+            {
+                "anyOf": [
+                    NUMBER,
+                    {"enum": ["cat"]},
+                    {
+                        "type": "array",
+                        "items": {"anyOf": [NUMBER, {"enum": ["cat"]}]},
+                        "minItems": 2,
+                        "maxItems": 2,
+                    },
+                ]
+            },
+            {"confidence_intervals": PROBABILITIES},
+        ),
+    ],
+    ids=["number", "class", "both"],
+)
+def test_openapi_response_has_an_array_of_predictions(targets, item, others):
+    """Several outputs of one row are items, those of several rows are arrays."""
+    members = {"predictions": {"type": "array", "items": item}, **others}
+    warnings = {"type": "array", "items": {"type": "string"}}
+
+    assert {
+        "type": "object",
+        "properties": {**members, "warnings": warnings},
+        "required": ["predictions"],
+    } == MLClever.openapi_spec.answer(targets)

@@ -5,12 +5,15 @@ are its own.
 """
 
 import re
+import time
 
 import numpy as np
 import pytest
 
 from modelgate import Deployment, Gate, Output, Prediction, RateLimit, ResultCache, Round, Schema
+from modelgate.dialects.plexe import Plexe
 from modelgate.errors import Overloaded
+from modelgate.inference import Target
 from modelgate.schema import Column
 from modelgate.testing import Client
 
@@ -81,6 +84,19 @@ def test_error_details_name_all_features(interface):
         "feature3": "must not be null",
         "feature_2": "is not expected",
     } == answer.json()["error"]["details"]
+
+
+def test_error_details_have_no_suggestion_for_other_missing_features(interface):
+    answer = build_client(interface).post(INFER, json={"feature1": "a", "feature2": 42}, headers=HEADERS)
+
+    assert {"feature3": "is missing"} == answer.json()["error"]["details"]
+
+
+def test_error_details_have_the_rows_that_lack_a_feature(interface):
+    rows = [ROW, {"feature1": "a", "feature2": 42}]
+    answer = build_client(interface).post(INFER, json=rows, headers=HEADERS)
+
+    assert {"feature3": "is missing (row 1)"} == answer.json()["error"]["details"]
 
 
 def test_error_of_hidden_schema_names_no_columns(interface):
@@ -172,6 +188,22 @@ def test_response_of_several_rows(interface):
     assert [{"predicted_class": "category_b", "confidence": 0.87}] * 2 == answer.json()["result"]
 
 
+def test_response_has_warnings_and_the_time(interface):
+    """Not as in the document, which has no warnings, and only if there are any."""
+    schema = Schema.of(feature1=["a", "b"]).with_options(unknown_levels="warn")
+
+    def predict_slowly(table):
+        time.sleep(0.05)
+        return predict_classes(table)
+
+    client = build_client(interface, predict_slowly, schema)
+    known, unknown = (client.post(INFER, json={"feature1": text}, headers=HEADERS).json() for text in "ax")
+
+    assert ["feature1 has values the model was not trained with"] == unknown["warnings"]
+    assert "warnings" not in known
+    assert 50 <= known["processing_time_ms"]
+
+
 def test_result_cache_answers_identical_inputs(interface):
     """ "Consider caching prediction results for identical inputs": per deployment."""
     calls = []
@@ -193,3 +225,36 @@ def test_result_cache_answers_identical_inputs(interface):
 
     assert [1.3, 2.0, 1.3, 2.0, 1.3] == results
     assert ["one", "two"] == calls
+
+
+NUMBER = {"type": "number"}
+
+
+def object_of(**properties):
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+@pytest.mark.parametrize(
+    ("targets", "row"),
+    [
+        ([Target("score", number=True)], NUMBER),
+        ([Target("label", ["a", "b"])], object_of(predicted_class={"enum": ["a", "b"]})),
+        (
+            [Target("score", number=True), Target("animal", ["cat"], probabilities=True)],
+            object_of(score=NUMBER, animal=object_of(predicted_class={"enum": ["cat"]}, confidence=NUMBER)),
+        ),
+    ],
+    ids=["number", "class", "both"],
+)
+def test_openapi_response_has_a_result_or_an_array_of_results(targets, row):
+    """Only a class with probabilities has a confidence, and not every response has warnings."""
+    expected = object_of(
+        request_id={"type": ["string", "null"]},
+        result={"anyOf": [row, {"type": "array", "items": row}]},
+        model_id={"type": "string"},
+        model_version={"type": "string"},
+        processing_time_ms={"type": "integer"},
+    )
+    expected["properties"]["warnings"] = {"type": "array", "items": {"type": "string"}}
+
+    assert expected == Plexe.openapi_spec.answer(targets)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from modelgate import ConfigurationError, Deployment, Gate, Output, Prediction, Schema
+from modelgate.dialects.simple import Simple
+from modelgate.inference import Target
 from modelgate.testing import Client
 
 KEY = "a-key-of-sufficient-length"
@@ -160,3 +162,38 @@ def test_deployment_endpoints_are_checked(deployments, options, message):
         )
 
     assert str(info.value).startswith(message)
+
+
+def test_error_of_the_server_has_the_request_id(interface):
+    client = build_client(interface, lambda table: 1 / 0)
+    answer = client.post("/simple/animal", json=ROW, headers={**HEADERS, "x-request-id": "ours"})
+
+    assert (500, "ours") == (answer.status, answer.json()["request_id"])
+
+
+NUMBER = {"type": "number"}
+SCORE, ANIMAL = Target("score", number=True), Target("animal", ["cat", "dog"], probabilities=True)
+
+
+def object_of(**properties):
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+@pytest.mark.parametrize(
+    ("targets", "row"),
+    [
+        ([SCORE], object_of(prediction=NUMBER)),
+        ([ANIMAL], object_of(prediction={"enum": ["cat", "dog"]}, confidence=NUMBER)),
+        (
+            [SCORE, ANIMAL],
+            object_of(
+                prediction=object_of(score=NUMBER, animal={"enum": ["cat", "dog"]}),
+                confidence=object_of(animal=NUMBER),
+            ),
+        ),
+    ],
+    ids=["number", "class", "both"],
+)
+def test_openapi_response_is_a_row_or_an_array_of_rows(targets, row):
+    """Only a class with probabilities has a confidence."""
+    assert {"anyOf": [row, {"type": "array", "items": row}]} == Simple.openapi_spec.answer(targets)

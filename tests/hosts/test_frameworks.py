@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import sys
 import threading
 import types
 
@@ -35,6 +36,7 @@ if not settings.configured:
     settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="of the host")
     django.setup()
 
+from django.core.signals import got_request_exception  # noqa: E402
 from django.test import AsyncClient, override_settings  # noqa: E402
 from django.test import Client as DjangoClient  # noqa: E402
 from django.urls import include, path  # noqa: E402
@@ -312,6 +314,33 @@ class TestDjango:
 
         assert (answer.status_code, answer.headers["location"]) == (301, "/ml/")
         assert DjangoClient().get("/ml/").json()["openapi"] == "openapi.json"
+
+    @pytest.mark.parametrize("client", [DjangoClient, AsyncClient])
+    def test_exceptions_are_sent_with_the_signal(self, client):
+        """Once, as the current exception; error tracking for Django listens to it. Not mistakes of callers."""
+        broken, error, seen = types.ModuleType("urlconf"), ValueError("a fault"), []
+
+        def fail(table):
+            raise error
+
+        def receive(sender, request, **options):
+            seen.append((request.path, sys.exc_info()[1].__cause__))
+
+        gate = Gate([Deployment("broken", fail, schema=SCHEMA)], keys="open")
+        broken.urlpatterns = [path("ml/", include(modelgate.mount.django.urls(gate)))]
+        sender = client(raise_request_exception=False)
+        got_request_exception.connect(receive)
+        with override_settings(ROOT_URLCONF=broken):
+            answers = [
+                sender.post("/ml/simple/broken", {"amount": amount}, content_type="application/json")
+                for amount in (1, "x")
+            ]
+            if client is AsyncClient:
+                answers = [asyncio.run(answer) for answer in answers]
+        got_request_exception.disconnect(receive)
+
+        assert [500, 400] == [answer.status_code for answer in answers]
+        assert [("/ml/simple/broken", error)] == seen
 
     def test_limit_of_django_is_413(self, urlconf):
         answer = self.post({"amount": 2, "note": "x" * 1000})

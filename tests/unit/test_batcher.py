@@ -884,6 +884,7 @@ sys.exit(status)
 """
 
 
+@pytest.mark.slow
 def test_forked_child_starts_with_an_empty_queue():
     """The call that runs in the parent never ends in the child."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=SOON, check=False)

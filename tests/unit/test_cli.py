@@ -289,6 +289,7 @@ def test_ages_use_the_largest_unit_that_fits(seconds, age):
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
+@pytest.mark.slow
 def test_missing_rich_is_reported_in_a_terminal(url):
     """Other output does not need rich."""
     shown, terminal = os.openpty()
@@ -340,8 +341,18 @@ def test_help_imports_few_modules():
     ("missing", "code", "message"),
     [
         (["click"], 1, MISSING_CLI),
-        (["sqlalchemy"], 2, 'Error: a database needs SQLAlchemy: pip install "modelgate[sql]"\n'),
-        (["psycopg"], 2, 'Error: PostgreSQL needs psycopg: pip install "modelgate[postgresql]"\n'),
+        pytest.param(
+            ["sqlalchemy"],
+            2,
+            'Error: a database needs SQLAlchemy: pip install "modelgate[sql]"\n',
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["psycopg"],
+            2,
+            'Error: PostgreSQL needs psycopg: pip install "modelgate[postgresql]"\n',
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

@@ -32,7 +32,7 @@ def run_check(check, **facts):
 
 def make_record(**options):
     members = {"id": "k_1", "counted_as": "k_1", "prefix": "mg_live_abcd", "owner": "sales", "scopes": ("*",)}
-    return KeyRecord(**members, limits=None, created=NOW, **options)
+    return KeyRecord(**{**members, "limits": None, "created": NOW, **options})
 
 
 @pytest.fixture
@@ -48,6 +48,18 @@ def test_keys_for_unknown_deployments_are_found(sqlite):
     findings = run_check(checks.check_key_deployments, layers=layers, deployments=dict.fromkeys(["churn"]))
 
     assert [("wrong", "keys: there are keys for prise, which the gate does not have")] == findings
+
+
+@pytest.mark.parametrize(
+    ("scopes", "count"),
+    [(("*", "*:operate"), 1), (("churn:predict", "churn:operate"), 1), (("*:operate",), 0), (("churn",), 0)],
+)
+def test_key_that_operates_and_calls_deployments_is_found(scopes, count):
+    """Unless it has been revoked."""
+    records = [make_record(scopes=scopes), make_record(scopes=scopes, revoked=NOW)]
+    findings = run_check(checks.check_operator_keys, records=records)
+
+    assert [("note", "keys: k_1 of sales can operate deployments as well as call them")] * count == findings
 
 
 def test_limit_storage_is_checked_for_several_processes():
@@ -190,7 +202,7 @@ def test_problems_come_before_notes():
     )
 
     assert ["wrong", "wrong", "note", "note"] == [finding.level for finding in findings]
-    assert 13 == len(set(CHECKS))
+    assert 14 == len(set(CHECKS))
     assert all(finding.do for finding in findings)
 
 

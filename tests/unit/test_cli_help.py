@@ -81,6 +81,7 @@ MAX_MODULES = 200
 """A command has about 120 modules with Python 3.11; asyncio, numpy or msgspec would add 60 or more."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in COMMANDS if path], ids=" ".join)
 def test_commands_start_quickly(path):
     """Counted in modules, not in time: a machine may be busy."""

@@ -721,6 +721,7 @@ BUSY = httpx.Response(
         httpx.Response(
             504, json={"code": "deadline_exceeded", "detail": "slow"}, headers={"retry-after": "7"}
         ),
+        httpx.Response(409, json={"code": "request_in_progress"}, headers={"retry-after": "7"}),
         build_proxy_error(502, error="Bad gateway"),
         build_proxy_error(504, message="Endpoint request timed out"),
         build_proxy_error(503, code="not_found", message="no healthy upstream"),
@@ -735,6 +736,7 @@ BUSY = httpx.Response(
         "502",
         "504",
         "504 of a gate",
+        "409 of a gate",
         "JSON 502",
         "JSON 504",
         "503 with a code",

@@ -15,6 +15,7 @@ OLDEST_NODE = 20
 """The first version of node whose test runner has a clock that tests can turn."""
 
 
+@pytest.mark.slow
 def test_modules_of_the_console():
     """Their tests are in tests/console."""
     node = shutil.which("node")

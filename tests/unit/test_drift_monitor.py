@@ -1,7 +1,9 @@
 """Drift monitor of a gate: counts, alarms, and its endpoint."""
 
+import contextlib
 import http.server
 import json
+import sqlite3
 import threading
 
 import numpy as np
@@ -290,3 +292,49 @@ def test_clock_that_goes_back_loses_no_counts(empty_storage, clock):
     gate.close()
 
     assert [1_200, 600] == [assessment.rows for assessment in model.assessments]
+
+
+def test_clock_that_is_far_ahead_loses_no_counts(empty_storage, clock):
+    monitor = DriftMonitor(empty_storage, window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+    for seed, hours in enumerate((100_000, -100_000 + 1, 0)):
+        send(client, monitor, seed=seed)
+        clock.now += hours * HOUR
+    [model] = monitor.judge("price")
+    gate.close()
+
+    assert [600, 600, 600] == [assessment.rows for assessment in model.assessments]
+
+
+def test_counts_of_the_newest_periods_are_stored(empty_storage, clock, monkeypatch):
+    monkeypatch.setattr("modelgate.monitoring.drift_counter._HISTORY", 3)
+    monitor = DriftMonitor(empty_storage, window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+    send_windows(client, monitor, clock, [0] * 5)
+    [model] = monitor._storage.load("price")
+    gate.close()
+
+    assert [600, 600, 1] == [bucket.counts.rows for bucket in model.buckets]
+
+
+@pytest.mark.parametrize(
+    ("damage", "rows"),
+    [
+        ("UPDATE modelgate_drift_counts SET counts = '{' WHERE start < 3600 * 1001", [[600, 1]]),
+        ("UPDATE modelgate_drift_models SET baseline = '[]'", [[600, 600, 1]]),
+        ("UPDATE modelgate_drift_models SET reference = '\"x\"'", []),
+    ],
+)
+def test_damaged_values_in_the_database_are_left_out(tmp_path, clock, caplog, damage, rows):
+    """The log says so once, without a value."""
+    monitor = DriftMonitor(f"sqlite:///{tmp_path / 'monitor.db'}", window=HOUR, clock=clock)
+    gate, client = make_gate(monitor)
+    send_windows(client, monitor, clock, [0, 0])
+    with contextlib.closing(sqlite3.connect(tmp_path / "monitor.db")) as database:
+        database.execute(damage)
+        database.commit()
+    judgements = [monitor.judge("price"), monitor.judge("price")][1]
+    gate.close()
+
+    assert rows == [[each.rows for each in model.assessments] for model in judgements]
+    assert 1 == caplog.text.count("left out a damaged value of version 7")

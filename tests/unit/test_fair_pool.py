@@ -335,6 +335,7 @@ assert entered.wait(300)
 """
 
 
+@pytest.mark.slow
 def test_call_that_hangs_does_not_prevent_exit():
     assert 0 == subprocess.run([sys.executable, "-c", HANGING], timeout=SOON, check=False).returncode
 
@@ -348,6 +349,7 @@ quota.submit(int).result(300)
 """
 
 
+@pytest.mark.slow
 def test_pool_works_in_exit_hooks():
     """Hooks that were registered before the pool run last."""
     done = subprocess.run(

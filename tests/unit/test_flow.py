@@ -272,6 +272,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs os.fork")
+@pytest.mark.slow
 def test_worker_pool_works_in_a_forked_child():
     done = subprocess.run([sys.executable, "-c", FORKING], timeout=SOON, check=False)
 

@@ -119,7 +119,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind", [*KINDS[:2], *slow(*KINDS[2:])])
+@pytest.mark.parametrize("kind", slow(*KINDS))
 def test_child_resets_locks_and_calls_in_flight(kind):
     """Requests that were in flight in the parent can still be closed in the child."""
     run = [sys.executable, "-W", "ignore", "-c", FORKED, kind]
@@ -128,6 +128,7 @@ def test_child_resets_locks_and_calls_in_flight(kind):
     assert 0 == done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_child_generates_other_request_ids_than_its_parent():
     forked = """
 import os

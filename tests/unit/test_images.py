@@ -323,6 +323,7 @@ def test_result_cache_compares_the_pixels(digits):
     assert (5, 5) == (len(set(values)), len(calls))
 
 
+@pytest.mark.slow
 def test_missing_pillow_names_the_extra():
     program = "import sys; sys.modules['PIL'] = None; from modelgate import ImageSpec; ImageSpec(size=(8, 8))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -67,6 +67,7 @@ def client(gate, request):
     return Client(getattr(gate, request.param))
 
 
+@pytest.mark.slow
 def test_intervals_cover_as_many_true_values_as_requested():
     levels = [80, 90, 95]
     coverages = []

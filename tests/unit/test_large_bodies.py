@@ -182,6 +182,31 @@ def test_waiting_body_looks_again_by_itself(monkeypatch, call):
     assert (100, 1) == (bodies.bytes_in_progress, bodies.waits)
 
 
+def test_unread_response_of_few_rows_holds_the_budget_for_30_seconds():
+    clock, limit = FakeClock(), BodyLimit()
+    limit.large_bodies = LargeBodies(10_000, clock=clock)
+    gate = make_gate(body_limit=limit)
+    sent, rows = threading.Event(), b"x\n" + b"1." + b"3" * 70_000 + b"\n"
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            sent.set()
+            await asyncio.Event().wait()
+
+    async def run_until_sent():
+        upload = Upload([rows])
+        upload.send = send
+        request = asyncio.create_task(upload.post_asgi(gate, {}))
+        await asyncio.to_thread(sent.wait, SOON)
+        clock.advance(30)
+        assert 200 == Client(gate.wsgi).post(DATAROBOT, body=rows, headers=CSV_TYPE).status
+        request.cancel()
+
+    asyncio.run(run_until_sent())
+
+    assert 0 == limit.large_bodies.waits
+
+
 def test_streamed_response_holds_the_budget_for_30_seconds(interface):
     """A long one whose caller does not read it. The end of the request then changes nothing."""
     clock, limit = FakeClock(), BodyLimit()
@@ -354,6 +379,7 @@ def test_caller_that_has_left_ends_a_streamed_response():
     assert 0 == limit.large_bodies.bytes_in_progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["Werkzeug/3", "gunicorn/23"])
 def test_error_does_not_look_like_the_end_of_a_response(monkeypatch, server):
     """HTTP/1.0 and some servers mark the end by closing the connection. The length is then sent first."""

@@ -121,6 +121,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize("mode", ["safe batched", "safe unbatched", "locked batched"])
+@pytest.mark.slow
 def test_thread_that_called_a_model_before_a_fork_calls_it_in_other_threads(mode):
     """OpenMP hangs otherwise. A model that calls its own deployment does not wait for itself."""
     run = [sys.executable, "-W", "ignore", "-c", FORKED, *mode.split()]

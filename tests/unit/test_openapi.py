@@ -1,5 +1,6 @@
 """OpenAPI documents of deployments."""
 
+import functools
 import re
 from urllib.parse import urljoin
 
@@ -37,8 +38,13 @@ MODELS = {
 }
 
 
+@functools.cache
+def fit_model(name):
+    return MODELS[name]()
+
+
 def make_gate(model="classifier", schema=SCHEMA, keys=None, dialects=None, **options):
-    deployment = Deployment("d", MODELS[model](), schema=schema, version="v 1".replace(" ", "%"), **options)
+    deployment = Deployment("d", fit_model(model), schema=schema, version="v 1".replace(" ", "%"), **options)
     return Gate([deployment], keys=keys or {KEY: "d", OTHER_KEY: "other"}, dialects=dialects)
 
 
@@ -93,7 +99,7 @@ def list_schemas(part):
         yield part
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["outputs", *slow(*sorted(MODELS.keys() - {"outputs"}))])
 def test_schemas_suit_generators(model):
     """Each array has items, and each inner object of an answer, an error or a request has a name."""
     gate = make_gate(model, target="a name, with characters")
@@ -123,7 +129,7 @@ def test_schemas_suit_generators(model):
 
 def test_request_examples_work_with_several_deployments():
     """The document only has paths that select its deployment."""
-    deployments = [Deployment(name, MODELS["classifier"](), schema=SCHEMA) for name in "de"]
+    deployments = [Deployment(name, fit_model("classifier"), schema=SCHEMA) for name in "de"]
     gate = Gate(deployments, keys={KEY: ["d", "e"]})
     reading, paths = OpenAPIDocument(gate.openapi("d")), []
     for path, operation in reading.list_operations():
@@ -143,7 +149,7 @@ def test_request_examples_work_with_several_deployments():
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["classifier", *slow(*sorted(MODELS.keys() - {"classifier"}))])
 def test_request_examples_get_the_documented_response(model, name):
     gate = make_gate(model, dialects=[name], decimals=None)
     reading = OpenAPIDocument(gate.openapi("d"))
@@ -181,7 +187,7 @@ def asked(name, rows, key=KEY, schema=SCHEMA):
 GOOD = {"a": 1.0, "b": 2.0}
 
 
-@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+@pytest.mark.parametrize("interface", ["wsgi", *slow("asgi")])
 @pytest.mark.parametrize("name", DIALECTS)
 def test_responses_match_the_document(name, interface, tmp_path):
     """Status, body and headers, of successes and errors."""
@@ -224,7 +230,7 @@ def test_error_responses_match_the_document(name):
     for options, limits, status in (
         ({"model": Failing()}, None, {500}),
         ({"model": Failing(), "state": "paused"}, None, {403, 503}),
-        ({"model": MODELS["classifier"]()}, "1/hour", {429}),
+        ({"model": fit_model("classifier")}, "1/hour", {429}),
     ):
         gate = Gate(
             [Deployment("d", schema=SCHEMA, **options)], keys={KEY: "d"}, dialects=[name], limits=limits
@@ -323,7 +329,7 @@ def test_document_does_not_call_functions():
 def test_document_loads_a_model_for_its_example(spoiled, tmp_path):
     """If that fails, the document contains what the package describes."""
     path = tmp_path / "d.mgpkg"
-    package = ModelPackage.from_estimator(MODELS["classifier"](), X, SIGN)
+    package = ModelPackage.from_estimator(fit_model("classifier"), X, SIGN)
     package.save(path, folder=True)
     if spoiled:
         (path / "model.skops").write_bytes(b"spoiled")
@@ -495,9 +501,10 @@ def test_csv_is_an_example_too():
     assert "a,b\n4.5,0.0\n" == bodies["mlflow"]["content"]["text/csv"]["example"]
 
 
+@pytest.mark.slow
 def test_merged_document_is_valid_and_its_examples_work():
     gate = Gate(
-        [Deployment(name, MODELS["classifier"](), schema=SCHEMA) for name in ("d", "e")], keys={KEY: "*"}
+        [Deployment(name, fit_model("classifier"), schema=SCHEMA) for name in ("d", "e")], keys={KEY: "*"}
     )
     client = Client(gate.wsgi, headers={"authorization": f"Bearer {KEY}"})
     document = client.get("/openapi.json").json()

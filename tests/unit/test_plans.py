@@ -342,6 +342,25 @@ def test_plan_is_thread_safe():
         assert_same(one, other)
 
 
+def test_merged_forest_stores_equal_leaves_once(monkeypatch):
+    """Bitwise equal ones: fully grown trees have few different leaves."""
+    sizes = []
+
+    def merge(*args):
+        nodes = merged_trees.merge_trees(*args)
+        sizes.append(len(nodes))
+        return nodes
+
+    monkeypatch.setattr(trees, "merge_trees", merge)
+    forest = RandomForestClassifier(15, random_state=0).fit(ARRAY, THREE)
+    is_planned(Predictor(forest))
+
+    members = [member.tree_ for member in forest.estimators_]
+    leaves = np.concatenate([tree.value[tree.children_left == -1] for tree in members])
+    inner = sum(tree.node_count for tree in members) - len(leaves)
+    assert [len(members) - 1 + inner + len(np.unique(leaves, axis=0))] == sizes
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("module", [trees, hist_gradient_boosting])
 def test_large_ensembles_are_not_merged(module, monkeypatch):

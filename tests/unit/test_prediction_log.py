@@ -3,9 +3,11 @@
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import polars
@@ -120,6 +122,22 @@ def test_redacted_columns_are_not_in_any_file(tmp_path, file_format):
     assert b"age" in content
     assert b"Ada" not in content
     assert b"name" not in content
+
+
+def test_start_deletes_unfinished_files_of_killed_processes(tmp_path):
+    """Those that another process may still be writing stay."""
+    PredictionLog(tmp_path, format="parquet").close()
+    for name, age in (
+        ("20260101T000000000000-m-7-0", 3600),
+        ("20260101T000000000000-m-7-1", 0),
+        ("mine", 3600),
+    ):
+        path = tmp_path / f"{name}.new"
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    PredictionLog(tmp_path, format="parquet").close()
+
+    assert ["20260101T000000000000-m-7-1.new", "mine.new"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_misspelled_column_to_redact_is_reported(tmp_path, caplog):
@@ -334,6 +352,7 @@ def test_thread_survives_every_error_of_a_destination():
     assert 2 == destination.calls
 
 
+@pytest.mark.slow
 def test_forked_child_writes_its_own_records(tmp_path):
     """Not those of the parent, in a file of its own, when it exits."""
     script = """
@@ -431,3 +450,30 @@ def test_log_without_records_has_no_thread(tmp_path):
 def test_log_rejects_options(tmp_path, options, message):
     with pytest.raises(ConfigurationError, match=message):
         PredictionLog(**{"destination": tmp_path, **options})
+
+
+def test_no_record_is_written_twice():
+    """Also if the destination fails while it gets the records of a failed batch one by one."""
+    errors = iter([None, TypeError("a cell"), None, OSError("down")])
+    is_writing, may_write, ages = threading.Event(), threading.Event(), []
+
+    class Writer:
+        def write(self, records, redact):
+            is_writing.set()
+            assert may_write.wait(SOON)
+            error = next(errors, None)
+            if error is not None:
+                raise error
+            ages.extend(record.table["age"][0] for record in records)
+
+    log = PredictionLog(Writer(), flush_interval=SOON_ENOUGH)
+    gate = make_gate(log)
+    send(gate, {**ROW, "age": 0})
+    assert is_writing.wait(SOON)
+    for age in (1, 2, 3):
+        send(gate, {**ROW, "age": age})
+    may_write.set()
+
+    assert log.flush(SOON)
+    assert [0, 1, 2, 3] == ages
+    assert 4 == written(gate)

@@ -594,3 +594,17 @@ def test_coroutine_of_a_closed_event_loop_has_not_failed(caplog):
 
     assert ((0, 0), 1) == (closed, metrics.failed)
     assert not caplog.records
+
+
+def test_function_may_return_the_same_prediction_each_time():
+    """The layers do not change it."""
+    same = Prediction([Output("y", np.array([1.26]), ["a"], np.array([[0.26]]))])
+    predictor = Predictor(lambda table: same, SCHEMA)
+    predicted = drive(predictor.predict(TABLE.slice(0, 1)))
+    predicted.warnings = ["changed"]
+    predicted.outputs[0].threshold = 0.5
+    predicted.outputs[0].values[0] = 0
+    predicted.outputs[0].probabilities[0] = 0
+
+    assert (1.26, 0.26) == (same.values[0], same.probabilities[0, 0])
+    assert ((), None) == (same.warnings, same.outputs[0].threshold)

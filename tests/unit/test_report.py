@@ -67,5 +67,12 @@ def test_report_without_outcomes_has_traffic_of_monitor(url, tmp_path):
     assert "<p>No predictions are stored.</p>" in page
 
 
+def test_report_creates_no_database(url, tmp_path):
+    assert "db must be a database that exists" in run("price", "--db", url, code=2)
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_unknown_deployment_has_no_report(url):
+    OutcomeLog(url).accuracy("price")
+
     assert "no predictions of a deployment price" in run("price", "--db", url, code=3)

@@ -234,6 +234,7 @@ def test_sticky_column_of_a_large_body_is_read_in_a_thread(store):
     assert [4] * 5000 == Client(gate.asgi).post("/predict/churn", json=rows).json()["result"]
 
 
+@pytest.mark.slow
 def test_hash_to_unit_is_the_same_in_every_process():
     code = "from modelgate.deployments.rollout import hash_to_unit; print(hash_to_unit('churn', 'c-7'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

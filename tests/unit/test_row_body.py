@@ -1,6 +1,7 @@
 """Decoding of row bodies: JSON or CSV, charsets and forms."""
 
 import contextlib
+import logging
 import sys
 
 import pytest
@@ -322,3 +323,15 @@ def test_body_that_decompresses_to_too_much_is_rejected():
     sent.max_body = 100
     with pytest.raises(BodyTooLarge):
         drive(decode_row_body(sent))
+
+
+@pytest.mark.parametrize(
+    "body", [b"--c\r\n\r\n", b"--b\r\n: secret\r\n\r\n", form(FILE)[:20], form(FILE) + b"secret"]
+)
+def test_form_logs_nothing(body, caplog):
+    """Not even the warnings of the parser, which repeat what the caller sent."""
+    caplog.set_level(logging.DEBUG)
+    with contextlib.suppress(MalformedBody):
+        extract_file(body, b"b")
+
+    assert [] == caplog.records

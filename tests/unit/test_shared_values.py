@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -68,6 +69,7 @@ def test_values_are_the_same_for_the_same_labels(tmp_path):
     assert {"c": {("m",): [2]}} == values.read()
 
 
+@pytest.mark.slow
 def test_counters_of_killed_processes_stay_and_gauges_do_not(tmp_path):
     """Read before and after another process has collected their files."""
     kill(tmp_path)
@@ -80,6 +82,7 @@ def test_counters_of_killed_processes_stay_and_gauges_do_not(tmp_path):
     assert [".json", ".values"] == files(tmp_path)
 
 
+@pytest.mark.slow
 def test_interrupted_collection_counts_nothing_twice(tmp_path):
     """The collected file was not deleted yet."""
     run(tmp_path)
@@ -95,6 +98,7 @@ def test_interrupted_collection_counts_nothing_twice(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_forked_child_counts_in_a_file_of_its_own(tmp_path):
     """It starts from zero, and its end does not end the parent's gauges."""
     script = """
@@ -114,6 +118,7 @@ assert {"c": {(): [11]}, "g": {(): [5]}} == values.read(), values.read()
     run(tmp_path, script)
 
 
+@pytest.mark.slow
 def test_parent_that_ends_before_its_child_keeps_no_gauges(tmp_path):
     """The child has inherited the lock of the parent's file, and gives it up."""
     script = """
@@ -242,9 +247,25 @@ def test_directory_is_the_same_after_a_change_of_the_working_directory(tmp_path,
     assert {"c": {(): [1]}} == values.read()
 
 
+@pytest.mark.slow
 def test_collected_counters_are_readable_json(tmp_path):
     run(tmp_path)
     SharedValues(tmp_path).allocate("c", ("m",))
     [path] = folder(tmp_path).glob("*.json")
 
     assert [["c", ["m"], [2.0]]] == json.loads(path.read_text())["values"]
+
+
+def test_deleted_directory_leaves_the_values_of_the_process(tmp_path, caplog):
+    """The log says so once."""
+    values = SharedValues(tmp_path)
+    values.allocate("c", ("m",))[0] += 2
+    values.allocate("g", (), gauge=True)[0] = 7
+    run(tmp_path)
+    shutil.rmtree(tmp_path)
+    values.allocate("c", ("n",))[0] += 1
+    expected = {"c": {("m",): [2], ("n",): [1]}, "g": {(): [7]}}
+
+    assert [expected, expected] == [values.read(), values.read()]
+    assert [(("m",), [2]), (("n",), [1])] == values.read_parts("c")
+    assert 1 == caplog.text.count("cannot be read")

@@ -11,9 +11,13 @@ from modelgate import (
     Gate,
     InvalidInput,
     InvalidValues,
+    MalformedBody,
     MissingColumns,
     Schema,
 )
+from modelgate.schema.report import ValidationReport
+from modelgate.schema.row_validator import check_row_count, check_sparsity, validate_part, validate_rows
+from modelgate.schema.split_rows import LazyRows
 from modelgate.testing import Client
 
 SCHEMA = Schema(
@@ -303,3 +307,150 @@ def test_column_options_of_another_type_are_rejected(options, message):
 def test_schema_accepts_only_columns():
     with pytest.raises(ConfigurationError, match="must be a sequence of Column"):
         Schema(["a"])
+
+
+def find_error(rows, columns=SCHEMA.columns, options=SCHEMA.options, **arguments):
+    with pytest.raises(InvalidInput) as info:
+        validate_rows(columns, rows, options, **arguments)
+    return info.value
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (7, "Row 1 is not an object of column names and values"),
+        ([1], "Row 1 is not an object of column names and values"),
+        (None, "Row 1 is not an object of column names and values"),
+    ],
+)
+def test_rows_must_be_objects(row, message):
+    with pytest.raises(MalformedBody) as info:
+        validate_rows(SCHEMA.columns, [GOOD, row], SCHEMA.options)
+
+    assert message == str(info.value)
+
+
+def test_rows_are_counted_over_all_parts_of_an_input():
+    report = ValidationReport()
+    for ages in ([1, 2], [3, -1]):
+        validate_part(
+            SCHEMA.columns, [GOOD | {"age": age} for age in ages], SCHEMA.options, report, set(GOOD)
+        )
+    with pytest.raises(MalformedBody, match="Row 4 is not"):
+        validate_part(SCHEMA.columns, [7], SCHEMA.options, report, set(GOOD))
+
+    assert (4, [3]) == (report.rows, report.errors["age"][0].rows)
+
+
+def test_column_that_an_earlier_part_lacks_is_only_reported_for_its_rows():
+    """A part after one with errors returns no table."""
+    report, other = ValidationReport(), {name: GOOD[name] for name in GOOD if name != "age"}
+    parts = [[GOOD, other], [GOOD, GOOD], [GOOD | {"age": -1}, other]]
+    tables = [validate_part(SCHEMA.columns, part, SCHEMA.options, report, set(GOOD)) for part in parts]
+    with pytest.raises(MissingColumns) as info:
+        report.raise_for_errors(6, SCHEMA.columns, SCHEMA.options)
+
+    assert [None] * 3 == tables
+    assert {"age": "is missing (row 1, 5)"} == info.value.details["errors"]
+
+
+def test_similar_names_are_columns_in_every_row():
+    columns = [Column("first name", "text"), Column("b")]
+    table = validate_rows(columns, [{"first_name": "x", "b": 1}, {"first_name": "y", "b": 2}], SCHEMA.options)
+
+    assert [{"first name": "x", "b": 1.0}, {"first name": "y", "b": 2.0}] == list(table.rows())
+
+
+@pytest.mark.parametrize("extra", ["forbid", "ignore"])
+def test_similar_name_is_not_unexpected(extra):
+    options = Schema([Column("a b"), Column("c")]).with_options(extra_columns=extra).options
+    columns = [Column("a b"), Column("c")]
+    report = ValidationReport()
+    validate_part(columns, [{"a_b": 1, "c": 2, "d": 3}], options, report)
+
+    assert (["d"] if extra == "forbid" else []) == report.unexpected
+    error = find_error([{"a_b": 1, "d": 3}], columns, options)
+    assert (["d"] if extra == "forbid" else None) == error.details.get("unexpected_columns")
+
+
+@pytest.mark.parametrize(
+    ("row", "wrapper"),
+    [
+        ({"row": GOOD}, "row"),
+        ({"x": 1, "rows": [GOOD, GOOD]}, "rows"),
+        ({"rows": []}, None),
+        ({"row": {"x": 1}}, None),
+        ({"age": GOOD}, None),
+        ({"row": "age"}, None),
+    ],
+)
+def test_error_suggests_the_object_that_contains_the_row(row, wrapper):
+    """Only that of the first row."""
+    hint = f": the row is one level too deep, send the value of {wrapper!r} alone" if wrapper else ""
+
+    assert f"Prediction failed due to missing input data{hint}" == find_error([row, {"other": GOOD}]).message
+
+
+def test_empty_input_is_an_empty_table():
+    table = validate_rows(SCHEMA.columns, [], SCHEMA.options)
+
+    assert (0, (0, 3)) == (len(table), table.numbers.shape)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "size", "rejected"),
+    [
+        (1001, 1000, 1_000_999, True),
+        (1001, 1000, 1_001_000, False),
+        (1000, 1000, 10, False),
+        (2_000_000, 1, 6_000_000, False),
+    ],
+)
+def test_table_may_have_a_million_cells_or_as_many_as_bytes(rows, columns, size, rejected):
+    message = f"The body has {rows} rows that leave out most of the {columns} columns: send fewer rows"
+    try:
+        check_sparsity(rows, columns, size)
+    except InvalidInput as error:
+        assert (True, message) == (rejected, str(error))
+    else:
+        assert not rejected
+
+
+@pytest.mark.parametrize("rows", [[{}, {}], LazyRows(2, list), {}, "rows", None])
+def test_more_rows_than_accepted_are_rejected(rows):
+    """Lists are counted, and whatever else is sent is left to the decoder."""
+    check_row_count(rows, None)
+    check_row_count(rows, 2)
+    if isinstance(rows, list | LazyRows):
+        with pytest.raises(InvalidInput) as info:
+            check_row_count(rows, 1)
+        assert "2 rows are more than the 1 accepted at once: send fewer" == str(info.value)
+        assert {"max_rows": 1} == info.value.details
+    else:
+        check_row_count(rows, 1)
+
+
+def test_absent_cell_has_the_default_of_its_kind():
+    columns = [Column("a", "integer", required=False, default=2.0), Column("b", required=False), Column("c")]
+    [row] = validate_rows(columns, [{"c": 1}], SCHEMA.options).rows()
+
+    assert {"a": 2, "b": None, "c": 1.0} == row
+
+
+def test_cell_without_value_is_null_where_the_column_allows_it():
+    columns = [Column("a"), Column("b", nullable=True), Column("t", "text", nullable=True)]
+    cells = {"a": "1", "b": "NA", "t": "NA"}
+    [row] = validate_rows(columns, [cells], SCHEMA.options, text=True).rows()
+
+    assert {"a": 1.0, "b": None, "t": "NA"} == row
+    error = find_error([cells, cells | {"a": ""}], columns, text=True)
+    assert {"a": "must not be null (row 1)"} == error.details["errors"]
+
+
+def test_arrays_are_validated_one_by_one():
+    columns = [Column("w", "tensor", shape=(2,)), Column("b")]
+    rows = [{"w": [1, 2], "b": 1}, {"w": None, "b": 1}, {"w": [1], "b": 1}]
+    rule = "must be nested arrays of numbers of the shape [2]"
+
+    assert {"w": f"must not be null (row 1); {rule} (row 2)"} == find_error(rows, columns).details["errors"]
+    assert {"w": "is missing (row 1)"} == find_error([rows[0], {"b": 1}], columns).details["errors"]

@@ -376,12 +376,15 @@ def test_decision_has_quota_of_each_window(allowed, cost, available, hour, minut
     assert [hour, minute] == [(decision.remaining(index), decision.reset(index)) for index in (1, 2)]
 
 
-@pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-def test_share_reads_counts_of_the_whole_window(strategy):
+@pytest.mark.parametrize(
+    ("strategy", "counts", "usage"),
+    [("fixed", [8], 8), ("sliding", [4, 4], 7), ("moving", [2, 2, 2, 1, 1], 8)],
+)
+def test_share_reads_counts_of_the_whole_window(strategy, counts, usage):
     window = parse_windows("9/minute", strategy)[0]
-    counts = window.pack_counts([4] * window.steps)
 
-    assert window.usage(counts, 15) == window.share(3).usage(counts, 15)
+    assert usage == window.usage(window.pack_counts(counts), 15)
+    assert usage == window.share(3).usage(window.pack_counts(counts), 15)
 
 
 def test_rate_rejects_unknown_strategies():

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, StoreError
@@ -15,7 +16,7 @@ try:
 except ImportError:
     raise ConfigurationError('a database needs SQLAlchemy: pip install "modelgate[sql]"') from None
 
-__all__ = ["Database", "UTCDateTime", "from_timestamp", "sa"]
+__all__ = ["Database", "UTCDateTime", "from_timestamp", "require_existing", "sa"]
 
 # Without timeouts an unresponsive database would block a request for minutes. A URL may set others.
 _TIMEOUTS = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
@@ -136,6 +137,22 @@ class Database:
         else:
             self._metadata.create_all(self.engine)
         self._ready = True
+
+
+def require_existing(url: str, option: str) -> None:
+    """Check that a database in a file exists, before a command that only reads creates an empty one.
+
+    Args:
+        url: URL of the database.
+        option: Name of the user's option that holds *url*, for error messages.
+
+    Raises:
+        ConfigurationError: There is no such file, or the URL is not supported.
+    """
+    parsed = _parse_url(url, option)
+    path = str(parsed.database)
+    if parsed.drivername == "sqlite" and not path.startswith("file:") and not Path(path).exists():
+        raise ConfigurationError(f"{option} must be a database that exists (there is no file {path})")
 
 
 def _is_forbidden(error: object) -> bool:

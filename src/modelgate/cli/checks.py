@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from ..deployments.deployment import Deployment
 from ..keys.key_record import KeyRecord
+from ..keys.principal import OPERATE
 from ..layers import KeyAuth, RateLimit, TrustedProxies
 from ..layers.rate_limit import DEFAULT_RATE
 from ..models.cache import CacheInfo
@@ -221,6 +222,19 @@ def check_key_expiry(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def check_operator_keys(facts: Facts) -> Iterator[Finding]:
+    """Find keys in the database that can operate deployments as well as call them."""
+    for record in facts.records if isinstance(facts.records, Sequence) else ():
+        actions = {scope.partition(":")[2] for scope in record.scopes}
+        if record.state(facts.now) == "active" and OPERATE in actions and len(actions) > 1:
+            yield Finding(
+                "note",
+                "keys",
+                f"{record.id} of {record.owner} can operate deployments as well as call them",
+                "create a key with the scope *:operate alone, for operators only",
+            )
+
+
 def check_model_loading(facts: Facts) -> Iterator[Finding]:
     """Find models that cannot be loaded, for example because an extra is missing."""
     for name, error in facts.models.items():
@@ -302,6 +316,7 @@ CHECKS: tuple[Check, ...] = (
     check_key_expiry,
     check_key_deployments,
     check_key_storage,
+    check_operator_keys,
     check_limit_storage,
     check_worker_count,
     check_proxies,

@@ -53,6 +53,7 @@ def report(deployment: str, database: str, out: Path | None, min_rows: int, sust
 
     The data comes from the database of a DriftMonitor, an OutcomeLog, or both.
     """
+    from ..backends.sql import require_existing
     from ..monitoring.drift_judge import judge
     from ..monitoring.drift_statistics import Thresholds
     from ..monitoring.drift_tables import SQLDriftStorage
@@ -60,6 +61,7 @@ def report(deployment: str, database: str, out: Path | None, min_rows: int, sust
     from ..monitoring.outcome_tables import OutcomeTables
     from ..monitoring.report import render_report
 
+    require_existing(database, "db")
     tables, now = OutcomeTables(database), time.time()
     storage = SQLDriftStorage(database)
     models = storage.load(deployment)

@@ -154,7 +154,7 @@ def _restore(
     details = {name: problem[name] for name in problem if name not in _BASE_MEMBERS}
     AnswerableError.__init__(error, message, details=details, headers=headers)
     attributes = {name: details.get(name, empty) for name, empty in _ATTRIBUTES.get(kind, {}).items()}
-    if kind is tree.RateLimitExceeded or issubclass(kind, ServingError):
+    if kind in (tree.RateLimitExceeded, tree.RequestInProgress) or issubclass(kind, ServingError):
         pause = retry_after(headers, time.time())
         attributes["retry_after"] = None if pause is None else math.ceil(pause)
     vars(error).update(attributes)
@@ -166,7 +166,9 @@ def _restore(
 
 def is_transient(error: ModelgateError) -> bool:
     """Return True if the same request may succeed later."""
-    return getattr(error, "status", None) in RETRIED or getattr(error, "retried", False)
+    # Of this client's own requests, only one that it retries can be in progress.
+    is_in_progress = isinstance(error, tree.RequestInProgress)
+    return is_in_progress or getattr(error, "status", None) in RETRIED or getattr(error, "retried", False)
 
 
 _BASE_MEMBERS = ("status", "code", "detail", "message", "error")

@@ -1,5 +1,6 @@
 """Extract the file from a form (``multipart/form-data``, RFC 7578)."""
 
+import logging
 from typing import NamedTuple
 
 from python_multipart.exceptions import FormParserError
@@ -9,6 +10,7 @@ from ..errors import MalformedBody
 
 __all__ = ["Part", "extract_file"]
 
+_NO_LOG = logging.Logger("modelgate", logging.CRITICAL + 1)
 _MAX_PARTS = 100
 _PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary")
 
@@ -43,7 +45,10 @@ def extract_file(raw: bytes, boundary: bytes | None) -> Part:
         raise MalformedBody("The Content-Type multipart/form-data must have a boundary")
     form = _Form(raw)
     try:
-        MultipartParser(boundary, form.callbacks).write(raw)  # type: ignore[arg-type]
+        parser = MultipartParser(boundary, form.callbacks)  # type: ignore[arg-type]
+        # Its warnings repeat what the caller sent.
+        parser.logger = _NO_LOG
+        parser.write(raw)
     except FormParserError:
         raise MalformedBody(
             "The body is not valid multipart/form-data: check its boundary and its headers"

@@ -12,7 +12,7 @@ from ..codecs.json import ANY, count_byte, decode_json, reject_deep_nesting, rej
 from ..errors import InvalidInput, MalformedBody
 from ..schema import SplitRows
 from ..spelling import SHOWN_TEXT
-from .tensors import DATATYPES, TensorError, from_binary, from_json, parse_shape
+from .tensors import DATATYPES, TensorError, from_binary, from_json, has_elements, parse_shape
 
 __all__ = ["MAX_ID", "InferenceRequest", "Parameters", "read_request"]
 
@@ -78,7 +78,10 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, Spl
         reject_deep_nesting(decode_json(raw, ANY))
     if document.id is not None and len(document.id) > MAX_ID:
         raise InvalidInput(f"id must be text of at most {MAX_ID} characters")
-    return document, _join_tensors(list(_read_tensors(document.inputs, binary)))
+    rows = None if binary else _join_flat_tensors(document.inputs)
+    if rows is None:
+        rows = _join_tensors(list(_read_tensors(document.inputs, binary)))
+    return document, rows
 
 
 def _split_body(body: bytes, length: str | None) -> tuple[bytes, bytes]:
@@ -95,11 +98,12 @@ def _split_body(body: bytes, length: str | None) -> tuple[bytes, bytes]:
 
 def _count_members(document: InferenceRequest) -> int:
     """Return the number of members in all objects of *document*."""
-    count = 0
-    for part in (document, *document.inputs, *(document.outputs or ())):
-        values = msgspec.structs.astuple(part)
-        count += len(values) - values.count(None) + len(part.parameters or ())
-    return count
+    inputs, outputs = document.inputs, document.outputs or ()
+    parameters = [part.parameters for part in (document, *inputs, *outputs)]
+    optional = [document.outputs, document.id, *parameters, *[tensor.data for tensor in inputs]]
+    # The other members are always there: inputs, the name of an output, and three members of an input.
+    required = 1 + len(outputs) + 3 * len(inputs)
+    return required + len(optional) - optional.count(None) + sum(map(len, filter(None, parameters)))
 
 
 class _Block(NamedTuple):
@@ -178,6 +182,31 @@ def _flatten(data: Any, shape: Sequence[int]) -> Any:
             raise TensorError(f"data must be a flat array, or nested arrays of the shape {shape}")
         data = list(chain.from_iterable(data))
     return data
+
+
+def _join_flat_tensors(inputs: Sequence[_Input]) -> SplitRows | None:
+    """Return the rows of several tensors with one column each and flat data, the usual form of a request.
+
+    All tensors are checked at once. If one is invalid or has another form, return None: `_read_tensors` and
+    `_join_tensors` accept all forms, and report what is wrong.
+    """
+    if len(inputs) < 2:
+        return None
+    names, shapes, datatypes, parameters, data = zip(*map(msgspec.structs.astuple, inputs), strict=True)
+    rows, *columns = shapes[0] or [-1]
+    if shapes.count(shapes[0]) < len(inputs) or columns not in ([], [1]):
+        return None
+    if (
+        parameters.count(None) < len(inputs)
+        or set(map(type, data)) != {list}
+        or set(map(len, data)) != {rows}
+    ):
+        return None
+    for datatype in set(datatypes):
+        elements = [column for column, other in zip(data, datatypes, strict=True) if other == datatype]
+        if not has_elements(datatype, list(chain.from_iterable(elements))):
+            return None
+    return SplitRows(names, list(zip(*data, strict=True)))
 
 
 def _join_tensors(blocks: Sequence[_Block]) -> SplitRows:

@@ -15,6 +15,7 @@ __all__ = [
     "TensorError",
     "from_binary",
     "from_json",
+    "has_elements",
     "infer_datatype",
     "parse_shape",
     "to_binary",
@@ -106,10 +107,17 @@ def from_json(datatype: str, rows: int, columns: int, data: Any) -> list[Any]:
     values: list[Any] = data
     if len(values) != rows * columns:
         raise TensorError(f"data must have {rows * columns} elements, to fit the shape (got {len(values)})")
-    kind = DATATYPES[datatype]
-    if not _fits(kind, values) and not _fits(kind, [value for value in values if value is not None]):
-        raise TensorError(f"data of {datatype} must be {kind.rule}")
+    if not has_elements(datatype, values):
+        raise TensorError(f"data of {datatype} must be {DATATYPES[datatype].rule}")
     return values
+
+
+def has_elements(datatype: str, values: Sequence[Any]) -> bool:
+    """Return whether all *values* are None or elements of *datatype*. If there is no such datatype, return False."""
+    kind = DATATYPES.get(datatype)
+    if kind is None:
+        return False
+    return _fits(kind, values) or _fits(kind, [value for value in values if value is not None])
 
 
 def from_binary(datatype: str, count: int, raw: bytes) -> list[Any]:

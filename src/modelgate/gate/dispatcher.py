@@ -228,11 +228,10 @@ def score_and_encode(
             prediction.passthrough_columns and is_large(query.rows)
         ):
             response = yield from run_long(encode, request, query, prediction)
-            # Servers buffer shorter responses.
-            if request.body_share is not None:
-                request.body_share.limit_sending()
         else:
             response = encode(request, query, prediction)
+        if request.body_share is not None:
+            request.body_share.limit_sending()
         if not isinstance(response.body, bytes) and request.needs_length:
             response = yield from run_long(spool, response, request.on_close)
     except UnicodeEncodeError:

@@ -23,6 +23,7 @@ from ..layers import (
     AccessLog,
     BodyLimit,
     Cors,
+    Idempotency,
     KeyAuth,
     Metrics,
     RateLimit,
@@ -75,6 +76,7 @@ class Gate:
             ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
             `ConcurrencyLimit`; by default 1,000,000 a minute and 10,000,000 a day (ML Clever Prediction API).
+        idempotency: True to repeat the answer to requests with the same ``Idempotency-Key``, or an `Idempotency`.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
@@ -106,8 +108,7 @@ class Gate:
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
-        array_dir: Directory with memory-mapped files, through which the processes of one user on one machine
-            share the large arrays of loaded models; None for a copy in each process.
+        array_dir: Directory in which the processes of one user share the large arrays of loaded models, or None.
         tracing: Whether to record spans with OpenTelemetry, see `Tracing`.
 
     Attributes:
@@ -128,6 +129,7 @@ class Gate:
         keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None = None,
         key_header: str | None = None,
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
+        idempotency: bool | Idempotency = False,
         auth_failure_limit: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
         cors: Sequence[str] | Literal["*"] | None = None,
@@ -153,8 +155,8 @@ class Gate:
         tracing: bool = False,
     ) -> None:
         values = create_metric_values(metrics, metrics_dir)
-        standard = keys, limits, auth_failure_limit, deadline, trusted_proxies, key_header, body_limit
-        layers = create_layers(layers, *standard, https_only=https_only)
+        policies = limits, idempotency, auth_failure_limit, deadline, trusted_proxies, key_header, body_limit
+        layers = create_layers(layers, keys, *policies, https_only=https_only)
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         key_header = find_key_header(layers)
         self._dialects = resolve_dialects(dialects, key_header)
@@ -162,7 +164,6 @@ class Gate:
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
         self._hooks = hooks = PredictionHooks(on_prediction, values)
-        openapi.add(*hooks.routes())
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,

@@ -8,7 +8,16 @@ from ..errors import ConfigurationError, error_context
 from ..flow import validate_layers
 from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
-from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, HttpsOnly, KeyAuth, RateLimit
+from ..layers import (
+    Admission,
+    AuthFailureLimit,
+    BodyLimit,
+    Deadline,
+    HttpsOnly,
+    Idempotency,
+    KeyAuth,
+    RateLimit,
+)
 from ..layers.rate_limit import DEFAULT_RATE
 from ..monitoring.shared_values import SharedValues
 from ..prometheus import LocalValues, MetricValues
@@ -26,6 +35,7 @@ def create_layers(
     layers: Sequence[HTTPLayer] | None,
     keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
+    idempotency: bool | Idempotency,
     auth_failure_limit: str | None,
     deadline: float | None,
     proxies: Sequence[str] | None,
@@ -40,6 +50,7 @@ def create_layers(
         layers: See `Gate`.
         keys: See `Gate`.
         limits: See `Gate`.
+        idempotency: See `Gate`.
         auth_failure_limit: See `Gate`.
         deadline: See `Gate`.
         proxies: Option ``trusted_proxies`` of `Gate`.
@@ -51,15 +62,18 @@ def create_layers(
         ConfigurationError: There are no keys, or an option cannot be used.
     """
     if layers is None:
-        layers = _standard_layers(keys, limits, auth_failure_limit, deadline, proxies, key_header, body_limit)
+        layers = _standard_layers(
+            keys, limits, idempotency, auth_failure_limit, deadline, proxies, key_header, body_limit
+        )
     else:
-        layers = _check_custom_layers(layers, keys, limits, key_header, body_limit)
+        layers = _check_custom_layers(layers, keys, limits, idempotency, key_header, body_limit)
     return [HttpsOnly(), *layers] if https_only else layers
 
 
 def _standard_layers(
     keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
+    idempotency: bool | Idempotency,
     auth_failure_limit: str | None,
     deadline: float | None,
     proxies: Sequence[str] | None,
@@ -82,6 +96,10 @@ def _standard_layers(
     if keys != "open":
         guards += _auth_failure_layers(auth_failure_limit, proxies)
         guards.append(KeyAuth(keys, skip_forwarded=proxies is None, key_header=key_header))
+    if not isinstance(idempotency, bool | Idempotency):
+        raise ConfigurationError(f"idempotency must be True, False or an Idempotency (got {idempotency!r})")
+    if idempotency is not False:
+        guards.append(Idempotency() if idempotency is True else idempotency)
     with error_context("limits"):
         return [*guards, *_limit_layers(DEFAULT_RATE if limits is None else limits)]
 
@@ -124,20 +142,25 @@ def create_metric_values(metrics: object, directory: str | Path | None) -> Metri
 
 
 def _check_custom_layers(
-    layers: Sequence[HTTPLayer], keys: object, limits: object, key_header: object, body_limit: object
+    layers: Sequence[HTTPLayer],
+    keys: object,
+    limits: object,
+    idempotency: object,
+    key_header: object,
+    body_limit: object,
 ) -> Sequence[HTTPLayer]:
     """Return *layers* after checking that they fit the other options.
 
     Raises:
-        ConfigurationError: *keys*, *key_header*, *body_limit* or *limits* are set too, or no layer
+        ConfigurationError: *keys*, *key_header*, *body_limit*, *limits* or *idempotency* are set too, or no layer
             authenticates callers.
     """
     layers = validate_layers(layers)
-    options = (limits, key_header, body_limit)
+    options = (limits, key_header, body_limit, idempotency or None)
     if any(option is not None for option in options) or keys not in (None, "open"):
         raise ConfigurationError(
-            "keys, key_header, body_limit and limits must not be combined with layers: remove these options, and"
-            " add KeyAuth, BodyLimit and RateLimit to layers"
+            "keys, key_header, body_limit, limits and idempotency must not be combined with layers: remove these"
+            " options, and add KeyAuth, BodyLimit, RateLimit and Idempotency to layers"
         )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')

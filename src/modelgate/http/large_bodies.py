@@ -27,8 +27,8 @@ _RECHECK_SECONDS = 1.0
 class LargeBodies:
     """Budget for the total size of the large bodies in progress. Bodies that exceed it wait in order of arrival.
 
-    A body is in progress until the response to its request has been sent, but no longer than 30 seconds after a
-    long response was ready: a caller that never reads it must not block the others. A body larger than the budget
+    A body is in progress until the response to its request has been sent, but no longer than 30 seconds after the
+    response was ready: a caller that never reads it must not block the others. A body larger than the budget
     waits until no other is in progress.
 
     Args:

@@ -28,7 +28,8 @@ def to_prediction(
         ValueError: *result* has another type, has the wrong number of rows, or contains values that JSON
             cannot represent (including NaN and infinities, unless *nullable* is True).
     """
-    prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
+    # A copy, because the layers change it, and a function may return the same object from each call.
+    prediction = result.copy() if isinstance(result, Prediction) else Prediction(_outputs(result, target))
     check_shape(prediction, rows)
     check_values(prediction, nullable=nullable)
     return prediction

@@ -8,6 +8,7 @@ from .concurrency_limit import ConcurrencyLimit
 from .cors import Cors
 from .deadline import Deadline
 from .https_only import HttpsOnly
+from .idempotency import Idempotency
 from .key_auth import KeyAuth
 from .metrics import Metrics
 from .rate_limit import RateLimit
@@ -26,6 +27,7 @@ __all__ = [
     "Cors",
     "Deadline",
     "HttpsOnly",
+    "Idempotency",
     "KeyAuth",
     "Metrics",
     "RateLimit",

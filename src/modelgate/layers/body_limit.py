@@ -18,7 +18,7 @@ class BodyLimit:
 
     A body of more than 64 KiB after decompression is large. If large bodies in progress have more than *budget*
     bytes, further ones wait in the order of arrival, until their deadline. Small bodies do not wait. A body is in
-    progress until its response has been sent, but at most 30 seconds after a long response is ready.
+    progress until its response has been sent, but at most 30 seconds after the response is ready.
 
     Args:
         limit: Maximum size in bytes. None for the limit of the service whose wire format the request uses,

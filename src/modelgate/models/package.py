@@ -14,7 +14,7 @@ from ..forecasting import DirectForecaster
 from ..schema import Schema
 from ..schema.model_input import column_labels
 from .archive import MANIFEST, Archive, FolderArchive, ZipArchive, pack, pack_metadata, write
-from .booster_file import native_suffix, write_booster
+from .booster_file import write_booster
 from .calibration import CALIBRATION, Calibration, calibrate
 from .file_readers import check_opens_no_files
 from .forecaster_package import describe_forecaster, restore_forecaster
@@ -33,7 +33,7 @@ from .package_files import (
     split_name,
 )
 from .package_members import write_members
-from .serializers import read_estimator
+from .serializers import read_estimator, suffix_for
 from .training_rows import TrainingRows, check_rows, list_to_array, to_rows
 from .training_sample import (
     background_sample,
@@ -130,14 +130,7 @@ class ModelPackage:
             ConfigurationError: The value of an option is not valid, rows of *X* do not match the schema, or
                 *model* opens files whose names come from callers.
         """
-        if format not in ("skops", "native", "joblib", "onnx"):
-            raise ConfigurationError(f"format must be 'skops', 'native', 'joblib' or 'onnx' (got {format!r})")
-        suffix = native_suffix(model) if format == "native" else f".{format}"
-        if suffix is None:
-            raise ConfigurationError(
-                "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
-                f" CatBoost (got {format!r})"
-            )
+        suffix = suffix_for(model, format)
         X = to_rows(X)  # noqa: N806
         check_rows(X, y)
         check_opens_no_files(model)
@@ -148,9 +141,7 @@ class ModelPackage:
         if format == "native":
             _, model = write_booster(model)
         estimator, difference = model, None
-        if isinstance(model, OnnxModel):
-            suffix = ".onnx"
-        elif format == "onnx":
+        if format == "onnx" and not isinstance(model, OnnxModel):
             model, difference = measure_onnx(estimator, schema, rows)
         manifest = make_manifest(
             estimator,
@@ -162,8 +153,7 @@ class ModelPackage:
             model=f"model{suffix}",
             difference=difference,
         )
-        y = order_targets(y, manifest.target)
-        examples = rows[:_EXAMPLES]
+        y, examples = order_targets(y, manifest.target), rows[:_EXAMPLES]
         example = {"rows": examples, "expected": predict_to_lists(model, schema, examples)}
         return cls(
             model,

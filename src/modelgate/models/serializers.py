@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from .booster_file import BOOSTER_SUFFIXES, read_booster, write_booster
+from ..errors import ConfigurationError
+from .booster_file import BOOSTER_SUFFIXES, native_suffix, read_booster, write_booster
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy
 from .onnx import OnnxModel
 from .pickle_file import PICKLE_SUFFIXES, read_pickle, write_pickle
 from .skops_file import read_skops, write_skops
 
-__all__ = ["dump", "read_estimator"]
+__all__ = ["dump", "read_estimator", "suffix_for"]
 
 
 def _read_onnx(content: bytes, _: LoadPolicy) -> OnnxModel:
@@ -51,6 +52,29 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
         model = _READERS[suffix](content, policy)
     check_opens_no_files(model)
     return model
+
+
+def suffix_for(model: Any, file_format: str) -> str:
+    """Return the suffix of the file in which a package stores *model*.
+
+    Args:
+        model: Fitted estimator, or an `OnnxModel`, which is always stored as ONNX.
+        file_format: The option *format* of `ModelPackage.from_estimator`.
+
+    Raises:
+        ConfigurationError: There is no such format, or none for this model.
+    """
+    if file_format not in ("skops", "native", "joblib", "onnx"):
+        raise ConfigurationError(
+            f"format must be 'skops', 'native', 'joblib' or 'onnx' (got {file_format!r})"
+        )
+    suffix = native_suffix(model) if file_format == "native" else f".{file_format}"
+    if suffix is None:
+        raise ConfigurationError(
+            "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
+            f" CatBoost (got {file_format!r})"
+        )
+    return ".onnx" if isinstance(model, OnnxModel) else suffix
 
 
 def dump(model: Any, suffix: str) -> tuple[bytes, Any]:

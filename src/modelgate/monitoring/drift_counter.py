@@ -132,9 +132,9 @@ class DriftCounter:
             self._storage.save(key, bins.reference, bucket, self._parts[key, start])
             del self._unsaved[key, start]
         now = self._clock()
-        if now - self._pruned_at >= self._window:
+        if abs(now - self._pruned_at) >= self._window:
             self._pruned_at = now
-            self._storage.prune(now - _HISTORY * self._window)
+            self._storage.prune(_HISTORY)
             recent = now - 2 * self._window
             self._buckets = {name: counts for name, counts in self._buckets.items() if name[1] >= recent}
             self._parts = {name: part for name, part in self._parts.items() if name[1] >= recent}

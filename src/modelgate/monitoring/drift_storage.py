@@ -75,8 +75,11 @@ class DriftStorage(Protocol):
             end: End of the last window with drift.
         """
 
-    def prune(self, before: float) -> None:
-        """Delete counts of periods that began *before* a time."""
+    def prune(self, periods: int) -> None:
+        """Delete all counts but those of the newest *periods*, and older alarms.
+
+        The time plays no part: a clock that is far ahead for a moment must not delete everything.
+        """
 
     def close(self) -> None:
         """Close connections. They are opened again when needed."""
@@ -133,8 +136,10 @@ class MemoryDriftStorage:
             self._alarms[key, subject] = end
             return True
 
-    def prune(self, before: float) -> None:
+    def prune(self, periods: int) -> None:
         with self._lock:
+            starts = {each.start for parts in self._parts.values() for each in parts.values()}
+            before = min(sorted(starts)[-periods:], default=0.0)
             for key, model in list(self._models.items()):
                 parts = {part: each for part, each in self._parts[key].items() if each.start >= before}
                 self._parts[key], model.buckets = parts, add_parts(parts.values())

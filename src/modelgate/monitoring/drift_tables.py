@@ -1,7 +1,8 @@
 """Tables of drift monitoring in a SQL database, which several processes and machines may share."""
 
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +12,10 @@ from .drift_statistics import Window
 from .drift_storage import ModelKey, MonitoredModel, add_parts
 
 __all__ = ["SQLDriftStorage"]
+
+logger = logging.getLogger("modelgate")
+
+T = TypeVar("T")
 
 _METADATA = sa.MetaData()
 
@@ -60,6 +65,7 @@ class SQLDriftStorage:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url, _METADATA, option="database")
+        self._damaged: set[str] = set()
 
     def save(self, key: ModelKey, reference: Reference, bucket: Window, part: str) -> None:
         encoded = msgspec.json.encode(bucket.counts).decode()
@@ -81,19 +87,33 @@ class SQLDriftStorage:
             rows = connection.execute(counts).all()
         parts: dict[ModelKey, list[Window]] = {}
         for row in rows:
-            part = Window(row.start, row.end, msgspec.json.decode(row.counts, type=DriftCounts))
-            parts.setdefault(ModelKey(row.deployment, row.version, row.digest), []).append(part)
-        monitored = [
-            MonitoredModel(
-                key,
-                msgspec.json.decode(row.reference, type=Reference),
-                None if row.baseline is None else msgspec.json.decode(row.baseline, type=Window),
-                add_parts(parts[key]),
-            )
-            for row in models
-            if (key := ModelKey(row.deployment, row.version, row.digest)) in parts
-        ]
+            part_counts = self._decode(row, row.counts, DriftCounts)
+            if part_counts is not None:
+                part = Window(row.start, row.end, part_counts)
+                parts.setdefault(ModelKey(row.deployment, row.version, row.digest), []).append(part)
+        monitored = []
+        for row in models:
+            key = ModelKey(row.deployment, row.version, row.digest)
+            reference = self._decode(row, row.reference, Reference)
+            if reference is not None and key in parts:
+                baseline = None if row.baseline is None else self._decode(row, row.baseline, Window)
+                monitored.append(MonitoredModel(key, reference, baseline, add_parts(parts[key])))
         return sorted(monitored, key=lambda model: model.buckets[-1].start)
+
+    def _decode(self, row: Any, text: str, kind: type[T]) -> T | None:
+        """Decode a JSON value of *row*. If it is damaged, log so once, and return None."""
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except ValueError as error:
+            if text not in self._damaged:
+                self._damaged.add(text)
+                logger.error(
+                    "drift monitor: deployment %s: left out a damaged value of version %s: %s",
+                    row.deployment,
+                    row.version,
+                    error,
+                )
+            return None
 
     def set_baseline(self, key: ModelKey, baseline: Window) -> None:
         is_unset = _matches(_MODELS, key._asdict()) & _MODELS.c.baseline.is_(None)
@@ -114,12 +134,15 @@ class SQLDriftStorage:
 
         return self._database.commit(write)
 
-    def prune(self, before: float) -> None:
+    def prune(self, periods: int) -> None:
         has_counts = sa.exists().where(
             *(_COUNTS.c[name] == _MODELS.c[name] for name in ModelKey._fields),
         )
 
+        newest = sa.select(_COUNTS.c.start).distinct().order_by(_COUNTS.c.start.desc()).limit(periods)
+
         def write(connection: sa.Connection) -> None:
+            before = min(connection.scalars(newest), default=0.0)
             connection.execute(_COUNTS.delete().where(_COUNTS.c.start < before))
             connection.execute(_ALARMS.delete().where(_ALARMS.c.end < before))
             connection.execute(_MODELS.delete().where(~has_counts))

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import time
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     import polars
 
 __all__ = ["LogFiles"]
+
+_UNFINISHED = ".new"
+_ABANDONED_AFTER = 60
+"""Seconds after which an unfinished file counts as abandoned. Writing one takes less than a second."""
 
 
 class LogFiles:
@@ -58,6 +63,7 @@ class LogFiles:
             raise ConfigurationError(
                 f"destination must be a folder that can be written (got {str(folder)!r}): {error.strerror}"
             ) from error
+        self._delete_abandoned()
 
     def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
         if self._suffix == ".jsonl":
@@ -94,15 +100,15 @@ class LogFiles:
         try:
             for (deployment, _), group in by_model.items():
                 path = self._new_path(re.sub(r"[^\w.-]", "_", deployment))
-                temporary.append((path.with_suffix(".new"), path))
+                temporary.append((path.with_suffix(_UNFINISHED), path))
                 os.close(os.open(temporary[-1][0], os.O_WRONLY | os.O_CREAT, 0o600))
                 _to_frame(group, redact).write_parquet(temporary[-1][0])
+            for finished, path in temporary:
+                finished.replace(path)
         except BaseException:
             for unfinished, _ in temporary:
                 unfinished.unlink(missing_ok=True)
             raise
-        for finished, path in temporary:
-            finished.replace(path)
 
     def _new_path(self, deployment: str = "") -> Path:
         parts = [
@@ -112,6 +118,16 @@ class LogFiles:
             str(next(self._numbers)),
         ]
         return self._folder / f"{'-'.join(filter(None, parts))}{self._suffix}"
+
+    def _delete_abandoned(self) -> None:
+        """Delete unfinished Parquet files of processes that were killed: they contain rows, and nobody reads them.
+
+        If a process is still writing such a file, its write fails and is retried.
+        """
+        for path in self._folder.glob(f"*T*-*{_UNFINISHED}"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER:
+                    path.unlink()
 
     def _delete_oldest(self) -> None:
         if self._max_files is not None:

@@ -172,12 +172,11 @@ class PredictionLog(PredictionHook):
                 logger.warning("prediction log %s: can write again", self._name)
             failures = 0
             with self._lock:
-                for _ in records:
-                    self._rows -= len(self._queue.popleft().table.numbers)
                 if self._queue or self._closed:
                     self._wake.set()
 
     def _write(self, records: Sequence[PredictionRecord]) -> None:
+        """Write the first *records* of the queue, and remove those that need no retry."""
         if not records:
             return
         self._warn_of_misspelled_columns(records)
@@ -191,8 +190,11 @@ class PredictionLog(PredictionHook):
                 return
             self._lost["invalid"][0] += len(records[0].table)
             logger.error("prediction log %s: cannot encode a record", self._name, exc_info=error)
-            return
-        self._written[0] += sum(len(record.table) for record in records)
+        else:
+            self._written[0] += sum(len(record.table) for record in records)
+        with self._lock:
+            for _ in records:
+                self._rows -= len(self._queue.popleft().table.numbers)
 
     def _warn_of_misspelled_columns(self, records: Iterable[PredictionRecord]) -> None:
         for record in records if self._redact else ():

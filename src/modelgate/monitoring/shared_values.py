@@ -64,6 +64,7 @@ class SharedValues:
     - A process locks its file while it runs, so a file without a lock belongs to a process that has ended. The
       next process that starts adds its counters to ``ended.json``, and deletes it.
     - ``ended.json`` names the files it includes, so that none counts twice if this is interrupted.
+    - If the directory was deleted, each process reports only its own values.
     - Files that are damaged, or that other programs or users wrote, are left out and never deleted. A damaged
       ``ended.json`` is replaced.
 
@@ -144,24 +145,33 @@ class SharedValues:
 
     def read(self) -> Totals:
         totals: Totals = {}
-        with self._locked(self._shared):
-            ended = self._read_ended()
-            entries = [_Entry(name, labels, False, values) for name, labels, values in ended.values]
-            entries += self._read_files(ended)
-        entries += (_Entry(name, labels, False, list(cells)) for name, labels, cells in list(self._unstored))
-        for name, labels, _, values in entries:
+        ended, entries = self._read_all()
+        for name, labels, values in ended.values + [
+            (name, labels, each) for name, labels, _, each in entries
+        ]:
             metric = totals.setdefault(name, {})
             # Inserted again: the labels in use by the newest processes are the last.
             metric[labels] = _add(metric.pop(labels, None), values)
         return totals
 
     def read_parts(self, name: str) -> list[tuple[Labels, list[float]]]:
-        with self._locked(self._shared):
-            entries = list(self._read_files(self._read_ended()))
-        parts = [(entry.labels, entry.values) for entry in entries if entry.name == name]
-        return parts + [
-            (labels, list(cells)) for stored, labels, cells in list(self._unstored) if stored == name
-        ]
+        return [(entry.labels, entry.values) for entry in self._read_all()[1] if entry.name == name]
+
+    def _read_all(self) -> tuple[_Ended, list[_Entry]]:
+        """Return the values of ended processes, and the entries of the others.
+
+        If the directory was deleted, return the entries of this process, whose memory remains valid.
+        """
+        try:
+            with self._locked(self._shared):
+                ended = self._read_ended()
+                entries = list(self._read_files(ended))
+            unread = list(self._unstored)
+        except OSError as error:
+            self._warn(self._directory, error)
+            ended, entries = _Ended(), []
+            unread = [(*name, cells) for name, cells in list(self._cells.items())]
+        return ended, entries + [_Entry(name, labels, False, list(cells)) for name, labels, cells in unread]
 
     def _read_files(self, ended: _Ended) -> Iterator[_Entry]:
         """Yield the entries of the processes that *ended* does not include, without gauges of ended ones."""

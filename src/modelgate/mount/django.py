@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.wsgi import WSGIRequest
+from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
 
@@ -25,6 +26,7 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
 
     Django's middleware applies to the requests. No CSRF token is needed, because a gate requires a key. The
     path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml`` to ``ml/``.
+    Exceptions that become a response with status 500 are sent with the signal ``got_request_exception``.
 
     Args:
         handler: Handler, for example a gate.
@@ -87,9 +89,19 @@ class _ASGIRequest(Request):
 
 
 def _create_request(request: Any) -> Request:
+    view_request: Request
     if isinstance(request, WSGIRequest):
-        return WSGIViewRequest(request.environ, partial(_read_body, request))
-    return _ASGIRequest(request)
+        view_request = WSGIViewRequest(request.environ, partial(_read_body, request))
+    else:
+        view_request = _ASGIRequest(request)
+    view_request.on_exception = partial(_send_exception, request)
+    return view_request
+
+
+def _send_exception(request: HttpRequest, _error: BaseException) -> None:
+    """Send the signal that error tracking of Django projects listens to."""
+    # Receivers read the current exception. Django logs their errors, which must not replace the response.
+    got_request_exception.send_robust(sender=None, request=request)
 
 
 def _read_body(request: HttpRequest) -> bytes:

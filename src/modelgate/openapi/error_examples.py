@@ -15,11 +15,14 @@ _AUTHENTICATION = (
     errors.ConflictingCredentials,
 )
 
-# Not constructed below: base classes, errors of routes that do not score, and errors about the schema.
+# Not constructed below: base classes, errors of routes that do not score, errors that only requests with an
+# Idempotency-Key get, and errors about the schema.
 _SKIPPED = (
     errors.RequestError,
     errors.Forbidden,
     errors.MethodNotAllowed,
+    errors.RequestInProgress,
+    errors.IdempotencyKeyReused,
     errors.UnknownColumns,
     errors.MissingColumns,
     errors.InvalidValues,

@@ -17,10 +17,17 @@ import numpy.typing as npt
 
 from .base import Numbers
 
-__all__ = ["LARGE", "MAX_NODES", "TreeFields", "merge_trees", "sequential_sum", "tile_rows"]
+__all__ = [
+    "LARGE",
+    "MAX_NODES",
+    "TreeFields",
+    "merge_trees",
+    "sequential_sum",
+    "tile_rows",
+]
 
 MAX_NODES = 100_000
-"""Largest number of nodes to merge, which is a copy of 7 MB. In larger forests, the calls matter less."""
+"""Largest number of nodes to merge, which is a copy of up to 7 MB. In larger forests, the calls matter less."""
 
 LARGE = 64
 """Number of rows from which separate trees are faster, because merged trees need a copy of each row."""
@@ -37,7 +44,11 @@ class TreeFields:
 
 
 def merge_trees(
-    trees: Sequence[npt.NDArray[Any]], inner: Sequence[npt.NDArray[np.bool_]], column: int, fields: TreeFields
+    trees: Sequence[npt.NDArray[Any]],
+    inner: Sequence[npt.NDArray[np.bool_]],
+    column: int,
+    fields: TreeFields,
+    leaves: Sequence[npt.NDArray[np.intp]] | None = None,
 ) -> npt.NDArray[Any]:
     """Return the nodes of all *trees* under one root.
 
@@ -46,13 +57,24 @@ def merge_trees(
         inner: For each tree, a mask that is True for the inner nodes and False for the leaves.
         column: Index of the additional column, which contains the index of the tree.
         fields: Field names of the nodes.
+        leaves: For each tree, a number from 0 for each of its leaves. Leaves with the same number become one node,
+            and these nodes come last. None to copy all leaves.
     """
-    starts = np.cumsum([len(trees) - 1, *map(len, trees)])
-    nodes = np.concatenate([np.zeros(len(trees) - 1, trees[0].dtype), *trees])
-    for start, is_inner in zip(starts, inner, strict=False):
-        tree = nodes[start : start + len(is_inner)]
+    positions, end = list[npt.NDArray[np.intp]](), len(trees) - 1
+    for is_inner in inner:
+        copied = is_inner if leaves is not None else np.ones_like(is_inner)
+        positions.append(np.cumsum(copied) + (end - 1))
+        end += int(np.count_nonzero(copied))
+    if leaves is not None:
+        for position, is_inner, numbers in zip(positions, inner, leaves, strict=True):
+            position[~is_inner] = end + numbers
+        end += max(int(numbers.max()) for numbers in leaves) + 1
+    nodes = np.zeros(end, trees[0].dtype)
+    for tree, is_inner, position in zip(trees, inner, positions, strict=True):
+        nodes[position] = tree
         for side in (fields.left, fields.right):
-            tree[side][is_inner] += tree[side].dtype.type(start)
+            nodes[side][position[is_inner]] = position[tree[side][is_inner]]
+    starts = [position[0] for position in positions]
     unused = iter(range(1, len(trees) - 1))
 
     def connect(node: int, first: int, last: int) -> None:

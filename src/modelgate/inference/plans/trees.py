@@ -137,17 +137,21 @@ def _merge(trees: Sequence[Any]) -> tuple[Callable[[Any], Any], Numbers, int]:
     states = [tree.__getstate__() for tree in trees]
     tree_nodes = [state["nodes"] for state in states]
     inner = [nodes["left_child"] != _NO_CHILD for nodes in tree_nodes]
-    nodes = merge_trees(tree_nodes, inner, trees[0].n_features, _FIELDS)
-    # This tree only finds leaves. The values of the leaves are returned separately.
-    merged = type(trees[0])(trees[0].n_features + 1, np.ones(1, dtype=np.intp), 1)
+    # Half of the nodes of a fully grown tree are leaves, with few different values. Compare these bit by bit.
+    leaf_values = np.concatenate([tree.value[~mask] for tree, mask in zip(trees, inner, strict=True)])
+    bits = leaf_values.reshape(len(leaf_values), -1).view(f"V{leaf_values[0].nbytes}")[:, 0]
+    _, first, numbers = np.unique(bits, return_index=True, return_inverse=True)
+    leaves = np.split(numbers, np.cumsum([np.count_nonzero(~mask) for mask in inner])[:-1])
+    nodes = merge_trees(tree_nodes, inner, trees[0].n_features, _FIELDS, leaves)
+    values = np.zeros((len(nodes), *leaf_values.shape[1:]))
+    values[-len(first) :] = leaf_values[first]
+    merged = type(trees[0])(trees[0].n_features + 1, trees[0].n_classes, trees[0].n_outputs)
     merged.__setstate__(
         {
             "max_depth": max(state["max_depth"] for state in states) + len(trees),
             "node_count": len(nodes),
             "nodes": nodes,
-            "values": np.zeros((len(nodes), 1, 1)),
+            "values": values,
         }
     )
-    values = [tree.value if tree.n_outputs > 1 else tree.value[:, 0] for tree in trees]
-    root_values = np.zeros((len(trees) - 1, *values[0].shape[1:]))
-    return merged.apply, np.concatenate([root_values, *values]), len(trees)
+    return merged.apply, merged.value if merged.n_outputs > 1 else merged.value[:, 0], len(trees)

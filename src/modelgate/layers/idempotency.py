@@ -1,0 +1,226 @@
+"""Idempotency keys, with which callers can send a request again."""
+
+import hashlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from functools import cache
+from secrets import token_bytes
+from typing import Literal
+
+import msgspec
+
+from ..backends.circuit_breaker import StorageUnavailable
+from ..errors import (
+    ConfigurationError,
+    HumilityError,
+    IdempotencyKeyReused,
+    InvalidInput,
+    RequestInProgress,
+    StoreError,
+)
+from ..flow import Flow, Handler, run
+from ..http import Request, Response, call_encoding_errors
+from ..idempotency import AnswerStore, MemoryAnswerStore, create_answer_store
+from ..limiting.worker_count import detect_worker_count
+from ..spelling import suggest_options
+from ..validation import require_positive_int, require_positive_seconds
+from ._caller_identity import caller_key
+
+__all__ = ["Idempotency"]
+
+logger = logging.getLogger("modelgate")
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+_RESERVED, _ANSWERED = b"R", b"A"
+"""First byte of a record, before the fingerprint of the request and a random token or the encoded answer."""
+
+_LEASE = 60.0
+"""Seconds for which a request in progress is reserved, so that a process that ends does not block its key."""
+
+_LARGE_BODY = 1 << 20
+
+_OF_ONE_RESPONSE = re.compile(r"(x-)?ratelimit|retry-after|server-timing|set-cookie|date|x-request-id")
+"""Header fields that do not belong to the answer, but to the response in which it was sent first."""
+
+
+class _Answer(msgspec.Struct, array_like=True):
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    reason: str | None
+    error_code: str | None
+
+
+@suggest_options
+class Idempotency:
+    """Answer requests with the same ``Idempotency-Key`` once, and repeat the answer to the others.
+
+    A repeated request is neither scored nor charged, if this layer is outside of `RateLimit`. The response has
+    the header ``Idempotency-Replayed: true``. The layer applies to POST requests for predictions that have the
+    header (draft-ietf-httpapi-idempotency-key-header-07).
+
+    - Keys of different callers, and keys that are sent to different paths, are independent.
+    - A request with another body, query string or media type gets 422 (`IdempotencyKeyReused`).
+    - While the first request is in progress, others get 409 with ``Retry-After`` (`RequestInProgress`). A
+      request counts as in progress for at most 60 seconds.
+    - Predictions (status 2xx) are stored, and so are rejections by humility rules, which are scored too. Other
+      errors are not stored, so that the request can be tried again. Answers that are streamed (more than
+      4,096 rows) or larger than *max_answer* are not stored either: a repeated request is scored again.
+
+    Args:
+        storage: URI of the storage: ``"memory://"``, for this process; ``"redis://…"``, ``"sqlite:///…"`` or
+            ``"postgresql://…"``, for all processes. The storage contains predictions.
+        ttl: Seconds for which an answer is stored.
+        max_answer: Maximum size of a stored answer in bytes.
+        max_bytes: Maximum size in bytes of all answers in memory. The answers used least recently are
+            discarded first.
+        on_storage_error: Behaviour while the storage does not respond: ``"local"`` uses the memory of this
+            process, so that a request that is repeated in another process is scored and charged again;
+            ``"deny"`` rejects requests that have the header with 503.
+        name: Name of the gate in its storage. Gates with the same name share their answers.
+        clock: Function that returns the time in seconds, for answers in memory.
+
+    Attributes:
+        replayed: Number of answers that were repeated by this process.
+
+    Raises:
+        ConfigurationError: An option is invalid.
+    """
+
+    def __init__(
+        self,
+        storage: str = "memory://",
+        *,
+        ttl: float = 24 * 3600,
+        max_answer: int = 1024 * 1024,
+        max_bytes: int = 64 * 1024 * 1024,
+        on_storage_error: Literal["local", "deny"] = "local",
+        name: str = "",
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        require_positive_seconds("ttl", ttl)
+        require_positive_int("max_answer", max_answer)
+        require_positive_int("max_bytes", max_bytes)
+        if on_storage_error not in ("local", "deny"):
+            raise ConfigurationError(f"on_storage_error must be local or deny (got {on_storage_error!r})")
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name must be a string (got {name!r})")
+        self._ttl = ttl
+        self._max_answer = max_answer
+        self._closed = on_storage_error == "deny"
+        self._name = name
+        self._identity = caller_key("caller")
+        self._local = MemoryAnswerStore(max_bytes, *([] if clock is None else [clock]))
+        self._shared = create_answer_store(storage)
+        self.replayed = 0
+        workers = detect_worker_count(os.environ, sys.argv)
+        if self._shared is None and workers > 1:
+            _warn_once(workers)
+
+    def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        key = request.headers.get("idempotency-key")
+        if key is None or request.method != "POST" or request.context.action != "predict":
+            return call_next(request)
+        return self._answer_once(request, call_next, key)
+
+    def _answer_once(
+        self, request: Request, call_next: Handler[Request, Response], key: str
+    ) -> Flow[Response]:
+        if not _KEY.fullmatch(key):
+            raise InvalidInput("Idempotency-Key must be 1 to 255 printable ASCII characters")
+        body = yield from request.read()
+        name = self._record_key(request, key)
+        if len(body) < _LARGE_BODY:
+            fingerprint = _fingerprint(request, body)
+        else:
+            fingerprint = yield from run(_fingerprint, request, body)
+        reservation = _RESERVED + fingerprint + token_bytes(16)
+        store, record = yield from self._reserve(name, reservation)
+        if record is not None:
+            return self._replay(request, record, fingerprint)
+        try:
+            response = yield from call_encoding_errors(request, call_next)
+        except GeneratorExit:
+            # The flow cannot wait any more. The reservation expires.
+            raise
+        except BaseException:
+            yield from self._finish(store, name, reservation, None)
+            raise
+        yield from self._finish(store, name, reservation, self._encode(request, response, fingerprint))
+        return response
+
+    def _record_key(self, request: Request, key: str) -> str:
+        principal = request.context.principal
+        # Another permission is another request: a key must not get an answer that it may no longer request.
+        permitted = None if principal is None else (principal.deployments, principal.scopes)
+        path = request.root_path + request.path
+        parts = self._name, self._identity(request), permitted, path, request.context.deployment, key
+        return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _reserve(self, name: str, reservation: bytes) -> Flow[tuple[AnswerStore, bytes | None]]:
+        """Reserve *name*. Return the store, and the record if there is one already."""
+        if self._shared is not None:
+            if self._shared.breaker.allow():
+                try:
+                    return self._shared, (yield from self._shared.reserve(name, reservation, _LEASE))
+                except StorageUnavailable:
+                    pass
+            if self._closed:
+                raise StoreError
+        return self._local, (yield from self._local.reserve(name, reservation, _LEASE))
+
+    def _replay(self, request: Request, record: bytes, fingerprint: bytes) -> Response:
+        """Return the response that is stored in *record*, the record of an earlier request."""
+        if record[1:33] != fingerprint:
+            raise IdempotencyKeyReused
+        if record[:1] == _RESERVED:
+            raise RequestInProgress
+        answer = msgspec.msgpack.decode(record[33:], type=_Answer)
+        request.error_code = answer.error_code
+        self.replayed += 1
+        headers = [*answer.headers, ("idempotency-replayed", "true")]
+        return Response(answer.status, answer.body, headers, answer.reason)
+
+    def _encode(self, request: Request, response: Response, fingerprint: bytes) -> bytes | None:
+        """Return the record of *response*, or None if it is not to be stored."""
+        code, body = request.error_code, response.body
+        is_answer = 200 <= response.status < 300 if code is None else code == HumilityError.code
+        if not is_answer or not isinstance(body, bytes) or len(body) > self._max_answer:
+            return None
+        headers = [pair for pair in response.headers if not _OF_ONE_RESPONSE.match(pair[0].lower())]
+        answer = _Answer(response.status, headers, body, response.reason, code)
+        return _ANSWERED + fingerprint + msgspec.msgpack.encode(answer)
+
+    def _finish(self, store: AnswerStore, name: str, reservation: bytes, record: bytes | None) -> Flow[None]:
+        """Replace the reservation by *record*, or delete it if that is None."""
+        for target in (store, self._local):
+            try:
+                if record is None:
+                    yield from target.release(name, reservation)
+                else:
+                    yield from target.replace(name, reservation, record, self._ttl)
+                return
+            except StorageUnavailable:
+                # Next, store the answer in this process, to which the request may be repeated.
+                continue
+
+
+def _fingerprint(request: Request, body: bytes) -> bytes:
+    """Return a digest of *body* and of everything else that the answer depends on."""
+    fields = (request.headers.get(name) for name in ("content-type", "content-encoding", "accept"))
+    digest = hashlib.sha256(repr((request.query_string, *fields)).encode("utf-8", "surrogatepass"))
+    digest.update(body)
+    return digest.digest()
+
+
+@cache
+def _warn_once(workers: int) -> None:
+    logger.warning(
+        "idempotency: answers in the memory of each of %d workers: a request that is repeated in another worker is"
+        ' scored again: use Idempotency("redis://…") to share the answers',
+        workers,
+    )

