@@ -23,8 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
-from modelgate.cli import progress
 from modelgate.bulk.checkpoint import Checkpoint, checkpoint_path
+from modelgate.cli import progress
 from modelgate.cli.pipes import PIPE, check_streams
 from modelgate.cli.root import cli
 from modelgate.cli.score_job import exit_code
