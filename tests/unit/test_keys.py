@@ -381,6 +381,25 @@ def test_scopes_have_no_duplicates():
     assert ("churn", "a" * 64) == parse_scopes(iter(["churn", "a" * 64, "churn"]))
 
 
+def test_scopes_of_a_deployment_add_to_those_of_all():
+    principal = Principal.from_scopes("id", parse_scopes(["*", "churn:read"]))
+
+    assert principal.can_access("price", "explain")
+    assert principal.can_access("price")
+
+
+def test_principal_requires_predicting_by_default():
+    reader, caller = (Principal.from_scopes("id", (f"churn:{action}",)) for action in ("read", "predict"))
+    reader.require("churn", "read")
+    caller.require("churn")
+
+    assert (False, True) == (reader.can_access("churn"), caller.can_access("churn"))
+    with pytest.raises(InsufficientScope):
+        reader.require("churn")
+    with pytest.raises(InsufficientScope):
+        caller.require("churn", "read")
+
+
 def test_key_auth_rejects_missing_scope():
     """With the challenge of RFC 6750, section 3.1."""
     principal = Principal("id", ("churn",))
