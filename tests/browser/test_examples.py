@@ -109,6 +109,19 @@ def test_example_apps_explain_their_predictions(page, example):
     assert {address} == page.watched.hosts()
 
 
+def test_example_apps_show_how_they_are_doing(page, example):
+    """With the requests, versions and drift of their simulated visitors. The view is updated by itself."""
+    open_filled(page, f"http://127.0.0.1:{example.port}/ml", "wine", KEY)
+    page.locator("#doing").scroll_into_view_if_needed()
+    page.get_by_text("differs from the training data: alcohol.").wait_for()
+    versions = page.get_by_role("region", name="Versions").locator("td:first-child").all_inner_texts()
+    save_screenshot(page, f"{example.name}-doing")
+
+    assert ["1", "2"] == versions
+    assert "none failed" in page.locator("#doing").inner_text()
+    assert [] == page.watched.errors
+
+
 def wine_rows(rows):
     text = io.StringIO()
     writer = csv.DictWriter(text, ["id", *WINE])

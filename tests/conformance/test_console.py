@@ -1,8 +1,11 @@
 """The console's page, through every mount. What it does in a browser is in `tests/browser`."""
 
 import base64
+import gzip
 import hashlib
 import re
+
+import pytest
 
 from support.keys import KEY
 from support.mounts import Mounted, make_gate
@@ -47,7 +50,7 @@ def test_console_content_security_policy(mounted):
     assert ["DENY", "nosniff", "no-referrer"] == [
         answer.header(name) for name in ("x-frame-options", "x-content-type-options", "referrer-policy")
     ]
-    forbidden = r"\son\w+=|\sstyle=|src=|\burl\((?!.data:)|@import|innerHTML|Storage|cookie|eval\("
+    forbidden = r"\s(?:on\w+|style|src)=|\burl\((?!.data:)|@import|innerHTML|Storage|cookie|eval\("
     assert [] == re.findall(forbidden, page)
 
 
@@ -60,6 +63,30 @@ def test_console_is_small_and_cached(mounted):
     assert "no-cache" == answer.header("cache-control")
     assert (304, b"", answer.header("etag")) == (again.status, again.body, again.header("etag"))
     assert (200, answer.body) == (other.status, other.body)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip, br", True),
+        ("br;q=1, gzip;q=0.5", True),
+        ("gzip;q=0", False),
+        ("br, gzip;q=0.0", False),
+        ("br", False),
+    ],
+)
+def test_console_is_compressed_on_request(mounted, accepted, is_compressed):
+    """Its ETag differs from that of the plain page."""
+    plain = mounted.request("GET", PATH)
+    answer = mounted.request("GET", PATH, headers={"accept-encoding": accepted})
+    tag = {"if-none-match": answer.header("etag"), "accept-encoding": accepted}
+    again = mounted.request("GET", PATH, headers=tag)
+
+    assert plain.body == (gzip.decompress(answer.body) if is_compressed else answer.body)
+    assert ("gzip" if is_compressed else None) == answer.header("content-encoding")
+    assert is_compressed == (plain.header("etag") != answer.header("etag"))
+    assert is_compressed == (len(answer.body) < 50_000)
+    assert (304, "accept-encoding") == (again.status, again.header("vary"))
 
 
 def test_console_knows_whether_a_key_is_needed(mount, wine):

@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from modelgate import Deployment, Gate
+from modelgate import Deployment, Explanations, Gate
 from modelgate.testing import Client
 from support.hostile_bodies import SCHEMA, hostile_bodies
 from support.keys import KEY
@@ -49,7 +49,11 @@ PATHS = {
     "datarobot, echoed": "/deployments/m/predictions?passthroughColumnsSet=all",
     "datarobot, by name": "/predApi/v1.0/deployments/m/predictions",
     "mlflow, containers": "/invocations",
+    "native, explained": "/deployments/m/predict?explain=2",
+    "datarobot, explained": "/deployments/m/predictionExplanations",
+    "native, curves": "/deployments/m/curves",
 }
+OPERATIONS = {"datarobot, explained": "datarobot_2", "native, curves": "native_curves"}
 BAD_STATUSES = {400, 401, 403, 413, 415, 422}
 
 
@@ -64,6 +68,8 @@ def list_requests(form):
             if number % SAMPLED:
                 continue
             path, content = PATHS[form], body.content
+            if form == "native, curves" and number % 2:
+                content = b'{"column": "x0", "grid": [1, null], "row": ' + content.strip(b"[]") + b"}"
             if style == "in the body" and content[:1] == b"{":
                 content = f'{{"api_key": "{KEY}",'.encode() + content[1:]
             yield path + f"/{KEY}" * (style == "in the path"), content, {**body.fields, **fields}, style
@@ -88,17 +94,18 @@ def reject_constant(name):
 
 
 class Checker:
-    """Checks the responses of one wire format.
+    """Checks the responses of one form of request.
 
     Args:
-        dialect: Name of the wire format.
+        form: Name of the form, of `PATHS`.
         document: OpenAPI document.
     """
 
-    def __init__(self, dialect, document):
+    def __init__(self, form, document):
+        dialect = form.partition(",")[0]
         self._numbers = NUMBERS_IN[dialect]
         self._document = OpenAPIDocument(document)
-        self._operation = self._document.find_operation(dialect)
+        self._operation = self._document.find_operation(OPERATIONS.get(form, dialect))
         self._checked = set()
 
     def check(self, answer):
@@ -118,10 +125,17 @@ class Checker:
         assert (200, [7.0]) == (answer.status, self._numbers(answer.json()))
 
 
+def make_gate(**options):
+    explanations = Explanations(background=[{"x0": 1}, {"x0": 2, "city": "Bern"}], permutations=1)
+    deployment = Deployment(
+        "m", lambda table: table["x0"], schema=SCHEMA, decimals=None, explanations=explanations
+    )
+    return Gate([deployment], keys={KEY: "m"}, auth_failure_limit=None, limits="1000000000/day", **options)
+
+
 @pytest.fixture(scope="module")
 def gate():
-    deployment = Deployment("m", lambda table: table["x0"], schema=SCHEMA, decimals=None)
-    return Gate([deployment], keys={KEY: "m"}, auth_failure_limit=None, limits="1000000000/day")
+    return make_gate()
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +147,7 @@ def document(gate):
 @pytest.mark.parametrize("form", PATHS)
 def test_hostile_bodies(gate, document, caplog, interface, form):
     dialect = form.partition(",")[0]
-    client, checker = Client(getattr(gate, interface)), Checker(dialect, document)
+    client, checker = Client(getattr(gate, interface)), Checker(form, document)
     good_path, good_body = request_of(dialect, [7.0])
     good_fields = {"content-type": "application/json", **KEYS["bearer"]}
 
@@ -155,4 +169,18 @@ def test_hostile_bodies(gate, document, caplog, interface, form):
         return [failure async for failure in find_failures()]
 
     assert [] == asyncio.run(list_failures())[:20]
+    assert [] == [record for record in caplog.records if record.name.startswith("modelgate")]
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+@pytest.mark.parametrize("form", PATHS)
+def test_hostile_bodies_with_a_key_header(caplog, interface, form):
+    """With ``key_header``, a key in any other place counts as missing, and one in this field as the key."""
+    client = Client(getattr(make_gate(key_header="x-api-key"), interface))
+    for path, body, fields, style in list_requests(form):
+        answer = client.post(path, body=body, headers=fields)
+        has_key = fields.get("x-api-key") == KEY
+
+        assert answer.status in ({200} | BAD_STATUSES - {401} if has_key else {401}), (style, path, body[:99])
+        assert KEY.encode() not in answer.body
     assert [] == [record for record in caplog.records if record.name.startswith("modelgate")]

@@ -61,6 +61,7 @@ def test_metadata_of_deployment(mount):
             {"dialect": "plexe", "method": "POST", "path": "predict/sum", "headers": {"x-api-key": "{key}"},
              "body": "{row}", "media_type": "application/json"},
         ],
+        "reports": ["traffic"],
     } == get(mounted, "/deployments/sum", None).json()  # fmt: skip
     assert 403 == get(mounted, "/deployments/hidden", None).status
 

@@ -18,6 +18,7 @@ from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from modelgate.cli.root import cli
 from modelgate.cli.serve import build_gate, find_models, format_greeting
 from modelgate.http.client_address import is_loopback
+from modelgate.testing import Client
 from support.waiting import SOON
 
 COMMAND = "from modelgate.cli import main; main()"
@@ -128,6 +129,20 @@ def test_pickles_need_load_pickle(folder, tmp_path, diabetes):
     assert ["packed", "plain"] == list(
         build_gate([tmp_path], "open", limits="9/minute", load_pickle=True).deployments
     )
+
+
+def test_sample_rows_are_shown_on_request(folder):
+    """Those of packages; other model files have none."""
+    gate = build_gate([folder], "open", limits="9/minute", load_pickle=False, public_examples=3)
+    hidden = build_gate([folder], "open", limits="9/minute", load_pickle=False)
+    counts = {
+        name: len(Client(served.wsgi).get(f"/deployments/{name}/training").json()["examples"])
+        for served, name in ((gate, "wine"), (gate, "diabetes"))
+    }
+
+    assert {"wine": 0, "diabetes": 3} == counts
+    assert [] == Client(hidden.wsgi).get("/deployments/diabetes/training").json()["examples"]
+    assert 200 == Client(gate.wsgi).get("/deployments/wine/monitor").status
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from modelgate import ConfigurationError
 from modelgate.forecasting import DirectForecaster, ForecastOptions
 from modelgate.forecasting.direct import DirectState
 from modelgate.forecasting.read_request import read_request
+from support.marks import slow
 from support.series import SPEC, sales_rows
 
 WEEKLY = msgspec.structs.replace(SPEC, feature_derivation_window=(-13, 0), forecast_window=(1, 7))
@@ -35,7 +36,7 @@ def held_out(rows, regressor, spec=WEEKLY):
 
 
 @pytest.mark.parametrize(
-    "regressor", [Ridge(), HistGradientBoostingRegressor(max_iter=50)], ids=["ridge", "hgb"]
+    "regressor", [Ridge(), *slow(HistGradientBoostingRegressor(max_iter=50))], ids=["ridge", "hgb"]
 )
 def test_forecasts_beat_the_last_season(regressor):
     """The value of a week before is the forecast to beat."""

@@ -143,3 +143,16 @@ def test_shares_are_of_the_ten_largest_strengths():
 
     assert [[0, 1]] == order.tolist()
     assert [[2 / 11, -1 / 11]] == shares.tolist()
+
+
+def test_explanations_of_the_largest_numbers():
+    """The sum of a mean exceeds the largest float."""
+    deployment = Deployment(
+        "d",
+        lambda table: table["a"],
+        schema=Schema.of(a=float, b=float),
+        explanations=Explanations(background=[{"a": 1, "b": 1}, {"a": 2, "b": 2}], permutations=1),
+    )
+    [explanation] = Gate([deployment], keys="open").score("d", {"a": 1e308, "b": 0}, explain=2).explanations
+
+    assert ("a", 1e308) == (explanation.contributions[0].feature, explanation.contributions[0].strength)

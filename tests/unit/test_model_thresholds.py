@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from modelgate import Deployment, Gate
+from support.marks import slow
 
 FIXED = FixedThresholdClassifier(GaussianNB(), threshold=0.2, pos_label=0)
 AUTO = FixedThresholdClassifier(GaussianNB())
@@ -45,7 +46,7 @@ def test_threshold_of_a_model_is_adopted(model, expected):
     assert model.predict(rows).tolist() == output.values.tolist()
 
 
-@pytest.mark.parametrize("positive", [0, 1])
+@pytest.mark.parametrize("positive", [0, *slow(1)])
 def test_threshold_of_a_tuned_model_is_adopted(positive):
     rows, labels = load_breast_cancer(return_X_y=True)
     scorer = make_scorer(f1_score, pos_label=positive)

@@ -501,6 +501,7 @@ def test_csv_is_an_example_too():
     assert "a,b\n4.5,0.0\n" == bodies["mlflow"]["content"]["text/csv"]["example"]
 
 
+@pytest.mark.slow
 def test_merged_document_is_valid_and_its_examples_work():
     gate = Gate(
         [Deployment(name, fit_model("classifier"), schema=SCHEMA) for name in ("d", "e")], keys={KEY: "*"}

@@ -16,6 +16,7 @@ from modelgate.cli.root import cli
 from modelgate.deployments.sql_registry import _METADATA, DeploymentRecord, SqlRegistry
 from modelgate.testing import Client, FakeClock
 from support.databases import DATABASES, make_database
+from support.marks import slow
 from support.packages import make_package
 from support.waiting import SOON, wait_until
 
@@ -295,7 +296,7 @@ def foreign_package(tmp_path):
     ],
     ids=lambda values: "",
 )
-@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("running", [True, *slow(False)])
 def test_invalid_row_is_rejected_and_logged_once(registry, caplog, foreign_package, values, running):
     """Its state and all other rows are applied."""
     registry.set("churn", "store:churn@3")

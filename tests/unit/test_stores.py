@@ -25,6 +25,7 @@ from modelgate import (
 )
 from modelgate.models import FsspecStore, RedisCachedStore, SqlModelStore
 from modelgate.testing import Client
+from support.marks import slow
 from support.waiting import SOON, wait_until
 
 KEY = "a-secret-that-is-kept-elsewhere"
@@ -189,7 +190,9 @@ HOSTILE += [
 ]
 
 
-@pytest.mark.parametrize("name", ["none", "churn@2", "churn@none", *HOSTILE], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["none", "churn@2", "churn@none", HOSTILE[0], *slow(*HOSTILE[1:])], ids=ascii
+)
 def test_store_raises_not_found(storage, name):
     storage.put(package())
     store = storage.store()

@@ -144,6 +144,15 @@ def test_traffic_requires_scope_monitor(scope, status):
     assert status == client.get(PATH).status
 
 
+@pytest.mark.parametrize(("scope", "reports"), [("price:read", None), ("price", ["monitor", "traffic"])])
+def test_description_names_the_reports_that_a_key_may_read(scope, reports):
+    client = Client(
+        make_gate(keys={KEY: scope}, on_prediction=DriftMonitor()).wsgi, headers={"x-api-key": KEY}
+    )
+
+    assert reports == client.get("/deployments/price").json()["reports"]
+
+
 def test_traffic_of_an_unknown_deployment_is_not_found():
     assert 404 == Client(make_gate().wsgi).get("/deployments/prices/traffic").status
 

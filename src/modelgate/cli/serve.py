@@ -48,6 +48,12 @@ __all__ = ["serve"]
     help="API keys: env:VARIABLE, sqlite:///keys.db, or open for no keys. [default: a new key for this run]",
 )
 @click.option(
+    "--public-examples",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    help="Number of sample rows of each package that callers may see, for instance in the console. [default: none]",
+)
+@click.option(
     "--expose",
     is_flag=True,
     help="Allow other machines to connect even with the printed key or without keys.",
@@ -91,7 +97,9 @@ def _import_uvicorn() -> Any:
     return uvicorn
 
 
-def build_gate(paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bool) -> "Gate":
+def build_gate(
+    paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bool, public_examples: int | None = None
+) -> "Gate":
     """Load the models at *paths* and return a gate that serves them.
 
     Args:
@@ -99,6 +107,7 @@ def build_gate(paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bo
         keys: See `Gate`.
         limits: See `Gate`.
         load_pickle: Whether to load pickles, which runs the code in them.
+        public_examples: Number of sample rows of each package that callers may see.
 
     Raises:
         ConfigurationError: There is no model, or a model cannot be loaded.
@@ -107,12 +116,16 @@ def build_gate(paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bo
     from ..gate import Gate
     from ..models import ModelPackage
     from ..models.inspection import report_on
+    from ..monitoring import DriftMonitor
 
     deployments = []
     for name, file in find_models(paths).items():
         pin = report_on(file).sha256 if load_pickle else None
-        deployments.append(Deployment(name, ModelPackage.load(file, sha256=pin, allow_pickle=load_pickle)))
-    return Gate(deployments, keys=keys, limits=limits)
+        package = ModelPackage.load(file, sha256=pin, allow_pickle=load_pickle)
+        # Files of other formats have no sample.
+        shown = public_examples if package.background else None
+        deployments.append(Deployment(name, package, public_examples=shown))
+    return Gate(deployments, keys=keys, limits=limits, on_prediction=DriftMonitor())
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:

@@ -7,6 +7,7 @@ user's key, its script fetches the data to show.
 """
 
 import base64
+import gzip
 import hashlib
 import re
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ _IMPORT = re.compile(r'import .* from "\./([\w-]+\.mjs)";')
 _LINE_WITHOUT_TEXT = re.compile(r"""^[^"'`/\n]+$""", re.MULTILINE)
 """Line of a script without strings, regular expressions and comments. None of these continues on a next line."""
 
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
+"""Accept-Encoding that accepts gzip."""
+
 
 def route(*, keyed: bool, key_header: str | None = None) -> Route:
     """Return the route of the page.
@@ -36,13 +40,18 @@ def route(*, keyed: bool, key_header: str | None = None) -> Route:
         key_header: Header field in which the page sends the key, by default ``"authorization"``.
     """
     page, headers = _build_page(keyed, key_header or "authorization")
-    etag = f'"{_digest(page)}"'
-    headers = [*headers, ("etag", etag), ("cache-control", "no-cache")]
+    headers = (*headers, ("cache-control", "no-cache"), ("vary", "accept-encoding"))
+    digest, compressed = _digest(page), gzip.compress(page, mtime=0)
 
     def respond(request: Request) -> Flow[Response]:
         yield from ()
-        is_cached = etag in (request.headers.get("if-none-match") or "")
-        return Response(304, headers=headers) if is_cached else Response(200, page, headers)
+        is_compressed = _GZIP.search(request.headers.get("accept-encoding") or "") is not None
+        # Each encoding has an ETag of its own (RFC 9110, section 8.8.3.3).
+        etag = f'"{digest}-gzip"' if is_compressed else f'"{digest}"'
+        if etag in (request.headers.get("if-none-match") or ""):
+            return Response(304, headers=[*headers, ("etag", etag)])
+        encoding = [("content-encoding", "gzip")] if is_compressed else []
+        return Response(200, compressed if is_compressed else page, [*headers, ("etag", etag), *encoding])
 
     return Route("GET", "/deployments/{deployment}/console", respond, is_public=True)
 

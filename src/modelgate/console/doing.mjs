@@ -1,6 +1,6 @@
 // How it is doing: requests, latency, versions, predictions and drift, refreshed while the section is visible.
 
-import { limits, phases } from "./answers.mjs";
+import { limits } from "./answers.mjs";
 import { table } from "./developer.mjs";
 import { $, make, muted, show } from "./dom.mjs";
 import { fetchMetadata, state } from "./gate.mjs";
@@ -13,22 +13,22 @@ import { count, percent, plural, present } from "./text.mjs";
 
 const SECONDS_BETWEEN_UPDATES = 30;
 const TURN_ON = {
-  traffic: ["Requests are not counted.", "Gate(…, metrics=True)"],
-  monitor: ["Inputs and predictions are not compared with the training data.", "Gate(…, on_prediction=DriftMonitor())"],
-  outcomes: ["Actual outcomes are not recorded, so the error of the predictions is not known.", "Gate(…, on_prediction=OutcomeLog())"],
+  traffic: ["Requests are not counted.", "Gate(metrics=True)"],
+  monitor: ["Inputs and predictions are not compared with the training data.", "Gate(on_prediction=DriftMonitor())"],
+  outcomes: ["Actual outcomes are not recorded, so the error of the predictions is not known.", "Gate(on_prediction=OutcomeLog())"],
 };
 const PHASES = { auth: "key and limits", checks: "reading the rows", cache: "getting the model", model: "the model", encode: "writing the response" };
 
-let reports = {};
+let reports = null;
 let isVisible = false;
 let updatedAt = -Infinity;
+let observer = null;
 
-// Show the section for the first time once it is visible.
+// Show the section once it is visible, and again if the key has changed.
 export function watchDoing() {
-  reports = {};
-  updatedAt = -Infinity;
-  isVisible = false;
-  const observer = new IntersectionObserver(([{ isIntersecting }]) => { isVisible = isIntersecting; updateDoing(); });
+  [reports, updatedAt] = [null, -Infinity];
+  if (observer) return;
+  observer = new IntersectionObserver(([{ isIntersecting }]) => ((isVisible = isIntersecting), updateDoing()));
   observer.observe($("doing"));
   setInterval(updateDoing, 1000);
 }
@@ -36,34 +36,28 @@ export function watchDoing() {
 async function updateDoing() {
   if (!isVisible || document.hidden || performance.now() - updatedAt < SECONDS_BETWEEN_UPDATES * 1000) return;
   updatedAt = performance.now();
-  for (const name of Object.keys(TURN_ON)) {
-    // What the gate lacks, or the key does not permit, is not requested again.
-    if (![403, 404].includes(reports[name]?.status)) reports[name] = await fetchMetadata(`/${name}`);
-    const window = exhausted(limits(reports[name].headers));
+  const read = {};
+  for (const name of state.deployment.reports ?? []) {
+    read[name] = await fetchMetadata(`/${name}`);
+    const window = exhausted(limits(read[name].headers));
     if (window) updatedAt += window.seconds * 1000;
   }
+  reports = read;
   redrawDoing();
 }
 
 export function redrawDoing() {
-  if (!reports.outcomes) return;
-  const { outcomes } = reports;
-  const view = (name, draw) => (reports[name].status === 200 ? draw(reports[name].json) : [lack(name, reports[name])]);
-  const errors = outcomes.status === 200 ? outcomes.json : null;
-  // All parts need the same right.
-  const forbidden = Object.values(reports).find(({ status }) => status === 403);
-  const parts = forbidden ? [lack("", forbidden)] : [
-    ...view("traffic", (json) => trafficView(json, errors)),
-    ...(errors ? [] : [lack("outcomes", outcomes)]),
-    ...view("monitor", monitorView),
-  ];
-  show("doing-parts", ...parts);
+  if (!reports) return null;
+  const scope = make("code", {}, `${state.deployment.name}:monitor`);
+  if (!state.deployment.reports) return show("doing-parts", muted("Your key does not permit this view. It needs the scope ", scope, "."));
+  const view = (name, draw) => (reports[name]?.status === 200 ? draw(reports[name].json) : [lack(name, reports[name])]);
+  const errors = reports.outcomes?.json?.versions ? reports.outcomes.json : null;
+  return show("doing-parts", ...view("traffic", (json) => trafficView(json, errors)), ...(errors ? [] : view("outcomes")), ...view("monitor", monitorView));
 }
 
-// Why there is nothing to show: no right, not turned on, or an error.
+// Why a part is not shown: it is not turned on, or the request has failed.
 function lack(name, answer) {
-  if (answer.status === 403) return muted("Your key does not permit to see statistics of all callers. It needs the scope ", make("code", {}, `${state.deployment.name}:monitor`), ".");
-  if (answer.status !== 404) return muted(`${explain(answer).title}: this part is not available right now.`);
+  if (answer) return muted(`${explain(answer).title}: this part is not available right now.`);
   const [what, code] = TURN_ON[name];
   return muted(`${what} The owner of the gate turns it on with `, make("code", {}, code), ".");
 }

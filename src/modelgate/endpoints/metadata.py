@@ -26,18 +26,21 @@ def metadata_routes(dialects: Collection[Dialect], openapi: OpenAPI) -> tuple[Ro
     return (
         Route("GET", "/deployments/{deployment}/openapi.json", partial(_get_openapi, openapi=openapi)),
         Route("GET", "/deployments/{deployment}/training", _get_training),
-        Route("GET", "/deployments/{deployment}", partial(_get_deployment, dialects=dialects)),
+        Route(
+            "GET", "/deployments/{deployment}", partial(_get_deployment, dialects=dialects, openapi=openapi)
+        ),
         Route("GET", "/health/live", live, is_public=True),
         Route("GET", "/health/ready", ready, is_public=True),
         Route("GET", "/health/startup", startup, is_public=True),
     )
 
 
-def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[Response]:
-    """Return the input and output fields of a deployment, and templates of requests to it."""
+def _get_deployment(request: Request, *, dialects: Collection[Dialect], openapi: OpenAPI) -> Flow[Response]:
+    """Return the input and output fields of a deployment, templates of requests, and the reports on it."""
     context: RequestContext = request.context
     assert context.catalog is not None and context.deployment is not None
     description = yield from context.catalog.describe(context.deployment)
+    may_monitor = context.principal is None or context.principal.can_access(context.deployment, "monitor")
     forecasts, limit = description.time_series is not None, description.max_explanations
     templates = {
         dialect.name: getattr(dialect, "request_template", None)
@@ -62,6 +65,8 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
                 for name, template in templates.items()
                 if template
             ],
+            # Null stands for a key that may not read them.
+            "reports": openapi.reports() if may_monitor else None,
         }
     )
 

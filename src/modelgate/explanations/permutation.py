@@ -81,9 +81,16 @@ class PermutationMethod:
         if len(replaced):
             scores = self._score(self._combine(table, replaced))
             grouped = scores.reshape(len(table), len(replaced), len(self._background), -1)
-            values[:, :-2] = grouped.mean(axis=2)
+            # The sum of a mean may exceed the largest float.
+            with np.errstate(over="ignore"):
+                means = grouped.mean(axis=2)
+            values[:, :-2] = (
+                means if np.isfinite(means).all() else (grouped / len(self._background)).sum(axis=2)
+            )
         values[:, -2], values[:, -1] = self.base_values, numbers
-        strengths: Numbers = np.einsum("cs,rsn->rcn", weights, values)
+        # Contributions that exceed it do not add up to the prediction, which `is_additive` finds.
+        with np.errstate(all="ignore"):
+            strengths: Numbers = np.einsum("cs,rsn->rcn", weights, values)
         return strengths
 
     def _combine(self, table: Table, masks: npt.NDArray[np.bool_]) -> Table:

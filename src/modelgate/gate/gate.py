@@ -164,7 +164,6 @@ class Gate:
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
         self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
         self._hooks = hooks = PredictionHooks(on_prediction, values)
-        openapi.add(*hooks.routes())
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
         self.deployments = Deployments(
             partial(score_and_encode, hook=self._hooks) if self._hooks else score_and_encode,

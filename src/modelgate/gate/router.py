@@ -39,11 +39,13 @@ def create_router(
     pages = index_routes(openapi, keyed=keyed, console=console, layers=layers, key_header=key_header)
     if console:
         pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
+    reports = hooks.routes()
+    openapi.add(*reports)
     router = Router()
     for dialect in dialects:
         for route in dialect.routes:
             router.add(route, dialect)
-    for route in [*metadata_routes(dialects, openapi), *pages, *hooks.routes()]:
+    for route in [*metadata_routes(dialects, openapi), *pages, *reports]:
         router.add(route, PLAIN_JSON)
     return router
 

@@ -42,6 +42,10 @@ class OpenAPI:
         """Describe *routes* that have a description in each document."""
         self._routes += (route for route in routes if route.spec is not None)
 
+    def reports(self) -> list[str]:
+        """Return the names of the reports on a deployment, which are the last parts of their paths."""
+        return sorted(route.path.rpartition("/")[2] for route in self._routes if route.action == "monitor")
+
     def document(self, name: str, catalog: Catalog) -> Flow[bytes]:
         """Return the OpenAPI 3.1 document of the deployment *name* as JSON.
 
