@@ -154,6 +154,17 @@ WRONG_DIGEST = 'given as a digest must be "sha256:" followed by 64 hexadecimal d
         (f"SHA256:{sha256(KEY)}0", WRONG_DIGEST),
         (7, "must be a string (got int)"),
     ],
+    ids=[
+        "empty",
+        "short",
+        "long",
+        "accents",
+        "no checksum",
+        "misspelled",
+        "no digest",
+        "long digest",
+        "number",
+    ],
 )
 def test_own_key_must_be_usable(key, fault):
     """The message has the length of the key, and quotes nothing of it."""
