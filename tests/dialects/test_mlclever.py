@@ -75,6 +75,37 @@ def test_key_in_body_must_be_the_one_outside(interface, path, headers, key, stat
     assert status == 200 or "Two different API keys were sent: send one" == answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"input_data": 7}, "input_data must be an object of feature names and values"),
+        ({"input_data": "7"}, "input_data must be an object of feature names and values"),
+        (
+            {"input_data": ' {"a": 1}'},
+            "input_data is a text that holds JSON: it was encoded twice; send the object or array itself",
+        ),
+        ({}, "input_data is missing: send an object of feature names and values"),
+        ({"input_data": INPUT_DATA, "deployment": 7}, "deployment must be text"),
+    ],
+    ids=["number", "text", "encoded twice", "missing", "deployment"],
+)
+def test_error_of_malformed_members(interface, members, message):
+    """Only the error of a missing member has an example."""
+    client = build_client(predict_label_and_number, interface)
+    error = client.post("/api/predict", json={"api_key": KEY, **members}).json()["error"]
+
+    assert message == error.partition(". Example")[0]
+    assert ("Example" in error) == ("missing" in message)
+
+
+@pytest.mark.parametrize(("name", "status"), [("d", 200), (None, 200), ("other", 404)])
+def test_deployment_in_body_is_used(interface, name, status):
+    deployment = Deployment("d", predict_label_and_number, schema=SCHEMA)
+    client = Client(getattr(Gate([deployment], keys={KEY: "*"}), interface))
+
+    assert status == client.post("/api/predict", json={**DOCUMENT, "deployment": name}).status
+
+
 def test_response_rounds_regression(interface):
     """ "For regression, it's the predicted numerical value (rounded to 2 decimal places if numeric)"."""
     answer = build_client(lambda table: [2.675], interface).post("/api/predict", json=DOCUMENT)
