@@ -18,6 +18,7 @@ EQUIVALENT = {
     },
     "schema.coerce": {
         'return int(bare) if bare.lstrip("XX+-XX").isdigit() else float(bare)': "No number contains an X.",
+        'value = value.item() if value.dtype.kind not in "XXmMXX" else _to_python_date(value)': "No kind is X.",
     },
     "dialects.mlclever": {
         '_check_body_key(request, decode_text(members["api_key"]) or "XXXX")': "No key has four characters, either.",
