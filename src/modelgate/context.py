@@ -98,7 +98,7 @@ class FailureCount(Protocol):
 
 
 class Settled(NamedTuple):
-    """What was done for a request before its layers were called, and must not be done again.
+    """Result of the steps that were done before the layers were called, and must not be done again.
 
     Attributes:
         principal: Owner and permissions of its API key.
