@@ -30,12 +30,16 @@ class OpenAPI:
         dialects: Dialects of the gate.
         keyed: Whether requests need an API key.
         limited: Whether responses have rate limit headers.
+        idempotent: Whether requests may have an ``Idempotency-Key``.
     """
 
-    def __init__(self, dialects: Collection[Dialect], *, keyed: bool, limited: bool) -> None:
+    def __init__(
+        self, dialects: Collection[Dialect], *, keyed: bool, limited: bool, idempotent: bool
+    ) -> None:
         self._dialects = dialects
         self._keyed = keyed
         self._limited = limited
+        self._idempotent = idempotent
         self._routes: list[Route] = []
 
     def add(self, *routes: Route) -> None:
@@ -86,7 +90,12 @@ class OpenAPI:
         is_only: bool,
     ) -> bytes:
         operations = OperationBuilder(
-            description, targets, keyed=self._keyed, limited=self._limited, is_only=is_only
+            description,
+            targets,
+            keyed=self._keyed,
+            limited=self._limited,
+            idempotent=self._idempotent,
+            is_only=is_only,
         )
         for dialect in self._dialects_for(description):
             operations.add(dialect, responses[dialect.name])
