@@ -340,9 +340,7 @@ def _parse_options(request: Request) -> dict[str, Any]:
     options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
     options["forecast"] = forecast
     explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
-    extras = [
-        name for name, (field, _) in _OPTIONS.items() if name != "hypothetical" and options.get(field)
-    ]
+    extras = [name for name, (field, _) in _OPTIONS.items() if name != "hypothetical" and options.get(field)]
     if explain:
         options["explain"] = parse_explain(explain)
         extras.append("explanations")
