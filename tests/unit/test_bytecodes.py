@@ -10,12 +10,12 @@ MEASURE = "import bytecodes, json; print(json.dumps(bytecodes.measure()))"
 
 LIMITS = {
     "floor": (0, 0),
-    "no model, key in the body": (3_630, 3_740),
-    "no model, key in a header": (3_670, 3_600),
-    "no model, native": (3_920, 3_860),
-    "estimator, key in the body": (4_770, 4_460),
-    "estimator, key in a header": (4_810, 4_320),
-    "estimator, native": (5_060, 4_580),
+    "no model, key in the body": (2_770, 2_830),
+    "no model, key in a header": (2_750, 2_610),
+    "no model, native": (2_950, 2_800),
+    "estimator, key in the body": (3_760, 3_470),
+    "estimator, key in a header": (3_740, 3_250),
+    "estimator, native": (3_940, 3_440),
 }
 """Maximum bytecodes in frames of modelgate under ASGI and WSGI, counted by CPython 3.11."""
 

@@ -23,8 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
+from modelgate.bulk.checkpoint import Checkpoint, checkpoint_path
 from modelgate.cli import progress
-from modelgate.cli.checkpoint import Checkpoint, checkpoint_path
 from modelgate.cli.pipes import PIPE, check_streams
 from modelgate.cli.root import cli
 from modelgate.cli.score_job import exit_code
@@ -605,7 +605,7 @@ def test_io_errors_are_not_reported_as_damage(to, out, monkeypatch):
     def fail(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("modelgate.cli.csv_file._check_format", fail)
+    monkeypatch.setattr("modelgate.bulk.csv_file._check_format", fail)
     error = score(path, code=2).stderr
 
     assert "Input/output error" in error

@@ -11,7 +11,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 LEVELS = [
     ["errors", "prometheus"],
-    ["cancellation", "spelling", "validation"],
+    ["cancellation", "importing", "spelling", "validation"],
     ["codecs", "flow"],
     ["http", "schema", "backends"],
     ["limiting", "forecasting"],
@@ -28,6 +28,7 @@ LEVELS = [
     ["gate"],
     ["__init__"],
     ["client"],
+    ["bulk"],
     ["cli"],
 ]
 LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 import click
 
+from ..bulk.output import Output
 from ..errors import ConfigurationError
 from .output_tables import escape
-from .score_output import Output
 
 __all__ = ["PIPE", "PipeOutput", "check_streams", "open_input", "stdin_descriptor"]
 

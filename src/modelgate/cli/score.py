@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
+from ..bulk.csv_file import COMPRESSED_SUFFIXES
 from ..errors import ModelgateError
-from .csv_file import COMPRESSED_SUFFIXES
 from .help import examples
-from .inspect import read_environment_variable
+from .inspect import load_pickle_option, read_environment_variable
 from .progress import show_progress
 
 __all__ = ["score"]
@@ -18,6 +18,7 @@ __all__ = ["score"]
     epilog=examples(
         "score big.csv --url http://localhost:8000/ml/churn --key-env CHURN_KEY",
         "score big.csv.gz --url https://example.com/ml/churn --keep id -o scored.csv",
+        "score big.csv --model churn.mgpkg --workers 8",
     )
 )
 @click.argument(
@@ -29,9 +30,34 @@ __all__ = ["score"]
     "--url",
     "url",
     metavar="URL",
-    required=True,
     help="URL of the deployment: the mount point plus its name, such as http://host/ml/churn.",
 )
+@click.option(
+    "--model",
+    metavar="PATH",
+    type=click.Path(exists=True, path_type=Path),
+    help="Model file to score with on this machine, without a server.",
+)
+@click.option(
+    "--gate",
+    metavar="MODULE:GATE",
+    help="Gate to score with on this machine, without a server, such as app:gate.",
+)
+@click.option("--deployment", metavar="NAME", help="Deployment of --gate. [default: the only one]")
+@click.option(
+    "--workers",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    help="Number of processes that score, with --model or --gate. [default: one per processor]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="Where --model or --gate scores: on this machine, or on a Ray cluster (RAY_ADDRESS).",
+)
+@load_pickle_option
 @click.option(
     "--key-env",
     "key",
@@ -59,6 +85,17 @@ __all__ = ["score"]
     multiple=True,
     help="Copy this column of FILE to the output, before the predictions. Repeatable.",
 )
+@click.option(
+    "--explain",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    help="Add this number of contributions of input columns to each prediction.",
+)
+@click.option(
+    "--intervals",
+    metavar="LEVELS",
+    help="Add prediction intervals of these levels in percent, such as 80,90.",
+)
 @click.option("--overwrite", is_flag=True, help="Start over, and replace existing output files.")
 @click.option(
     "--rows",
@@ -67,7 +104,7 @@ __all__ = ["score"]
     type=click.IntRange(1),
     default=10_000,
     show_default=True,
-    help="Maximum number of rows per request.",
+    help="Maximum number of rows that are scored together.",
 )
 @click.option(
     "--in-flight",
@@ -80,39 +117,52 @@ __all__ = ["score"]
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(
     path: Path,
-    url: str,
     key: str | None,
+    key_header: str,
+    in_flight: int,
+    workers: int | None,
+    engine: str,
+    explain: int | None,
+    intervals: str | None,
     output: Path | None,
     keep: tuple[str, ...],
     overwrite: bool,
+    chunk: int,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Score the rows of a CSV file.
 
-    FILE may be compressed with gzip, bzip2 or xz. Use - for standard input.
+    Pass one of --url, --model and --gate. FILE may be compressed with gzip, bzip2 or xz. Use - for standard input.
 
     The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
     second file, such as big.predictions.errors.csv, has the line number and the reason. To resume a stopped
     run, run the same command again.
 
-    Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file or the URL cannot be used, or
-    there are no rows; 3 the key was rejected or a limit reached; 4 the server failed.
+    Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file, the URL or the model
+    cannot be used, or there are no rows; 3 the key was rejected or a limit reached; 4 the server or a worker
+    failed.
     """
     import asyncio
+    import os
     import sys
     from contextlib import ExitStack
 
-    from .checkpoint import Checkpoint
+    from ..bulk.checkpoint import Checkpoint
+    from ..bulk.output import check_paths, exclusive_lock, resume_output
+    from ..bulk.processes import ProcessEngine
+    from ..bulk.ray_engine import RayEngine
     from .pipes import PIPE, check_streams, stdin_descriptor
     from .score_job import Job
-    from .score_output import check_paths, exclusive_lock, resume_output
+    from .score_target import format_query, parse_target
 
     if output is None:
         uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
         output = PIPE if path == PIPE else output
-    fresh = Checkpoint(url=url, chunk=options["chunk"], keep=list(keep))
+    query = format_query(explain, intervals)
+    target, source = parse_target(query=query, **options)
+    fresh = Checkpoint(target=target, chunk=chunk, keep=list(keep))
     check_streams(path, output)
     with ExitStack() as stack:
         if output == PIPE:
@@ -121,10 +171,18 @@ def score(
             check_paths(stdin_descriptor() if path == PIPE else path, output)
             file = stack.enter_context(exclusive_lock(output))
             done = fresh if overwrite else resume_output(fresh, output)
-        job = Job(path, output, done, key, **options)
+        job = Job(path, output, done)
         try:
             with show_progress(Path(job.name).name) as report_progress:
-                asyncio.run(job.run(file, report_progress))
+                if source is None:
+                    session = job.open_session(options["url"], query, key, key_header)
+                    run = job.run_with_server(file, report_progress, session, in_flight)
+                elif engine == "ray":
+                    run = job.run(file, report_progress, RayEngine(source, workers))
+                else:
+                    pool = stack.enter_context(ProcessEngine(source, workers or os.cpu_count() or 1))
+                    run = job.run(file, report_progress, pool)
+                asyncio.run(run)
         except BrokenPipeError:
             raise  # The reader of the pipe has exited. click handles this error.
         except (ModelgateError, OSError, KeyboardInterrupt) as error:

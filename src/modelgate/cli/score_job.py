@@ -1,38 +1,27 @@
 """One run of ``modelgate score`` over a file."""
 
-import asyncio
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
-from itertools import islice
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any, BinaryIO, NoReturn
 
 import click
 
+from ..bulk.checkpoint import Checkpoint
+from ..bulk.csv_file import open_csv
+from ..bulk.engine import Engine, HTTPEngine
+from ..bulk.input import Chunk, Input
+from ..bulk.output import FileOutput, Output, Passthrough, errors_path
+from ..bulk.run import score_chunks
 from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
 from ..client.retry import Retry
-from ..client.score_rows import check_header, score_rows
 from ..client.session import Session, warn_of_plain_http
-from ..errors import (
-    ConfigurationError,
-    Forbidden,
-    ModelgateError,
-    RateLimitExceeded,
-    ServingError,
-    Unauthorized,
-)
-from ..flow import adrive
-from .checkpoint import Checkpoint
-from .csv_file import open_csv
+from ..errors import Forbidden, ModelgateError, RateLimitExceeded, ServingError, Unauthorized
 from .output_tables import escape, print_json
 from .pipes import PIPE, PipeOutput, open_input
 from .progress import ReportProgress, format_progress
-from .score_input import Chunk, Input
-from .score_output import FileOutput, Output, Passthrough, errors_path
 
 __all__ = ["Job", "exit_code"]
 
@@ -53,68 +42,81 @@ class Job:
         path: Input file; `PIPE` for standard input.
         output: Path of the predictions; `PIPE` for standard output.
         done: Checkpoint to continue from; updated as rows are scored.
-        key: API key; None for a gate that requires no key.
-        chunk: Maximum number of rows per request.
-        in_flight: Maximum number of concurrent requests.
-        key_header: Header field of the key, see `Session`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        output: Path,
-        done: Checkpoint,
-        key: str | None,
-        *,
-        chunk: int,
-        in_flight: int,
-        key_header: str,
-    ) -> None:
+    def __init__(self, path: Path, output: Path, done: Checkpoint) -> None:
         self.name = "standard input" if path == PIPE else str(path)
         self._to_stdout = output == PIPE
         self._path = path
         self._output = output
         self._done = done
-        self._key = key
-        self._key_header = key_header
-        self._chunk = chunk
-        self._in_flight = in_flight
         self._waits, self._reported_until = 0, 0.0
         self._is_reached = False
         self._resumed = done.rows
         self._since = time.monotonic()
 
-    async def run(self, file: BinaryIO, report_progress: ReportProgress) -> None:
-        """Score the remaining rows and append the predictions to *file*."""
-        if self._key is not None:
-            warn_of_plain_http(self._done.url)
-        size = None if self._path == PIPE else self._path.stat().st_size
+    async def run_with_server(
+        self,
+        file: BinaryIO,
+        report_progress: ReportProgress,
+        open_session: Callable[[Any], Session],
+        in_flight: int,
+    ) -> None:
+        """Score the remaining rows by requests to a server.
+
+        Args:
+            file: File to which the predictions are appended.
+            report_progress: Function that reports progress.
+            open_session: Function that opens the session with the deployment; see `open_session`.
+            in_flight: Maximum number of concurrent requests.
+        """
         httpx = httpx_package()
-        limits = httpx.Limits(max_connections=self._in_flight)
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=in_flight)) as http:
+            await self.run(file, report_progress, HTTPEngine(open_session(http), in_flight))
+
+    def open_session(
+        self, url: str, query: str, key: str | None, key_header: str
+    ) -> Callable[[Any], Session]:
+        """Return a function that opens a session with a deployment, given the httpx client.
+
+        Args:
+            url: URL of the deployment.
+            query: Query string of the requests.
+            key: API key; None for a gate that requires no key.
+            key_header: Header field of the key, see `Session`.
+        """
+        if key is not None:
+            warn_of_plain_http(url)
+        return partial(
+            Session,
+            url,
+            key,
+            Retry(_ATTEMPTS, _DEADLINE, _TIMEOUT),
+            batch_rows=self._done.chunk,
+            batch_bytes=1 << 30,
+            on_wait=self._on_wait,
+            key_header=key_header,
+            query=query,
+        )
+
+    async def run(self, file: BinaryIO, report_progress: ReportProgress, engine: Engine) -> None:
+        """Score the remaining rows with *engine*, and append the predictions to *file*."""
+        size = None if self._path == PIPE else self._path.stat().st_size
         with open_input(self._path) as opened, open_csv(opened, self.name) as content:
             source = Input(content, self.name, size)
             passthrough = Passthrough(source.header, self._done.keep)
-            async with httpx.AsyncClient(limits=limits) as http:
-                with self._open_output(file, passthrough) as output:
-                    await self._score(source, self._session(http), output, report_progress)
+
+            def on_chunk(chunk: Chunk) -> None:
+                self._is_reached = True
+                self._report(chunk.fraction, source.initial_fraction, report_progress)
+
+            with self._open_output(file, passthrough) as output:
+                await score_chunks(source, engine, output, self._done.chunk, on_chunk)
 
     def _open_output(self, file: BinaryIO, passthrough: Passthrough) -> Output:
         if self._to_stdout:
             return PipeOutput(file, self._done, passthrough)
         return FileOutput(file, self._output, self._done, passthrough)
-
-    def _session(self, http: Any) -> Session:
-        retry = Retry(_ATTEMPTS, _DEADLINE, _TIMEOUT)
-        return Session(
-            self._done.url,
-            self._key,
-            retry,
-            http,
-            batch_rows=self._chunk,
-            batch_bytes=1 << 30,
-            on_wait=self._on_wait,
-            key_header=self._key_header,
-        )
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
         self._waits += 1
@@ -129,43 +131,6 @@ class Job:
                 f"{Path(self.name).name}  waiting {seconds:.0f} s for the server: {escape(str(error))}",
                 err=True,
             )
-
-    async def _score(
-        self, source: Input, session: Session, output: Output, report_progress: ReportProgress
-    ) -> None:
-        chunks = source.chunks(self._chunk, self._done)
-        # Send the first chunk alone, so that an error that affects all chunks is reported once.
-        in_flight, max_in_flight = deque[Any](), 1
-        reading: asyncio.Future[Chunk | None] | None = _read_chunk(chunks)
-        try:
-            while reading is not None or in_flight:
-                waited_for = [task for _, task in islice(in_flight, 1)]
-                if reading is not None and len(in_flight) < max_in_flight:
-                    waited_for.append(reading)
-                await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-                if reading is not None and reading in waited_for and reading.done():
-                    chunk = reading.result()
-                    if chunk is not None:
-                        flow = score_rows(session, chunk.rows, is_first=not self._done.rows)
-                        in_flight.append((chunk, asyncio.ensure_future(adrive(flow))))
-                    elif not self._done.rows and not in_flight:
-                        # Report an invalid header rather than the missing rows.
-                        await adrive(check_header(session, source.header))
-                        raise ConfigurationError(
-                            f"{self.name} has a header line but no rows: nothing was scored"
-                        )
-                    reading = None if chunk is None else _read_chunk(chunks)
-                if in_flight and in_flight[0][1].done():
-                    first, task = in_flight[0]
-                    output.add(first, task.result())
-                    in_flight.popleft()
-                    max_in_flight, self._is_reached = self._in_flight, True
-                    self._report(first.fraction, source.initial_fraction, report_progress)
-        finally:
-            for _, task in in_flight:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in in_flight), return_exceptions=True)
-        output.finish()
 
     def _report(
         self, fraction: float | None, initial_fraction: float, report_progress: ReportProgress
@@ -207,25 +172,6 @@ class Job:
         else:
             click.echo(escape(_format_summary(summary)), err=self._to_stdout)
         raise click.exceptions.Exit(1 if self._done.refused else 0)
-
-
-def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
-    """Read the next chunk in a daemon thread, because a pipe may be slow. The result is None at the end.
-
-    A run that stops does not wait for the thread.
-    """
-    future: Future[Chunk | None] = Future()
-
-    def read() -> None:
-        try:
-            chunk = next(chunks, None)
-        except Exception as error:
-            future.set_exception(error)
-        else:
-            future.set_result(chunk)
-
-    Thread(target=read, daemon=True, name="modelgate score input").start()
-    return asyncio.wrap_future(future)
 
 
 def _format_summary(summary: dict[str, Any]) -> str:

@@ -4,8 +4,9 @@ import csv
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 import numpy as np
@@ -14,7 +15,37 @@ from ..errors import InvalidInput, MalformedBody
 from ..schema import CSV
 from ..schema.coerce import to_json_value
 
-__all__ = ["Rows", "csv_rows", "records", "to_rows"]
+__all__ = ["Lines", "Rows", "csv_rows", "records", "to_rows"]
+
+
+class Lines(Sequence[bytes]):
+    """Lines of text that are split only when they are needed one by one.
+
+    Args:
+        raw: The lines, each with its line end.
+        count: Number of lines.
+    """
+
+    def __init__(self, raw: bytes, count: int) -> None:
+        self.raw = raw
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        return self._split[index]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._split)
+
+    @cached_property
+    def _split(self) -> list[bytes]:
+        return [line + b"\n" for line in self.raw.split(b"\n")[:-1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +117,11 @@ def to_rows(data: Any) -> Rows:
 
 def csv_rows(header: bytes, lines: Sequence[bytes]) -> Rows:
     """Return CSV records, each with its line end, as rows."""
-    return Rows(lines, b"".join, "text/csv", header)
+    return Rows(lines, _join, "text/csv", header)
+
+
+def _join(lines: Sequence[bytes]) -> bytes:
+    return lines.raw if isinstance(lines, Lines) else b"".join(lines)
 
 
 def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,7 @@
 """Scoring of CSV rows. An invalid row is rejected without affecting the others."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ..errors import (
     AnswerableError,
@@ -16,10 +16,10 @@ from ..errors import (
 )
 from ..flow import Flow, run
 from .errors import LINE, UnexpectedResponse, parse_invalid_rows
-from .rows import Rows, csv_rows, records
-from .session import Session, is_too_large
+from .rows import Lines, Rows, csv_rows, records
+from .session import HTTPResponse, is_too_large
 
-__all__ = ["RejectedRow", "ScoredRows", "check_header", "score_rows"]
+__all__ = ["RejectedRow", "RowSession", "ScoredRows", "check_header", "score_rows"]
 
 
 _NOT_FINITE = "its prediction is not a finite number"
@@ -44,15 +44,22 @@ class ScoredRows(NamedTuple):
     """
 
     header: bytes | None
-    results: list[Result]
+    results: Sequence[Result]
     versions: frozenset[str] = frozenset()
 
 
-def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[ScoredRows]:
+class RowSession(Protocol):
+    """Scores CSV, for example `Session` by requests to a server."""
+
+    def post(self, body: bytes, media_type: str, accept: str) -> Flow[HTTPResponse]:
+        """Return the response to *body*. Raises the error of an unsuccessful response."""
+
+
+def score_rows(session: RowSession, rows: Rows, *, is_first: bool = False) -> Flow[ScoredRows]:
     """Score CSV rows, rejecting invalid ones.
 
     Args:
-        session: Session that sends the requests.
+        session: Session that scores the rows.
         rows: CSV rows with their header.
         is_first: True until the gate has accepted rows with this header. Until then, if the gate rejects
             *rows* without naming an invalid row, the header may be the cause and is checked alone.
@@ -81,7 +88,7 @@ def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[
     return ScoredRows(header, lines, frozenset() if version is None else frozenset({version}))
 
 
-def check_header(session: Session, header: bytes) -> Flow[None]:
+def check_header(session: RowSession, header: bytes) -> Flow[None]:
     """Send a header line without rows, to check it.
 
     Raises:
@@ -123,7 +130,7 @@ def _reason(error: AnswerableError) -> str:
     return LINE.sub("", error.message)
 
 
-def _score_others(session: Session, rows: Rows, rejected: dict[int, str]) -> Flow[ScoredRows]:
+def _score_others(session: RowSession, rows: Rows, rejected: dict[int, str]) -> Flow[ScoredRows]:
     """Score all rows but the *rejected* ones, and merge the results in the order of the rows."""
     others = [record for index, record in enumerate(rows.data) if index not in rejected]
     scored = yield from score_rows(session, csv_rows(rows.header, others))
@@ -135,7 +142,7 @@ def _score_others(session: Session, rows: Rows, rejected: dict[int, str]) -> Flo
     return scored._replace(results=results)
 
 
-def _score_halves(session: Session, rows: Rows) -> Flow[ScoredRows]:
+def _score_halves(session: RowSession, rows: Rows) -> Flow[ScoredRows]:
     middle = len(rows) // 2
     first = yield from score_rows(session, rows.part(0, middle))
     second = yield from score_rows(session, rows.part(middle, len(rows)))
@@ -144,8 +151,11 @@ def _score_halves(session: Session, rows: Rows) -> Flow[ScoredRows]:
     )
 
 
-def _split_lines(content: bytes, rows: int) -> tuple[bytes, list[Result]]:
+def _split_lines(content: bytes, rows: int) -> tuple[bytes, Sequence[Result]]:
     """Split a CSV response into its header and a line per row."""
+    if b'"' not in content and b"\r" not in content and content.count(b"\n") == rows + 1:
+        header, end, raw = content.partition(b"\n")
+        return header + end, Lines(raw, rows)
     lines: Sequence[bytes] = content.splitlines(keepends=True)
     if b'"' in content:
         lines = [record for _, record in records(lines)]

@@ -79,6 +79,7 @@ class Session:
         on_wait: Function called before the pause that precedes each retry, with the seconds of the pause
             and the error of the failed attempt. To stop retrying, the function can raise the error.
         key_header: Header field in which the key is sent, one of `KEY_HEADERS`.
+        query: Query string of requests that are sent without one.
 
     Raises:
         ConfigurationError: An option is invalid.
@@ -95,8 +96,10 @@ class Session:
         batch_bytes: int,
         on_wait: Callable[[float, ModelgateError], None] = lambda *_: None,
         key_header: str = "authorization",
+        query: str = "",
     ) -> None:
         self.url = url
+        self._query = query
         self.http = http
         self._endpoint = deployment_url(url)
         if key_header not in KEY_HEADERS:
@@ -195,6 +198,7 @@ class Session:
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
         """
+        query = query or self._query
         url = f"{self._endpoint}/{operation}{query and '?'}{query}"
         headers = {
             "content-type": media_type,

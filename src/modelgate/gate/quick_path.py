@@ -6,7 +6,9 @@ whatever is not certain to be answered with 200 is passed to the layers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
+
+import msgspec
 
 from ..context import RequestContext, Settled
 from ..deployments import HTTPLayer
@@ -32,14 +34,13 @@ from ..layers import (
 )
 from ..limiting import RateLimitDecision
 from ..schema import Schema
-from ..scoring import Query
+from ..scoring import Query, Round
 from ..scoring.score import predict
 from .dispatcher import reject_lone_surrogates
 
 __all__ = ["QuickPath", "create_quick_path"]
 
 _Route: TypeAlias = tuple[MLClever | Native, str | None]
-_Usual: TypeAlias = tuple[MLClever | Native, Query, LiveDeployment, Principal, Schema]
 
 _STANDARD_LAYERS = (
     *(RequestId, Metrics, AccessLog, ServerTiming),
@@ -71,6 +72,17 @@ def create_quick_path(
     if by_type[KeyAuth].key_header is not None or not by_type[RateLimit].is_plain():
         return None
     return QuickPath(by_type, router, catalog, layered)
+
+
+class _Usual(msgspec.Struct, eq=False):
+    """What a usual request asks for: the row in *query*, read with *schema*, of the deployment *live*."""
+
+    dialect: MLClever | Native
+    query: Query
+    principal: Principal
+    live: LiveDeployment
+    rounding: Round
+    schema: Schema
 
 
 class QuickPath:
@@ -132,7 +144,7 @@ class QuickPath:
                 # If the request causes the error, the layers report it.
                 usual = None
             if usual is not None:
-                return self._answer(request, *usual)
+                return self._answer(request, usual)
         return self.layers(request)
 
     def _recognize(self, request: Request) -> _Usual | None:
@@ -147,13 +159,15 @@ class QuickPath:
             return None
         principal, query = found
         live = self._find_deployment(principal, name)
-        if live is None:
+        if live is None or live.rounding is None:
             return None
         schema = live.deployment.request_schema
         if schema is None:
             schema = live.model.known_schema
-        query.table = None if schema is None else schema.read_exact_row(query.rows)
-        return None if query.table is None else (dialect, query, live, principal, schema)
+        if schema is None:
+            return None
+        query.table = schema.read_exact_row(query.rows)
+        return None if query.table is None else _Usual(dialect, query, principal, live, live.rounding, schema)
 
     def _authenticate(self, request: Request, dialect: MLClever | Native) -> tuple[Principal, Query] | None:
         """Return the principal and the decoded body of a request with one known key, or None."""
@@ -161,13 +175,13 @@ class QuickPath:
             key = credentials_from_headers(request.headers)
         except AnswerableError:
             return None
-        if key is None and not dialect.keys_in_body:
-            return None
         principal = None if key is None else self._key_auth.find_accepted(key)
-        if key is None:
+        if principal is not None:
+            body = request.read_arrived()
+        elif key is None and dialect.keys_in_body:
             body = self._key_auth.read_arrived(request)
         else:
-            body = None if principal is None else request.read_arrived()
+            return None
         if body is None or len(body) > self._body_limit.limit_of(dialect):
             return None
         decoded = dialect.decode_usual(body)
@@ -179,38 +193,40 @@ class QuickPath:
             principal = self._key_auth.find_accepted(key_in_body) if key is None else None
         return None if principal is None else (principal, query)
 
-    def _answer(
-        self,
-        request: Request,
-        dialect: MLClever | Native,
-        query: Query,
-        live: LiveDeployment,
-        principal: Principal,
-        schema: Schema,
-    ) -> Flow[Response]:
+    def _find_deployment(self, principal: Principal, name: str | None) -> LiveDeployment | None:
+        """Return the active deployment *name*, or the only one of *principal*; None if there is none."""
+        if name is None:
+            names = [*self._catalog] if principal.deployments is None else principal.deployments
+            name = names[0] if len(names) == 1 else ""
+        elif not principal.can_access(name):
+            return None
+        live = self._catalog.get(name)
+        return None if live is None or live.state != "active" else live
+
+    def _answer(self, request: Request, usual: _Usual) -> Flow[Response]:
         """Answer a usual request, or pass it to the layers: with what is settled, if it was charged."""
         context: RequestContext = request.context
-        metrics, in_flight = self._metrics, live.in_flight
+        metrics, live, query = self._metrics, usual.live, usual.query
         try:
             try:
                 metrics.begin(request)
-                in_flight.begin(request)
-                request.wire, context.principal, context.query = dialect, principal, query
+                live.in_flight.begin(request)
+                request.wire, context.principal, context.query = usual.dialect, usual.principal, query
                 context.deployment = query.deployment = live.deployment.name
                 # Looked up again: a concurrent drain either waits for the request, or is noticed here.
                 is_live = self._catalog.get(query.deployment) is live
                 if is_live and self._admission.admit(request):
                     decision = self._rate_limit.charge(request)
                     if decision.allowed:
-                        response = yield from self._score(request, query, live, schema, decision)
+                        response = yield from self._score(request, usual, decision)
                         if response is not None:
                             return response
             finally:
-                in_flight.end(request)
+                live.in_flight.end(request)
                 metrics.discard(request)
         except BaseException as error:
             # Once more: an interruption may have ended the `finally` before it did anything.
-            in_flight.end(request)
+            live.in_flight.end(request)
             metrics.discard(request)
             if not isinstance(error, Exception):
                 raise
@@ -220,30 +236,20 @@ class QuickPath:
         context.principal = context.query = context.deployment = None
         return (yield from self.layers(request))
 
-    def _score(
-        self,
-        request: Request,
-        query: Query,
-        live: LiveDeployment,
-        schema: Schema,
-        decision: RateLimitDecision,
-    ) -> Flow[Response | None]:
+    def _score(self, request: Request, usual: _Usual, decision: RateLimitDecision) -> Flow[Response | None]:
         """Return the response to a request that was charged, or None if the layers must answer it."""
-        dialect, error = request.wire, None
+        query, schema, error = usual.query, usual.schema, None
         try:
-            predictor = live.model.use_loaded(query)
-            # The model may have been evicted or replaced.
-            if predictor is not None and (
-                predictor.schema is schema or live.deployment.request_schema is schema
-            ):
+            predictor = usual.live.model.use_loaded(query)
+            # The model may have been evicted or replaced since the row was read.
+            if predictor is not None and schema in (predictor.schema, usual.live.deployment.request_schema):
                 prediction = yield from self._deadline.limit(request, predict(query))
-                live.rounding.round(query, prediction)
+                usual.rounding.round(query, prediction)
                 prediction.cache_hit = True
                 request.id = self._request_id.choose(request)
-                response = _encode(dialect, request, query, prediction)
+                response = _encode(usual.dialect, request, query, prediction)
                 response.headers += self._rate_limit.headers(decision)
                 response.headers.append(("x-request-id", request.id))
-                response.lacks_length = True
                 self._count(request, response.status)
                 return response
         except GeneratorExit:
@@ -253,7 +259,7 @@ class QuickPath:
         except BaseException as raised:
             error = raised
         context: RequestContext = request.context
-        context.settled = Settled(context.principal, decision, query, error)
+        context.settled = Settled(usual.principal, decision, query, error)
         return None
 
     def _count(self, request: Request, status: int | None) -> None:
@@ -271,21 +277,12 @@ class QuickPath:
         # The path may contain a key, and the number of unknown names is not limited.
         if params.keys() - {"deployment"} or (name is not None and name not in self._catalog):
             return None
+        # Exactly these classes: a subclass may decode in another way.
         usual = route.handler is None and type(wire) in (MLClever, Native)
         if len(self._routes) >= _MAX_ROUTES:
             self._routes = {}
-        self._routes[path] = found = (wire, name) if usual else None
+        self._routes[path] = found = (cast(MLClever | Native, wire), name) if usual else None
         return found
-
-    def _find_deployment(self, principal: Principal, name: str | None) -> LiveDeployment | None:
-        """Return the active deployment *name*, or the only one of *principal*, if it has no layers of its own."""
-        if name is None:
-            names = [*self._catalog] if principal.deployments is None else principal.deployments
-            name = names[0] if len(names) == 1 else ""
-        elif not principal.can_access(name):
-            return None
-        live = self._catalog.get(name)
-        return None if live is None or live.state != "active" or live.rounding is None else live
 
 
 def _encode(dialect: MLClever | Native, request: Request, query: Query, prediction: Prediction) -> Response:

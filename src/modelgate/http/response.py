@@ -18,10 +18,9 @@ class Response:
         body: Body as bytes, or as an iterable of bytes to stream.
         headers: Pairs of field name (lower case) and value.
         reason: Reason phrase; None for the standard one.
-        lacks_length: Whether *headers* certainly have no ``Content-Length``. False if this is not known.
     """
 
-    __slots__ = ("body", "headers", "lacks_length", "reason", "status")
+    __slots__ = ("body", "headers", "reason", "status")
 
     def __init__(
         self,
@@ -34,7 +33,6 @@ class Response:
         self.body = body
         self.headers = list(headers)
         self.reason = reason
-        self.lacks_length = False
 
     @classmethod
     def json(cls, value: object, status: int = 200) -> "Response":
@@ -70,9 +68,7 @@ class Response:
         if not isinstance(body, bytes):
             return body
         # RFC 9110, section 8.6: 204 and 304 have no content.
-        lacks_length = self.lacks_length or self.header("content-length") is None
-        if lacks_length and self.status not in (204, 304):
-            self.lacks_length = False
+        if self.header("content-length") is None and self.status not in (204, 304):
             self.headers.append(("content-length", f"{len(body)}"))
         return b"" if method == "HEAD" else body
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         litestar,
         pyramid,
         quart,
+        ray,
         sanic,
         starlette,
     )
@@ -36,6 +37,7 @@ __all__ = [
     "litestar",
     "pyramid",
     "quart",
+    "ray",
     "sanic",
     "starlette",
     "wsgi",

@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from ..client.errors import UnexpectedResponse
+from ..client.rows import Lines
 from ..client.score_rows import RejectedRow, ScoredRows
 from ..errors import ConfigurationError
 from ..spelling import closest_match
 from .checkpoint import Checkpoint, checkpoint_path
 from .csv_file import COMPRESSED_SUFFIXES
-from .score_input import Chunk
+from .input import Chunk
 
 try:
     import fcntl
@@ -99,10 +100,10 @@ def resume_output(fresh: Checkpoint, output: Path) -> Checkpoint:
                     f"{path} already exists: choose another --output, or pass --overwrite"
                 )
         return fresh
-    if (stored.url, stored.chunk, stored.keep) != (fresh.url, fresh.chunk, fresh.keep):
+    if (stored.target, stored.chunk, stored.keep) != (fresh.target, fresh.chunk, fresh.keep):
         keep = "".join(f" --keep {name}" for name in stored.keep)
         raise ConfigurationError(
-            f"{output} was started with --url {stored.url} --rows {stored.chunk}{keep}: resume with these"
+            f"{output} was started with {stored.target} --rows {stored.chunk}{keep}: resume with these"
             " options, or start over with --overwrite"
         )
     return stored
@@ -200,8 +201,10 @@ class Output(ABC):
             UnexpectedResponse: The columns of *scored* differ from the columns of earlier chunks.
         """
         self.start()
+        # `Lines` contains no rejected row.
+        results = () if isinstance(scored.results, Lines) else scored.results
         rejected = [
-            (index, result) for index, result in enumerate(scored.results) if isinstance(result, RejectedRow)
+            (index, result) for index, result in enumerate(results) if isinstance(result, RejectedRow)
         ]
         self.done.output += self._output.write(b"".join(self._lines(chunk, scored)))
         self._output.flush()
@@ -227,7 +230,9 @@ class Output(ABC):
             raise UnexpectedResponse(
                 200, "The output columns have changed: the model was replaced during the run"
             )
-        if self.done.header is not None:
+        if isinstance(scored.results, Lines) and not self._passthrough:
+            yield scored.results.raw
+        elif self.done.header is not None:
             empty = _empty_line(self.done.header)
             for cells, result in zip(copied, scored.results, strict=True):
                 yield cells + (empty if isinstance(result, RejectedRow) else result)
@@ -264,7 +269,7 @@ class FileOutput(Output):
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
         super().__init__(file, done, passthrough)
-        self._fresh = Checkpoint(url=done.url, chunk=done.chunk, keep=done.keep)
+        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep)
         self._checkpoint = checkpoint_path(path)
         self._errors_path = errors_path(path)
         for written, size in ((path, done.output), (self._errors_path, done.errors)):

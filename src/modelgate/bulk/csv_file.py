@@ -57,7 +57,7 @@ class CSVFile(NamedTuple):
         is_compressed: Whether *file* is compressed.
     """
 
-    content: BinaryIO
+    content: io.BufferedReader
     file: BinaryIO
     is_compressed: bool
 
@@ -106,7 +106,7 @@ class _Replay(io.RawIOBase):
         return len(block)
 
 
-def _read_head(file: BinaryIO) -> tuple[bytes, BinaryIO]:
+def _read_head(file: BinaryIO) -> tuple[bytes, io.BufferedReader]:
     """Return the first bytes of *file*, and a stream of its whole content."""
     # Unlike `read`, `read1` returns what a pipe has. A raw file only has `read`, which does so, too.
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)

@@ -13,8 +13,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     """Progress of a scoring run.
 
     Args:
-        url: URL of the deployment.
-        chunk: Maximum number of rows per request.
+        target: Options that name the input and the deployment, such as ``--url https://host/ml/churn``.
+        chunk: Maximum number of rows that are scored together.
         keep: Input columns that are copied to the output.
         offset: Number of input bytes that have been processed.
         digest: SHA-256 of the input up to *offset*, in hexadecimal.
@@ -27,7 +27,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         versions: Model versions that scored the rows.
     """
 
-    url: str
+    target: str
     chunk: int
     keep: list[str] = []
     offset: int = 0

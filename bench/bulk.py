@@ -1,0 +1,106 @@
+"""Compare ``modelgate score --model`` with ``read_csv`` + ``predict``, each with one process per core.
+
+Both read the same CSV file; the command also checks the rows, and writes predictions and probabilities as CSV.
+The variants take turns, and figures are medians. CPU time includes the processes' start; it is what to compare on
+a busy machine::
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/bulk.py [ROWS] [ROUNDS]
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from modelgate.models import ModelPackage
+
+NUMBERS, TEXTS = ["age", "income", "tenure", "score"], ["plan", "region"]
+WORKERS = os.cpu_count() or 1
+SCORE = "from modelgate.cli import main; main()"
+BASE = """
+import sys, pandas
+from multiprocessing import get_context
+from modelgate.models import ModelPackage
+
+def run(part):
+    model = ModelPackage.load(sys.argv[1]).model
+    return sum(len(model.predict(frame)) for frame in pandas.read_csv(part, chunksize=50_000))
+
+if __name__ == "__main__":
+    with get_context("spawn").Pool(len(sys.argv) - 2) as pool:
+        print(sum(pool.map(run, sys.argv[2:], chunksize=1)))
+"""
+
+
+def write_files(folder: Path, name: str, rows: int) -> None:
+    """Write the model of the columns *name*, the rows, and a part of the rows for each process."""
+    columns = NUMBERS if name == "numbers" else NUMBERS + TEXTS
+    random = np.random.default_rng(0)
+    frame = pandas.DataFrame({column: random.normal(40, 9, 100_000).round(3) for column in NUMBERS})
+    frame["plan"] = random.choice(["free", "pro", "team"], len(frame))
+    frame["region"] = random.choice(["north", "south", "east", "west"], len(frame))
+    encode = ColumnTransformer(
+        [("numbers", StandardScaler(), NUMBERS), ("texts", OneHotEncoder(), columns[len(NUMBERS) :])]
+    )
+    churned = np.where(frame["age"] > 40, "yes", "no")
+    model = make_pipeline(encode, LogisticRegression()).fit(frame[columns], churned)
+    ModelPackage.from_estimator(model, frame[columns], name="churn").save(folder / "churn.mgpkg")
+    header, _, lines = frame[columns].to_csv(index=False).encode().partition(b"\n")
+    blocks = max(rows // len(frame), WORKERS)
+    for part in range(WORKERS):
+        count = blocks // WORKERS + (part < blocks % WORKERS)
+        folder.joinpath(f"part{part}.csv").write_bytes(header + b"\n" + lines * count)
+    folder.joinpath("big.csv").write_bytes(header + b"\n" + lines * blocks)
+
+
+def measure(command: list[str], folder: Path) -> tuple[float, float, float]:
+    """Run *command*, and return its wall time and CPU time in seconds, and the largest process in MB."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1000
+
+
+def main(rows: int = 1_000_000, rounds: int = 3) -> None:
+    """Print the table."""
+    print(
+        f"{'columns':10}{'rows':>12}{'base rows/s':>14}{'score rows/s':>14}{'of base':>9}{'CPU':>7}{'MB':>6}"
+    )
+    for name in ("numbers", "mixed"):
+        with tempfile.TemporaryDirectory() as path:
+            folder = Path(path)
+            write_files(folder, name, rows)
+            folder.joinpath("base.py").write_text(BASE)
+            base = ["base.py", "churn.mgpkg", *(f"part{part}.csv" for part in range(WORKERS))]
+            score = ["-c", SCORE, "score", "big.csv", "--model", "churn.mgpkg", "--workers", str(WORKERS)]
+            score += ["--rows", "50000", "--overwrite", "-o", "out.csv"]
+            # The largest process is known only for the first run: the figure is a maximum over all children.
+            megabytes = measure(score, folder)[2]
+            runs = [(measure(base, folder), measure(score, folder)) for _ in range(rounds)]
+            scored = folder.joinpath("big.csv").read_bytes().count(b"\n") - 1
+            speed, ours = (scored / statistics.median(run[side][0] for run in runs) for side in (0, 1))
+            by_time, by_cpu = (
+                statistics.median(run[0][figure] / run[1][figure] for run in runs) for figure in (0, 1)
+            )
+        print(f"{name:10}{scored:12,}{speed:14,.0f}{ours:14,.0f}{by_time:9.2f}{by_cpu:7.2f}{megabytes:6.0f}")
+
+
+if __name__ == "__main__":
+    main(*(int(value) for value in sys.argv[1:]))

@@ -1,0 +1,16 @@
+"""Scoring of large files, with the processes of one machine or with Ray."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .files import ScoredFile, score_file
+
+__all__ = ["ScoredFile", "score_file"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: the command line imports other modules of this package without the gate.
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.files"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

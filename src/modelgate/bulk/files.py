@@ -1,0 +1,115 @@
+"""Scoring of a file with a gate, as a function call."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlencode
+
+from ..errors import ConfigurationError
+from ..gate import Gate
+from .checkpoint import Checkpoint
+from .csv_file import open_csv
+from .engine import Engine
+from .gate_source import GateSource
+from .input import Input
+from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
+from .processes import ProcessEngine
+from .ray_engine import RayEngine
+from .run import score_chunks
+
+__all__ = ["ScoredFile", "score_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredFile:
+    """Result of `score_file`.
+
+    Args:
+        output: File with the predictions, one line per row, in the order of the rows.
+        errors: File with the line number, the reason and the text of each rejected row; None if all rows were
+            scored.
+        scored: Number of scored rows.
+        rejected: Number of rejected rows, whose lines in *output* have empty cells.
+        versions: Versions of the models that scored the rows.
+    """
+
+    output: Path
+    errors: Path | None
+    scored: int
+    rejected: int
+    versions: Sequence[str]
+
+
+def score_file(
+    path: str | Path,
+    output: str | Path,
+    gate: str | Callable[[], Gate],
+    *,
+    deployment: str | None = None,
+    workers: int | None = None,
+    engine: Literal["processes", "ray"] = "processes",
+    passthrough: Sequence[str] = (),
+    explain: int | None = None,
+    intervals: Sequence[float] = (),
+    batch_rows: int = 10_000,
+    overwrite: bool = False,
+) -> ScoredFile:
+    """Score the rows of a CSV file with the deployment of a gate, without a server.
+
+    The predictions and the rejected rows are those of requests in the dialect `native`. The keys, the limits
+    and the other HTTP layers of the gate do not apply, and its *on_prediction* functions are not called. A run
+    that was stopped continues when the function is called again with the same arguments.
+
+    Args:
+        path: CSV file, which may be compressed with gzip, bzip2 or xz.
+        output: CSV file for the predictions. For ``scored.csv``, the rejected rows are in
+            ``scored.errors.csv``.
+        gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. A script
+            that passes a function must call `score_file` below ``if __name__ == "__main__":``.
+        deployment: Name of the deployment; None for the only one of the gate.
+        workers: Number of processes; by default one per processor of this machine, or of the Ray cluster.
+        engine: ``"processes"`` on this machine, or ``"ray"`` for the nodes of a Ray cluster (extra ``ray``).
+        passthrough: Columns of the file to copy to the output, before the predictions.
+        explain: Number of contributions to add to each prediction; None for none.
+        intervals: Levels in percent of the prediction intervals to add.
+        batch_rows: Maximum number of rows that are scored together.
+        overwrite: Whether to start over and replace existing output files.
+
+    Raises:
+        ConfigurationError: An option, the file or the gate cannot be used, or there are no rows.
+        NotFound: There is no such deployment.
+        MissingColumns, InvalidInput: All rows are invalid because of the columns.
+        PredictionError, ServingError: The model failed, or a worker ended.
+    """
+    if engine not in ("processes", "ray"):
+        raise ConfigurationError(f'engine must be "processes" or "ray" (got {engine!r})')
+    for option, value in (("batch_rows", batch_rows), ("workers", 1 if workers is None else workers)):
+        if type(value) is not int or value < 1:
+            raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
+    path, output = Path(path), Path(output)
+    options = {"explain": explain, "intervals": ",".join(map(str, intervals))}
+    query = urlencode({name: value for name, value in options.items() if value})
+    source = GateSource(gate, deployment, query=query)
+    name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
+    target = f"--gate {name} --deployment {deployment} {query}".strip()
+    fresh = Checkpoint(target=target, chunk=batch_rows, keep=list(passthrough))
+    check_paths(path, output)
+    with ExitStack() as stack:
+        file = stack.enter_context(exclusive_lock(output))
+        done = fresh if overwrite else resume_output(fresh, output)
+        opened = stack.enter_context(path.open("rb", buffering=0))
+        content = stack.enter_context(open_csv(opened, str(path)))
+        rows = Input(content, str(path), path.stat().st_size)
+        scorer: Engine
+        if engine == "ray":
+            scorer = RayEngine(source, workers)
+        else:
+            scorer = stack.enter_context(ProcessEngine(source, workers or os.cpu_count() or 1))
+        with FileOutput(file, output, done, Passthrough(rows.header, passthrough)) as written:
+            asyncio.run(score_chunks(rows, scorer, written, batch_rows))
+    errors = errors_path(output) if done.refused else None
+    return ScoredFile(output, errors, done.scored, done.refused, tuple(done.versions))

@@ -1,0 +1,73 @@
+"""Descriptions of a deployment from which each process creates its own gate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ..errors import ConfigurationError
+from ..gate import Gate
+from ..importing import import_object
+from .local_session import LocalSession
+
+__all__ = ["GateSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateSource:
+    """A deployment of a gate, which other processes can create too.
+
+    Args:
+        gate: Gate, or function that returns one: ``"app:gate"``, or a function that can be pickled. None to
+            serve *model*.
+        deployment: Name of the deployment; None for the only one of the gate.
+        model: Path of a model file; None if *gate* is set.
+        sha256: SHA-256 of the file if it is a pickle that may be loaded, in hexadecimal; else None.
+        query: Options of the rows' requests as a query string, such as ``intervals=90``.
+        key: Identity of the source, by which processes cache the gate. A copy has the same key.
+    """
+
+    gate: str | Callable[[], Gate] | None = field(default=None, compare=False)
+    deployment: str | None = field(default=None, compare=False)
+    model: Path | None = field(default=None, compare=False)
+    sha256: str | None = field(default=None, compare=False)
+    query: str = field(default="", compare=False)
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+    def open_session(self) -> LocalSession:
+        """Create the gate in this process, load the model, and return a session with the deployment.
+
+        Raises:
+            ConfigurationError: The gate or the model cannot be loaded, or there is no such deployment.
+            NotFound: The gate has no deployment of this name.
+        """
+        gate = self._create_gate()
+        names = list(gate.deployments)
+        if self.deployment is None and len(names) != 1:
+            raise ConfigurationError(f"deployment must be one of {', '.join(names) or 'none'} (got none)")
+        name = names[0] if self.deployment is None else self.deployment
+        session = LocalSession(gate, name, self.query)
+        predictor = gate.deployments.predictor(name)
+        if "intervals=" in self.query and predictor.calibration is None:
+            raise ConfigurationError(f"intervals must not be set: the model of {name} is not calibrated")
+        return session
+
+    def _create_gate(self) -> Gate:
+        if self.model is not None:
+            from ..deployments.deployment import Deployment
+            from ..models import ModelPackage
+
+            pickled = self.sha256 is not None
+            package = ModelPackage.load(self.model, sha256=self.sha256, allow_pickle=pickled)
+            deployment = Deployment(self.model.stem.partition("@")[0], package)
+            if "explain=" in self.query:
+                deployment = replace(deployment, explanations="auto")
+            return Gate([deployment], keys="open")
+        value: Any = import_object(self.gate, "gate") if isinstance(self.gate, str) else self.gate
+        gate = value() if callable(value) and not isinstance(value, Gate) else value
+        if not isinstance(gate, Gate):
+            raise ConfigurationError(
+                f"gate must be a Gate or a function that returns one (got {type(gate).__name__})"
+            )
+        return gate

@@ -1,0 +1,64 @@
+"""Target of ``modelgate score``: a server, or a gate that each process creates."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+
+import click
+
+if TYPE_CHECKING:
+    from ..bulk.gate_source import GateSource
+
+__all__ = ["format_query", "parse_target"]
+
+
+def format_query(explain: int | None, intervals: str | None) -> str:
+    """Return the query string of the requests.
+
+    Args:
+        explain: Number of contributions to return; None for no explanations.
+        intervals: Levels of prediction intervals; None for no intervals.
+    """
+    return urlencode({k: v for k, v in (("explain", explain), ("intervals", intervals)) if v is not None})
+
+
+def parse_target(
+    url: str | None,
+    model: Path | None,
+    gate: str | None,
+    deployment: str | None,
+    *,
+    query: str,
+    load_pickle: bool,
+) -> "tuple[str, GateSource | None]":
+    """Return the options that identify the target of a run, as text, and the gate; None for a server.
+
+    Args:
+        url: URL of a deployment.
+        model: Path of a model file.
+        gate: Gate to import, ``module:gate``.
+        deployment: Deployment of *gate*.
+        query: Query string of the requests, see `format_query`.
+        load_pickle: Whether *model* may be a pickle.
+
+    Raises:
+        click.UsageError: The options contradict each other.
+    """
+    if [url, model, gate].count(None) != 2:
+        raise click.UsageError("pass exactly one of --url, --model and --gate")
+    if deployment is not None and gate is None:
+        raise click.UsageError("--deployment belongs to --gate")
+    shown = "".join(f" --{name} {value}" for name, value in parse_qsl(query))
+    if url is not None:
+        return f"--url {url}{shown}", None
+    from ..bulk.gate_source import GateSource
+
+    if model is None:
+        named = "" if deployment is None else f" --deployment {deployment}"
+        return f"--gate {gate}{named}{shown}", GateSource(gate, deployment, query=query)
+    from ..models.inspection import report_on
+
+    sha256 = report_on(model).sha256
+    source = GateSource(model=model.absolute(), sha256=sha256 if load_pickle else None, query=query)
+    # The digest, because a resumed run must not mix the predictions of two models.
+    return f"--model {model} (SHA-256 {sha256[:16]}…){shown}", source
