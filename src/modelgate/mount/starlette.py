@@ -8,6 +8,7 @@ from ..errors import MalformedBody
 from ..flow import Handler
 from ..http import BodySizeLimiter, Request, Response
 from . import asgi
+from .asgi_request import ASGIRequest
 from .views import respond_async
 
 __all__ = ["handle", "mount"]
@@ -24,7 +25,7 @@ def mount(app: starlette.applications.Starlette, prefix: str, handler: Handler[R
     app.mount(prefix, asgi.app(handler))
 
 
-class _StarletteRequest(asgi.ASGIRequest):
+class _StarletteRequest(ASGIRequest):
     """Request of a Starlette endpoint. If the endpoint has read the body, Starlette returns a cached copy."""
 
     __slots__ = ("_starlette",)
