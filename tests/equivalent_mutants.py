@@ -12,6 +12,28 @@ EQUIVALENT = {
         "for index in range((counts.bit_length() + 1) // self._bits, -1, -1):": "Steps before the oldest have count 0.",
         "if previous and current < room:": "If they are equal, both formulas return the end of the step.",
     },
+    "keys.principal": {
+        'if action == "XXpredictXX" or self.scopes is None:': "The scopes permit predicting with the same deployments.",
+        'if action == "PREDICT" or self.scopes is None:': "The scopes permit predicting with the same deployments.",
+    },
+    "schema.coerce": {
+        'return int(bare) if bare.lstrip("XX+-XX").isdigit() else float(bare)': "No number contains an X.",
+        'value = value.item() if value.dtype.kind not in "XXmMXX" else _to_python_date(value)': "No kind is X.",
+    },
+    "dialects.mlclever": {
+        '_check_body_key(request, decode_text(members["api_key"]) or "XXXX")': "No key has four characters, either.",
+        **dict.fromkeys(
+            [
+                "return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=None)]",
+                "return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=False)]",
+                "return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, )]",
+                "return [[value for part in row for value in part] for row in zip(*tables, strict=None)]",
+                "return [[value for part in row for value in part] for row in zip(*tables, strict=False)]",
+                "return [[value for part in row for value in part] for row in zip(*tables, )]",
+            ],
+            "All have one item per row.",
+        ),
+    },
     "dialects.simple": {
         'data = bytes(members["data"]) if list(members) == ["data"] else b"XXXX"': "This text starts no rows either.",
         'yield from check_body(request, members, ["XXdataXX"])': "The only member is checked twice.",

@@ -98,7 +98,7 @@ class FailureCount(Protocol):
 
 
 class Settled(NamedTuple):
-    """What was done for a request before its layers were called, and must not be done again.
+    """Results for a request that the quick path has, and that its layers must not compute again.
 
     Attributes:
         principal: Owner and permissions of its API key.

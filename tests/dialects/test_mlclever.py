@@ -11,7 +11,8 @@ import modelgate
 from modelgate import Deployment, Gate, Output, Prediction, Schema
 from modelgate.dialects.mlclever import MLClever
 from modelgate.inference import Target
-from modelgate.testing import Client
+from modelgate.scoring import Query
+from modelgate.testing import Client, request
 
 KEY = "YOUR_API_KEY_OF_A_DEPLOYMENT"
 SCHEMA = Schema.of(feature1_name=str, feature2_name=float, categorical_feature=["category_A", "category_B"])
@@ -51,6 +52,58 @@ def test_key_in_path_or_body(interface):
 
     assert client.post(f"/api/predict/{KEY}", json={"input_data": INPUT_DATA}).status == 200
     assert client.post(f"/api/predict/{KEY}", json=DOCUMENT).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (f"/api/predict/{KEY}", {}),
+        ("/api/predict", {"x-api-key": KEY}),
+        ("/api/predict", {"authorization": f"Bearer {KEY}"}),
+    ],
+    ids=["path", "x-api-key", "bearer"],
+)
+@pytest.mark.parametrize(
+    ("key", "status"), [(KEY, 200), ("another-key-of-this-length", 400), (7, 400), (None, 200)], ids=str
+)
+def test_key_in_body_must_be_the_one_outside(interface, path, headers, key, status):
+    """As for other members, null is the same as no key."""
+    client = build_client(predict_label_and_number, interface)
+    answer = client.post(path, json={"api_key": key, "input_data": INPUT_DATA}, headers=headers)
+
+    assert status == answer.status
+    assert status == 200 or "Two different API keys were sent: send one" == answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"input_data": 7}, "input_data must be an object of feature names and values"),
+        ({"input_data": "7"}, "input_data must be an object of feature names and values"),
+        (
+            {"input_data": ' {"a": 1}'},
+            "input_data is a text that holds JSON: it was encoded twice; send the object or array itself",
+        ),
+        ({}, "input_data is missing: send an object of feature names and values"),
+        ({"input_data": INPUT_DATA, "deployment": 7}, "deployment must be text"),
+    ],
+    ids=["number", "text", "encoded twice", "missing", "deployment"],
+)
+def test_error_of_malformed_members(interface, members, message):
+    """Only the error of a missing member has an example."""
+    client = build_client(predict_label_and_number, interface)
+    error = client.post("/api/predict", json={"api_key": KEY, **members}).json()["error"]
+
+    assert message == error.partition(". Example")[0]
+    assert ("Example" in error) == ("missing" in message)
+
+
+@pytest.mark.parametrize(("name", "status"), [("d", 200), (None, 200), ("other", 404)])
+def test_deployment_in_body_is_used(interface, name, status):
+    deployment = Deployment("d", predict_label_and_number, schema=SCHEMA)
+    client = Client(getattr(Gate([deployment], keys={KEY: "*"}), interface))
+
+    assert status == client.post("/api/predict", json={**DOCUMENT, "deployment": name}).status
 
 
 def test_response_rounds_regression(interface):
@@ -152,6 +205,57 @@ def test_response_of_several_rows_and_outputs(interface):
     answer = build_client(both, interface).post("/api/predict", json={"api_key": KEY, "input_data": rows})
 
     assert answer.json() == {"predictions": [[1.0, "x"], [2.0, "x"]]}
+
+
+def test_confidence_intervals_are_joined_over_outputs_and_listed_by_row(interface):
+    """For one row, they are the list of its probabilities."""
+
+    def build(*names):
+        def predict(table):
+            first = table["feature2_name"] / 4
+            tables = np.column_stack([first, 1 - first])
+            return Prediction(
+                [Output(name, np.array(["x"] * len(table)), ["x", "y"], tables) for name in names]
+            )
+
+        return build_client(predict, interface)
+
+    rows = [{**INPUT_DATA, "feature2_name": number} for number in (1, 2)]
+    answers = [
+        client.post("/api/predict", json={"api_key": KEY, "input_data": data}).json()["confidence_intervals"]
+        for client in (build("a"), build("a", "b"))
+        for data in (rows, rows[0])
+    ]
+
+    assert [
+        [[0.25, 0.75], [0.5, 0.5]],
+        [0.25, 0.75],
+        [[0.25, 0.75, 0.25, 0.75], [0.5, 0.5, 0.5, 0.5]],
+        [0.25, 0.75, 0.25, 0.75],
+    ] == answers
+
+
+def test_response_has_warnings_if_there_are_any(interface):
+    schema = Schema.of(plan=["a", "b"]).with_options(unknown_levels="warn")
+    client = build_client(lambda table: [1.0], interface, schema)
+    known, unknown = (
+        client.post("/api/predict", json={"api_key": KEY, "input_data": {"plan": text}}).json()
+        for text in "ax"
+    )
+
+    assert {"predictions": [1.0]} == known
+    assert ["plan has values the model was not trained with"] == unknown["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("cache_hit", "expected"),
+    [(True, [("x-model-cache-hit", "true")]), (False, [("x-model-cache-hit", "false")]), (None, [])],
+)
+def test_response_has_a_header_on_the_model_cache(cache_hit, expected):
+    prediction = Prediction([Output("y", np.array([1.0]))], cache_hit)
+    headers = MLClever().encode(request(), Query(b"{}", single=True), prediction).headers
+
+    assert expected == [field for field in headers if field[0] == "x-model-cache-hit"]
 
 
 def test_dialect_is_found_by_name():

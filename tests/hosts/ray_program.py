@@ -13,7 +13,9 @@ from ray import serve
 from modelgate import Deployment, Gate, RateLimit, Schema
 from modelgate.mount.ray import create_application
 
-KEY, PORT = "mg_the-key-of-the-ray-tests", int(sys.argv[1])
+KEY = "mg_the-key-of-the-ray-tests"
+# Read here, because replicas have other arguments.
+PORT, STORAGE = int(sys.argv[1]), sys.argv[2]
 
 
 def double(table):
@@ -24,7 +26,7 @@ def create_gate(version="1", limit="1000000/day", model=double):
     return Gate(
         [Deployment("churn", model, schema=Schema.of(age=float), version=version)],
         keys={KEY: "churn"},
-        limits=RateLimit(limit, storage=sys.argv[2]),
+        limits=RateLimit(limit, storage=STORAGE),
     )
 
 

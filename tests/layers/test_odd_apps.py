@@ -196,7 +196,7 @@ def test_asgi_joins_repeated_headers():
 
     async def app(scope, receive, send):
         scope["headers"] = [(b"x-a", b"1"), (b"x-a", b"2")]
-        request = mount.asgi_request.ASGIRequest(scope, receive)
+        request = mount.asgi.ASGIRequest(scope, receive)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": request.headers.get("x-a").encode()})
 

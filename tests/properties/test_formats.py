@@ -143,7 +143,8 @@ def read_outcome(read, *args):
 
 def read_by_reference(schema, raw):
     """Read CSV without fast paths: the csv module for rows, `validate_rows` for cells."""
-    header, *rows = iter_records(CSV(raw))
+    # Empty lines at the end are ignored. Before Python 3.13, the csv module writes the cell "\r" without quotes.
+    header, *rows = iter_records(CSV(raw.rstrip(b"\r\n")))
     rows = [dict(zip(header, row, strict=True)) for row in rows]
     return validate_rows(schema.columns, rows, schema.options, text=True)
 

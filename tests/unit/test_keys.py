@@ -154,6 +154,17 @@ WRONG_DIGEST = 'given as a digest must be "sha256:" followed by 64 hexadecimal d
         (f"SHA256:{sha256(KEY)}0", WRONG_DIGEST),
         (7, "must be a string (got int)"),
     ],
+    ids=[
+        "empty",
+        "short",
+        "long",
+        "accents",
+        "no checksum",
+        "misspelled",
+        "no digest",
+        "long digest",
+        "number",
+    ],
 )
 def test_own_key_must_be_usable(key, fault):
     """The message has the length of the key, and quotes nothing of it."""
@@ -379,6 +390,25 @@ def test_scopes_must_be_deployments_with_or_without_action(scopes, invalid):
 
 def test_scopes_have_no_duplicates():
     assert ("churn", "a" * 64) == parse_scopes(iter(["churn", "a" * 64, "churn"]))
+
+
+def test_scopes_of_a_deployment_add_to_those_of_all():
+    principal = Principal.from_scopes("id", parse_scopes(["*", "churn:read"]))
+
+    assert principal.can_access("price", "explain")
+    assert principal.can_access("price")
+
+
+def test_principal_requires_predicting_by_default():
+    reader, caller = (Principal.from_scopes("id", (f"churn:{action}",)) for action in ("read", "predict"))
+    reader.require("churn", "read")
+    caller.require("churn")
+
+    assert (False, True) == (reader.can_access("churn"), caller.can_access("churn"))
+    with pytest.raises(InsufficientScope):
+        reader.require("churn")
+    with pytest.raises(InsufficientScope):
+        caller.require("churn", "read")
 
 
 def test_key_auth_rejects_missing_scope():

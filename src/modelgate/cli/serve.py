@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+import os
 import shlex
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,11 @@ __all__ = ["serve"]
 
 
 @click.command(
-    epilog=examples("serve models/", "serve churn.mgpkg price.skops --port 9000 --keys env:MODELGATE_KEYS")
+    epilog=examples(
+        "serve models/",
+        "serve churn.mgpkg price.skops --port 9000 --keys env:MODELGATE_KEYS",
+        "serve models/ --workers 4 --limits-storage redis://127.0.0.1/0",
+    )
 )
 @click.argument(
     "paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
@@ -43,6 +50,21 @@ __all__ = ["serve"]
     help='Rate limit per caller, such as "600/minute; 10000/day".',
 )
 @click.option(
+    "--limits-storage",
+    metavar="URI",
+    default="memory://",
+    show_default=True,
+    help="Where the limits are counted: redis://… for all workers together.",
+)
+@click.option(
+    "--workers",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that serve. They share the memory of the models.",
+)
+@click.option(
     "--keys",
     metavar="KEYS",
     help="API keys: env:VARIABLE, sqlite:///keys.db, or open for no keys. [default: a new key for this run]",
@@ -60,13 +82,19 @@ __all__ = ["serve"]
 )
 @load_pickle_option
 def serve(
-    paths: tuple[Path, ...], host: str, port: int, keys: str | None, expose: bool, **options: Any
+    paths: tuple[Path, ...],
+    host: str,
+    port: int,
+    keys: str | None,
+    expose: bool,
+    workers: int,
+    **options: Any,
 ) -> None:
     """Serve model files on this machine.
 
     PATH is a model file or a folder of model files. Each model is served under its own name.
 
-    For development and small use: one process, no proxy, no TLS. For anything larger, mount a gate in your app.
+    For development and small use: no proxy, no TLS. For anything larger, mount a gate in your app.
     """
     from ..http.client_address import is_loopback
 
@@ -78,15 +106,34 @@ def serve(
     uvicorn = _import_uvicorn()
     from ..keys.generate import generate
 
+    if workers > 1 and not hasattr(os, "fork"):
+        raise click.UsageError("--workers must be 1 on this system, which cannot fork processes")
     key = generate() if keys is None else None
-    gate = build_gate(paths, keys if key is None else {key: "*"}, **options)
-    with _listen(host, port) as listener:
+    with _metrics_dir(workers) as metrics_dir, _listen(host, port) as listener:
+        accepted = keys if key is None else {key: "*"}
+        gate = build_gate(paths, accepted, workers=workers, metrics_dir=metrics_dir, **options)
         for line in format_greeting(gate, _base_url(listener), key, is_open=keys == "open"):
             click.echo(line)
         # With httptools, uvicorn loses the body of a request that offers HTTP/2, as Java's HttpClient does.
         server = uvicorn.Server(uvicorn.Config(gate.asgi, http="h11", log_level="warning"))
+        if workers > 1:
+            from .workers import run_workers
+
+            if options["limits_storage"] == "memory://":
+                click.echo(
+                    f"Limits are counted in each of {workers} workers, so callers may send up to {workers} times"
+                    " as many requests: pass --limits-storage redis://… to count them together",
+                    err=True,
+                )
+            run_workers(partial(server.run, sockets=[listener]), workers)
+            return
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+
+
+def _metrics_dir(workers: int) -> contextlib.AbstractContextManager[str | None]:
+    """Return a temporary directory in which several workers add up their metrics."""
+    return tempfile.TemporaryDirectory(prefix="modelgate-") if workers > 1 else contextlib.nullcontext()
 
 
 def _import_uvicorn() -> Any:
@@ -98,7 +145,15 @@ def _import_uvicorn() -> Any:
 
 
 def build_gate(
-    paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bool, public_examples: int | None = None
+    paths: Sequence[Path],
+    keys: Any,
+    *,
+    limits: str,
+    load_pickle: bool,
+    public_examples: int | None = None,
+    limits_storage: str = "memory://",
+    workers: int = 1,
+    metrics_dir: str | None = None,
 ) -> "Gate":
     """Load the models at *paths* and return a gate that serves them.
 
@@ -108,12 +163,16 @@ def build_gate(
         limits: See `Gate`.
         load_pickle: Whether to load pickles, which runs the code in them.
         public_examples: Number of sample rows of each package that callers may see.
+        limits_storage: See `RateLimit`.
+        workers: Number of processes that serve.
+        metrics_dir: See `Gate`.
 
     Raises:
         ConfigurationError: There is no model, or a model cannot be loaded.
     """
     from ..deployments.deployment import Deployment
     from ..gate import Gate
+    from ..layers import RateLimit
     from ..models import ModelPackage
     from ..models.inspection import report_on
     from ..monitoring import DriftMonitor
@@ -125,7 +184,8 @@ def build_gate(
         # Files of other formats have no sample.
         shown = public_examples if package.background else None
         deployments.append(Deployment(name, package, public_examples=shown))
-    return Gate(deployments, keys=keys, limits=limits, on_prediction=DriftMonitor())
+    limit = RateLimit(limits, storage=limits_storage, processes=workers)
+    return Gate(deployments, keys=keys, limits=limit, on_prediction=DriftMonitor(), metrics_dir=metrics_dir)
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import BodyTooLarge, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
@@ -18,12 +18,15 @@ from ..http import (
     encode_error,
     http_stack,
 )
-from .asgi_request import ASGIApp, ASGIRequest, Message, Receive, Scope, Send, remove_root_path
+from .asgi_request import ASGIRequest, Message, Receive, Scope, fail_without_loop, remove_root_path
 from .prefix import require_prefix
 
-__all__ = ["app", "mount", "select_handler", "wrap"]
+__all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "Send", "app", "mount", "select_handler", "wrap"]
 
 logger = logging.getLogger("modelgate")
+
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class UnsupportedEventLoop(ServingError):
@@ -191,11 +194,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
 def _call_app(request: Request) -> Flow[Response]:
     assert isinstance(request, _WrappedRequest)
     # Not limited by a deadline, because the app returns only after its body is sent, which may take long.
-    return (yield Wait(_unreachable, request.call_app, bounded=False))  # type: ignore[no-any-return]
-
-
-def _unreachable() -> None:
-    raise RuntimeError("an ASGI app cannot be called without an event loop")
+    return (yield Wait(fail_without_loop, request.call_app, bounded=False))  # type: ignore[no-any-return]
 
 
 _STREAMING = iter(())

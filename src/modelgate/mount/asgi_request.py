@@ -1,4 +1,4 @@
-"""Requests built from ASGI scopes."""
+"""HTTP requests built from ASGI scopes."""
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, MutableMapping
 from functools import partial
@@ -13,13 +13,19 @@ from ..flow.deadline import resume
 from ..http import UNUSUAL_FIELDS, USUAL_BODY, USUAL_LENGTH_DIGITS, Request
 from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 
-__all__ = ["ASGIApp", "ASGIRequest", "Message", "Receive", "Scope", "Send", "remove_root_path"]
+__all__ = [
+    "ASGIHeaders",
+    "ASGIRequest",
+    "Message",
+    "Receive",
+    "Scope",
+    "fail_without_loop",
+    "remove_root_path",
+]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _UNUSUAL_FIELDS = frozenset(name.encode() for name in UNUSUAL_FIELDS)
 
@@ -100,7 +106,7 @@ class ASGIRequest(Request):
                 self.body_read = stop.value
             else:
                 resumed = _Resumed(steps, signal)
-                body = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
+                body = yield self.limit_read(Wait(sync=fail_without_loop, aio=lambda: resumed))
                 self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
         return self.body_read  # type: ignore[return-value]
 
@@ -208,5 +214,6 @@ def remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
     return path
 
 
-def _unreachable() -> None:
-    raise RuntimeError("the body of an ASGI request cannot be read without an event loop")
+def fail_without_loop() -> None:
+    """Raise the error for a request that is read or answered by blocking."""
+    raise RuntimeError("an ASGI app cannot be called without an event loop")

@@ -14,8 +14,7 @@ from ..flow import Flow, Handler, Layer, adrive
 from ..http import Request, Response, http_stack
 from ..http.request import PlainJSON
 from . import starlette
-from .asgi import select_handler
-from .asgi_request import ASGIApp, ASGIRequest, Receive, Scope, Send
+from .asgi import ASGIApp, ASGIRequest, Receive, Scope, Send, select_handler
 
 __all__ = ["create_dependency", "mount"]
 

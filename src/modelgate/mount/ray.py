@@ -10,7 +10,7 @@ from ray import serve
 from ..errors import ConfigurationError
 from ..flow import adrive
 from ..importing import import_object
-from .asgi_request import Receive, Scope, Send
+from .asgi import Receive, Scope, Send
 
 __all__ = ["create_application"]
 

@@ -8,7 +8,6 @@ from ..errors import MalformedBody
 from ..flow import Handler
 from ..http import BodySizeLimiter, Request, Response
 from . import asgi
-from .asgi_request import ASGIRequest
 from .views import respond_async
 
 __all__ = ["handle", "mount"]
@@ -25,7 +24,7 @@ def mount(app: starlette.applications.Starlette, prefix: str, handler: Handler[R
     app.mount(prefix, asgi.app(handler))
 
 
-class _StarletteRequest(ASGIRequest):
+class _StarletteRequest(asgi.ASGIRequest):
     """Request of a Starlette endpoint. If the endpoint has read the body, Starlette returns a cached copy."""
 
     __slots__ = ("_starlette",)

@@ -7,8 +7,7 @@ from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Handler, adrive, drive, run
 from ..http import Request, Response
 from ..http.spooled_body import SpooledBody
-from .asgi import select_handler
-from .asgi_request import ASGIRequest, Receive, Scope
+from .asgi import ASGIRequest, Receive, Scope, select_handler
 from .wsgi import WSGIRequest
 
 __all__ = ["ASGIViewRequest", "WSGIViewRequest", "check_size", "respond", "respond_async"]

@@ -78,7 +78,7 @@ def create_quick_path(
 
 
 class _Usual(msgspec.Struct, eq=False):
-    """What a usual request asks for: the row in *query*, read with *schema*, of the deployment *live*."""
+    """Parts of a usual request: the row in *query*, read with *schema*, for the deployment *live*."""
 
     query: Query
     live: LiveDeployment
