@@ -6,15 +6,11 @@ from time import perf_counter
 from types import CoroutineType
 from typing import Any, TypeAlias
 
-from ..codecs.json import LARGE
 from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody
 from ..flow import Flow, Wait, adrive, run
 from ..flow.deadline import resume
-from ..http import (
-    UNUSUAL_FIELDS,
-    Request,
-)
+from ..http import UNUSUAL_FIELDS, USUAL_BODY, USUAL_LENGTH_DIGITS, Request
 from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 
 __all__ = [
@@ -64,12 +60,15 @@ class ASGIRequest(Request):
         return bool(self.scope.get("http_version") == "1.0")
 
     def is_usual(self) -> bool:
-        # A subclass may read the body in another way.
         fields = self.headers.fields
+        length = fields.get(b"content-length", b"0")
         return (
+            # A subclass may read the body in another way.
             type(self) is ASGIRequest
             and fields.keys().isdisjoint(_UNUSUAL_FIELDS)
             and fields.get(b"content-type", b"application/json") == b"application/json"
+            and len(length) <= USUAL_LENGTH_DIGITS
+            and length.isdigit()
         )
 
     def read_arrived(self) -> bytes | None:
@@ -89,7 +88,7 @@ class ASGIRequest(Request):
             return None
         # None if the caller has disconnected.
         body: bytes | None = message.get("body")
-        if body is not None and not message.get("more_body") and len(body) <= LARGE:
+        if body is not None and not message.get("more_body") and len(body) < USUAL_BODY:
             length = self.headers.fields.get(b"content-length")
             if length is None or length == b"%d" % len(body):
                 self.body_read = body
