@@ -252,6 +252,7 @@ def _record(request: Request, query: Query, prediction: Prediction) -> Predictio
         query.table,  # type: ignore[arg-type]  # set by `Validate`
         prediction,
         query.predictor.training,  # type: ignore[union-attr]
+        query.hypothetical,
     )
 
 

@@ -151,7 +151,9 @@ class Gate:
         self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
-        self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
+        self._openapi = openapi = OpenAPI(
+            self._dialects.values(), keyed=keyed, key_header=key_header, limited=limited
+        )
         self._hooks = hooks = PredictionHooks(on_prediction, values)
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
         self.deployments = Deployments(
