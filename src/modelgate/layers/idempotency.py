@@ -113,6 +113,8 @@ class Idempotency:
         ConfigurationError: An option is invalid.
     """
 
+    stores_answers = True
+
     def __init__(
         self,
         storage: str = "memory://",

@@ -86,10 +86,11 @@ def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..
     the layers set are added to the response of the route.
 
     Args:
-        layers: HTTP layers. A layer that limits concurrent requests has no effect, because all layers finish
-            before the route begins.
+        layers: HTTP layers. A layer that limits concurrent requests or stores answers has no effect, because all
+            layers finish before the route begins.
     """
-    handler = http_stack(layers, _accept)
+    # A stored answer is that the layers have accepted a request: it would exempt later requests from limits.
+    handler = http_stack((layer for layer in layers if not getattr(layer, "stores_answers", False)), _accept)
 
     async def caller(request: fastapi.Request, response: fastapi.Response) -> Any:
         gate_request = ASGIRequest(request.scope, request.receive)
