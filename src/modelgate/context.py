@@ -98,19 +98,15 @@ class FailureCount(Protocol):
 
 
 class Settled(NamedTuple):
-    """What was done for a request before its layers were called, and must not be done again.
+    """Results for a request that the quick path has, and that its layers must not compute again.
 
     Attributes:
         principal: Owner and permissions of its API key.
         decision: Decision of the rate limit, which has been charged.
-        query: The query, with its table and the predictor that was called.
-        error: Error of the model, or of the encoding of its prediction; None if the model was not called.
     """
 
     principal: "Principal"
     decision: "RateLimitDecision"
-    query: "Query"
-    error: BaseException | None
 
 
 class RequestContext(msgspec.Struct, eq=False):
@@ -132,6 +128,7 @@ class RequestContext(msgspec.Struct, eq=False):
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
         settled: What the gate's quick path has done for the request; None if it has done nothing.
+        failure: Query that the quick path could not score, and its error; None if it did not call the model.
     """
 
     principal: "Principal | None" = None
@@ -147,10 +144,21 @@ class RequestContext(msgspec.Struct, eq=False):
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
     settled: Settled | None = None
+    failure: "tuple[Query, BaseException] | None" = None
 
     def __repr__(self) -> str:
         # Without attributes: a part of the body may contain an API key, and error tracking stores this text.
         return f"<{type(self).__name__}>"
+
+    def take_failure(self) -> BaseException:
+        """Return the error of *failure*, and set *query*.
+
+        The error is removed from the context. Otherwise the two would refer to each other, and the request, whose
+        body may contain an API key, would stay in memory until garbage is collected.
+        """
+        assert self.failure is not None
+        (self.query, error), self.failure = self.failure, None
+        return error
 
     def require_access(self, name: str) -> None:
         """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.

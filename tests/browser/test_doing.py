@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from modelgate import Deployment, DriftMonitor, Gate, ModelPackage, OutcomeLog, Rollout
 from modelgate.testing import Client
-from support.browser import open_filled, open_page, save_screenshot, serve_wsgi
+from support.browser import open_filled, open_page, press_predict, save_screenshot, serve_wsgi
 from support.keys import KEY
 
 X = pd.DataFrame({"age": np.arange(300.0), "income": np.arange(300.0)[::-1] % 50})
@@ -65,14 +65,14 @@ def test_doing_shows_traffic_versions_predictions_and_drift(chromium, packages, 
                 found += [each["id"] for each in axe.run(page).response["violations"]]
                 save_screenshot(page, f"doing-{scheme}-{width}")
                 wide = page.evaluate("document.documentElement.scrollWidth")
-                table = page.locator("#doing table").first.inner_text().split()
+                table = page.get_by_role("region", name="Error of the predictions").inner_text().split()
                 drifted = page.locator("#doing td .unusual").all_inner_texts()
                 assert [] == page.watched.errors
                 assert width >= wide
 
     assert [] == found
     assert "1 rejected (0.3 %), none failed" in text
-    assert ["Version", "Answered", "Failed"] == table[:3]
+    assert ["Version", "Predictions", "Known", "outcomes", "Error"] == table[:5]
     assert {"1", "2", "0.0"} <= set(table)
     assert "cannot be compared yet" in text
     assert "Probability of yes" in text
@@ -96,6 +96,43 @@ def test_doing_says_what_turns_it_on(page, packages):
     assert "Gate(on_prediction=DriftMonitor())" in text
     assert "Gate(on_prediction=OutcomeLog())" in text
     assert [] == page.watched.errors
+
+
+def test_doing_keeps_last_state_focus_and_scroll_position_when_updates_fail(page, packages):
+    page.clock.install()
+    with serve_wsgi(make_gate(packages).wsgi) as address:
+        show_doing(page, address)
+        page.clock.fast_forward("01:00")
+        region = page.get_by_role("region", name="Versions in the last hour")
+        region.evaluate("region => { region.style.width = '9rem'; region.scrollLeft = 40; region.focus(); }")
+        note = page.get_by_text("Not updated since")
+        before = note.count()
+        page.route("**/traffic", lambda route: route.abort())
+        page.clock.fast_forward("01:00")
+        note.wait_for()
+        failed = note.inner_text()
+        focused = region.evaluate("region => region === document.activeElement")
+        page.unroute("**/traffic")
+        page.clock.fast_forward("01:00")
+        note.wait_for(state="detached")
+
+    assert 0 == before
+    assert failed.startswith("Not updated since ") and failed.endswith(": No response.")
+    assert focused
+
+
+def test_hypothetical_rows_do_not_count_as_predictions(page, packages):
+    """Rows that the page tries, not those that the reader sends with Predict."""
+    records = []
+    with serve_wsgi(make_gate(packages, hooks=[records.append]).wsgi) as address:
+        open_filled(page, address, "churn", KEY)
+        page.get_by_role("button", name="Find the smallest change").click()
+        page.locator("#changes ol").wait_for()
+        tried = [record.hypothetical for record in records]
+        press_predict(page)
+
+    assert {True} == set(tried)
+    assert [False] == [record.hypothetical for record in records[len(tried) :]]
 
 
 def test_prediction_is_visible_beside_a_long_form_on_a_phone(chromium, packages):

@@ -54,7 +54,7 @@ test("a change is a sentence", () => {
 
   assert.equal("If age were 26 instead of 10, the prediction would be yes.", changeSentence(change));
   assert.equal("If age were 26 instead of empty, the prediction would be yes.", changeSentence({ ...change, from: null }));
-  assert.equal("It passes 40.0 % of the training values.", distanceSentence(change, SUMMARIES.age));
+  assert.equal("40.0 % of the training values lie between the two.", distanceSentence(change, SUMMARIES.age));
   assert.equal("It is 40.0 % of the training range.", distanceSentence(change, { minimum: 0, maximum: 40 }));
-  assert.equal("It passes no training value.", distanceSentence({ ...change, distance: 0 }, SUMMARIES.age));
+  assert.equal("No training value lies between the two.", distanceSentence({ ...change, distance: 0 }, SUMMARIES.age));
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { armSentence, driftRows, duration, errorText, judgedWindow, predictionShares, runs, summarize, trafficSentence } from "../../src/modelgate/console/traffic.mjs";
+import { armSentence, driftRows, driftSentence, duration, errorText, windowToJudge, predictionShares, splitAtGaps, summarize, trafficSentence } from "../../src/modelgate/console/traffic.mjs";
 
 const minutes = (last = 0) => [...new Array(59).fill(0), last];
 const version = (name, answered, rejected = 0, failed = 0, p95 = null) =>
@@ -25,8 +25,8 @@ test("traffic is a sentence", () => {
 });
 
 test("a gap ends a line", () => {
-  assert.deepEqual([[[1, 5]], [[3, 6], [4, 7]]], runs([null, 5, null, 6, 7]));
-  assert.deepEqual([], runs([null, null]));
+  assert.deepEqual([[[1, 5]], [[3, 6], [4, 7]]], splitAtGaps([null, 5, null, 6, 7]));
+  assert.deepEqual([], splitAtGaps([null, null]));
 });
 
 test("predictions are compared with training, or else with the first window", () => {
@@ -44,26 +44,41 @@ test("numbers have a range below, between and above the edges", () => {
 
 test("the last window with enough rows is judged", () => {
   const windows = [{ rows: 600 }, { rows: 700 }, { rows: 20 }];
-  assert.equal(700, judgedWindow({ windows }, 500).rows);
-  assert.equal(20, judgedWindow({ windows: windows.slice(2) }, 500).rows);
+  assert.equal(700, windowToJudge({ windows }, 500).rows);
+  assert.equal(20, windowToJudge({ windows: windows.slice(2) }, 500).rows);
 });
 
 test("inputs that have drifted are first, and say what has drifted", () => {
   const drift = { rows: 1200, psi: 0.0123, psi_limit: 0.1, missing: 0, missing_in_training: 0.01, unseen: null, out_of_range: 0.002, drifted: [] };
   const rows = driftRows({ columns: { age: drift, plan: { ...drift, psi: 0.5, missing: 0.2, drifted: ["psi", "missing"] } } }, 500);
   assert.deepEqual(["plan", "age"], rows.map(({ name }) => name));
-  assert.deepEqual(["values have shifted, other share of missing values (20.0 %)", "as in training"], rows.map(({ finding }) => finding));
+  assert.deepEqual(["values have shifted, different share of missing values (20.0 %)", "as in training"], rows.map(({ finding }) => finding));
   assert.deepEqual(["1,200", "0.012 (0.1)"], rows[1].cells);
   const few = { rows: 3, psi: null, psi_limit: null, missing: null, missing_in_training: null, unseen: null, out_of_range: null, drifted: [] };
   const [row] = driftRows({ columns: { age: few } }, 500);
   assert.deepEqual(["too few values yet: 3 of 500", ["3", ""]], [row.finding, row.cells]);
 });
 
-test("two versions are compared in a sentence", () => {
+test("drift is a sentence that names the first inputs", () => {
+  const rows = (drifted, others) => [...drifted].map((name) => ({ name, isDrifted: true })).concat([...others].map((name) => ({ name, isDrifted: false })));
+  const sentence = (drifted, others, count = 900) => driftSentence(rows(drifted, others), { rows: count }, 500);
+  assert.equal("1 row so far: 500 are needed to compare them with the training data.", sentence("", "ab", 1));
+  assert.equal("All 2 inputs are as in the training data.", sentence("", "ab"));
+  assert.equal("The input is as in the training data.", sentence("", "a"));
+  assert.equal("1 of 2 inputs differs from the training data: a.", sentence("a", "b"));
+  assert.equal("5 of 5 inputs differ from the training data: a, b, c, d, e.", sentence("abcde", ""));
+  assert.equal("7 of 8 inputs differ from the training data: a, b, c, d, e and 2 more.", sentence("abcdefg", "h"));
+});
+
+test("two versions are compared in sentences", () => {
   const arm = { versions: ["1", "2"], outcomes: [200, 1300], measure: "error_rate", difference: -0.031, low: -0.05, high: -0.01, winner: "2" };
-  assert.equal("The error of version 2 minus that of version 1 is −3.1 points (between −5 and −1). Version 2 is better.", armSentence(arm));
-  assert.match(armSentence({ ...arm, winner: null }), /Neither is better so far\.$/);
-  assert.equal("Versions 1 and 2 cannot be compared yet: 200 and 1,300 outcomes, or the wrong ones among them, are too few.", armSentence({ ...arm, difference: null }));
+  assert.equal("Version 2 is better. The error of version 2 is 3.1 percentage points smaller than that of version 1 (interval: −5 to −1).", armSentence(arm));
+  assert.match(armSentence({ ...arm, winner: null }), /^Neither version is better so far\./);
+  const numbers = { ...arm, measure: "absolute_error", difference: 0.5, low: 0.25, high: 0.75, winner: "1" };
+  assert.equal("Version 1 is better. The error of version 2 is 0.5 larger than that of version 1 (interval: 0.25 to 0.75).", armSentence(numbers));
+  const few = "Versions 1 and 2 cannot be compared yet: of the time when both served, 200 and 1,300 outcomes are known.";
+  assert.equal(`${few} Each also needs at least ten wrong and ten right predictions.`, armSentence({ ...arm, difference: null }));
+  assert.equal(few, armSentence({ ...numbers, difference: null }));
 });
 
 test("an error is a share of wrong labels, or a distance", () => {

@@ -62,7 +62,7 @@ def deploy(gate, **options):
 
 
 seen = {}
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20)
 serve.start(http_options={"port": PORT})
 try:
     deploy(create_gate, models_per_replica=4)

@@ -38,8 +38,8 @@ SCHEMA = Schema.of(age=float, plan=["free", "pro"])
 
 def read_chunks(content, rows, done=None):
     """Return the chunks of a file, with their records as lists."""
-    with open_csv(io.BytesIO(content), "rows.csv") as opened:
-        source = Input(opened, "rows.csv", len(content))
+    with open_csv(io.BytesIO(content), "rows.csv", len(content)) as opened:
+        source = Input(opened, "rows.csv")
         chunks = list(source.chunks(rows, done or Checkpoint(target="", chunk=rows)))
     return [
         (list(chunk.rows.data), list(chunk.lines), chunk.offset, chunk.digest, chunk.line) for chunk in chunks

@@ -208,6 +208,23 @@ def test_ignored_column_is_not_counted(clock):
     assert {} == judgement.assessments[0].columns
 
 
+@pytest.mark.parametrize("kind", ["text/csv", "application/json", "application/x-npy"])
+def test_hypothetical_rows_are_predicted_and_not_counted(clock, kind):
+    monitor, records = DriftMonitor(window=HOUR, clock=clock), []
+    gate, client = make_gate([monitor, records.append])
+    path = "/deployments/price/predict?hypothetical="
+    answers = [
+        client.post(path + flag, json={"age": 50}, headers={"accept": kind}) for flag in ("true", "false")
+    ]
+    assert monitor.flush(SOON)
+    [model] = client.get(MONITOR).json()["models"]
+    gate.close()
+
+    assert [200, 200] == [answer.status for answer in answers]
+    assert [True, False] == [record.hypothetical for record in records]
+    assert [1] == [window["rows"] for window in model["windows"]]
+
+
 @pytest.mark.parametrize(
     ("scope", "status"), [("price", 200), ("price:monitor", 200), ("price:predict", 403), ("price:read", 403)]
 )

@@ -24,7 +24,7 @@ LEVELS = [
     ["deployments"],
     ["layers", "dialects", "mount", "monitoring"],
     ["openapi", "console"],
-    ["endpoints"],
+    ["endpoints", "quick_path"],
     ["gate"],
     ["__init__"],
     ["client"],

@@ -5,7 +5,7 @@ import sys
 from modelgate import Deployment, DriftMonitor, Gate, PredictionLog, Schema
 from modelgate.testing import Client
 
-MAX_BYTECODES = 400
+MAX_BYTECODES = 460
 """Of metrics shared by processes, a log and drift monitoring."""
 
 

@@ -163,6 +163,18 @@ def test_failure_to_delete_old_predictions_stores_none_twice(url, monkeypatch):
     assert 1 == version.predictions
 
 
+def test_hypothetical_rows_are_not_stored(url):
+    log = OutcomeLog(url)
+    gate, client = make_gate(log)
+    path, row = "/deployments/churn/predict?hypothetical=", {"chance": 0.5, "order": 1}
+    made_up, real = (client.post(path + flag, json=row).header("x-request-id") for flag in ("true", "false"))
+    assert log.flush(SOON)
+    answer = report(client, *({"request_id": request, "actual": "no"} for request in (made_up, real)))
+    gate.close()
+
+    assert {"stored": 1, "unknown": [0], "mismatched": []} == answer
+
+
 def test_numbers_have_an_absolute_error(url):
     log = OutcomeLog(url, min_rows=2)
     gate, client = make_gate(log, lambda table: table["chance"] * 10)

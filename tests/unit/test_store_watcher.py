@@ -4,6 +4,7 @@ import gc
 import itertools
 import logging
 import os
+import random
 import signal
 import threading
 import time
@@ -375,6 +376,17 @@ def test_polling_uses_one_thread_started_by_the_first_request():
 
     assert set() == idle
     assert 1 == len(set(poll_threads()) - before)
+
+
+def test_polling_leaves_the_shared_random_generator_alone():
+    poller = Poller()
+    poll = PollingLayer(poller.poll, 0.01)
+    before = random.getstate()
+    send_request(poll)
+    for _ in range(3):
+        assert poller.seen.acquire(timeout=SOON)
+
+    assert before == random.getstate()
 
 
 @pytest.mark.parametrize("what", ["poll", "poller"])

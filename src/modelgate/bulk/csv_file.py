@@ -1,4 +1,4 @@
-"""Reader for CSV files, plain or compressed. Rejects other formats with an error that names the format."""
+"""Reader for CSV, compressed CSV and Parquet files. An error names the format of any other file."""
 
 import codecs
 import io
@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import ConfigurationError
+from .parquet_file import PARQUET_MAGIC, ParquetReader
 
 __all__ = ["COMPRESSED_SUFFIXES", "CSVFile", "open_csv"]
 
@@ -41,7 +42,7 @@ _JSON = re.compile(rb'\s*(\[\s*)?\{\s*"')
 _FORMATS = (
     (b"PK\3\4", "a zip archive, such as an Excel workbook", "read_excel"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook", "read_excel"),
-    (b"PAR1", "a Parquet file", "read_parquet"),
+    (PARQUET_MAGIC, "a compressed Parquet file", "read_parquet"),
     (b"ARROW1", "a Feather file", "read_feather"),
     (b"ORC", "an ORC file", "read_orc"),
 )
@@ -49,32 +50,36 @@ _FORMATS = (
 
 
 class CSVFile(NamedTuple):
-    """An open CSV file.
+    """An open file of rows.
 
     Args:
-        content: Decompressed content.
-        file: The file or pipe; the position of a file shows how much of it has been read.
-        is_compressed: Whether *file* is compressed.
+        content: Content as CSV, decompressed.
+        measure: Function that returns the fraction of the file that has been read, from 0 to 1, or None if its
+            size is not known. The argument is the number of processed bytes of *content*.
     """
 
     content: io.BufferedReader
-    file: BinaryIO
-    is_compressed: bool
+    measure: Callable[[int], float | None]
 
 
 @contextmanager
-def open_csv(file: BinaryIO, name: str) -> Iterator[CSVFile]:
-    """Read a CSV file, which may be compressed.
+def open_csv(file: BinaryIO, name: str, size: int | None) -> Iterator[CSVFile]:
+    """Read a CSV file, which may be compressed, or a Parquet file.
 
     Args:
         file: The file or pipe.
         name: Name of the file in errors.
+        size: Number of bytes of *file*; None if it is not known.
 
     Raises:
-        ConfigurationError: The file is not a CSV file, or is damaged. Damage may be found only while reading.
+        ConfigurationError: The file has another format, or is damaged. Damage may be found only while reading.
     """
     with ExitStack() as stack:
         head, source = _read_head(file)
+        if head.startswith(PARQUET_MAGIC) and b"\0" in head:
+            rows = ParquetReader(file, name)
+            yield CSVFile(io.BufferedReader(rows, _BUFFER), lambda _: rows.fraction)
+            return
         module = _module_for(name, head)
         damaged: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, *_errors_of(module))
         try:
@@ -82,7 +87,11 @@ def open_csv(file: BinaryIO, name: str) -> Iterator[CSVFile]:
             if module is not None:
                 head, content = _read_head(stack.enter_context(module.open(source)))
             _check_format(name, head)
-            yield CSVFile(content, file, module is not None)
+            # The decompressed size is unknown, so measure compressed files by their compressed bytes.
+            is_compressed = module is not None
+            yield CSVFile(
+                content, lambda done: (file.tell() if is_compressed else done) / size if size else None
+            )
         except damaged as error:
             if getattr(error, "errno", None) is not None:
                 raise  # An I/O error, not a damaged file.

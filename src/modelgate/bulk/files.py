@@ -58,14 +58,14 @@ def score_file(
     batch_rows: int = 10_000,
     overwrite: bool = False,
 ) -> ScoredFile:
-    """Score the rows of a CSV file with the deployment of a gate, without a server.
+    """Score the rows of a file with the deployment of a gate, without a server.
 
     The predictions and the rejected rows are those of requests in the dialect `native`. The keys, the limits
     and the other HTTP layers of the gate do not apply, and its *on_prediction* functions are not called. A run
     that was stopped continues when the function is called again with the same arguments.
 
     Args:
-        path: CSV file, which may be compressed with gzip, bzip2 or xz.
+        path: CSV file, which may be compressed with gzip, bzip2 or xz, or Parquet file (extra ``parquet``).
         output: CSV file for the predictions. For ``scored.csv``, the rejected rows are in
             ``scored.errors.csv``.
         gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. A script
@@ -102,8 +102,8 @@ def score_file(
         file = stack.enter_context(exclusive_lock(output))
         done = fresh if overwrite else resume_output(fresh, output)
         opened = stack.enter_context(path.open("rb", buffering=0))
-        content = stack.enter_context(open_csv(opened, str(path)))
-        rows = Input(content, str(path), path.stat().st_size)
+        content = stack.enter_context(open_csv(opened, str(path), path.stat().st_size))
+        rows = Input(content, str(path))
         scorer: Engine
         if engine == "ray":
             scorer = RayEngine(source, workers)

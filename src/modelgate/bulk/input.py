@@ -43,7 +43,6 @@ class Input:
     Args:
         opened: The open file.
         name: Name of the file in errors.
-        size: Number of bytes of the file, before decompression; None if it is not known.
 
     Attributes:
         header: First line.
@@ -54,11 +53,10 @@ class Input:
         MalformedBody: The first line cannot be read.
     """
 
-    def __init__(self, opened: CSVFile, name: str, size: int | None) -> None:
+    def __init__(self, opened: CSVFile, name: str) -> None:
         self.name = name
         self.initial_fraction = 0.0
         self._opened = opened
-        self._size = size
         self._offset, self._digest, self._line = 0, hashlib.sha256(), 1
         self._buffer, self._start = b"", 0
         self.header = next(records(self._read_lines()), (1, b""))[1]
@@ -74,7 +72,7 @@ class Input:
         """
         if done.offset:
             self._skip(done)
-        self.initial_fraction = self._fraction() or 0.0
+        self.initial_fraction = self._opened.measure(self._offset) or 0.0
         while (chunk := self._read_plain_chunk(rows) or self._read_parsed_chunk(rows)) is not None:
             yield chunk
 
@@ -128,14 +126,7 @@ class Input:
     def _chunk(self, chunk: Sequence[bytes], lines: Sequence[int]) -> Chunk:
         digest = self._digest.hexdigest()
         rows = csv_rows(self.header, chunk)
-        return Chunk(rows, lines, self._offset, digest, self._line, self._fraction())
-
-    def _fraction(self) -> float | None:
-        if self._size is None:
-            return None
-        # The decompressed size is unknown, so measure compressed files by their compressed bytes.
-        position = self._opened.file.tell() if self._opened.is_compressed else self._offset
-        return position / self._size
+        return Chunk(rows, lines, self._offset, digest, self._line, self._opened.measure(self._offset))
 
     def _skip(self, done: Checkpoint) -> None:
         while self._offset < done.offset and (self._start < len(self._buffer) or self._fill()):

@@ -1,4 +1,4 @@
-"""``modelgate score``: score a CSV file with a deployment."""
+"""``modelgate score``: score a file with a deployment."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ..bulk.csv_file import COMPRESSED_SUFFIXES
+from ..bulk.parquet_file import PARQUET_SUFFIXES
 from ..errors import ModelgateError
 from .help import examples
 from .inspect import load_pickle_option, read_environment_variable
@@ -131,9 +132,10 @@ def score(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Score the rows of a CSV file.
+    """Score the rows of a CSV or Parquet file.
 
-    Pass one of --url, --model and --gate. FILE may be compressed with gzip, bzip2 or xz. Use - for standard input.
+    Pass one of --url, --model and --gate. A CSV file may be compressed with gzip, bzip2 or xz, and - is standard
+    input. A Parquet file needs the extra parquet.
 
     The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
     second file, such as big.predictions.errors.csv, has the line number and the reason. To resume a stopped
@@ -158,7 +160,8 @@ def score(
 
     if output is None:
         uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
-        output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
+        suffix = ".csv" if path.suffix.lower() in PARQUET_SUFFIXES else uncompressed.suffix
+        output = uncompressed.with_name(f"{uncompressed.stem}.predictions{suffix}")
         output = PIPE if path == PIPE else output
     query = format_query(explain, intervals)
     target, source = parse_target(query=query, **options)

@@ -102,8 +102,8 @@ class Job:
     async def run(self, file: BinaryIO, report_progress: ReportProgress, engine: Engine) -> None:
         """Score the remaining rows with *engine*, and append the predictions to *file*."""
         size = None if self._path == PIPE else self._path.stat().st_size
-        with open_input(self._path) as opened, open_csv(opened, self.name) as content:
-            source = Input(content, self.name, size)
+        with open_input(self._path) as opened, open_csv(opened, self.name, size) as content:
+            source = Input(content, self.name)
             passthrough = Passthrough(source.header, self._done.keep)
 
             def on_chunk(chunk: Chunk) -> None:

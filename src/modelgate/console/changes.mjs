@@ -46,11 +46,11 @@ export function changeSentence({ column, from, to, predicted }) {
   return `If ${column.name} were ${text(to)} instead of ${text(from)}, the prediction would be ${predicted}.`;
 }
 
-// "This passes 12.0 % of the training values."
+// "12.0 % of the training values lie between the two."
 export function distanceSentence({ distance: share }, summary) {
   if (share === null) return "This is another level, which has no distance.";
-  if (share === 0) return "It passes no training value.";
-  return summary?.histogram ? `It passes ${percent(share)} of the training values.` : `It is ${percent(share)} of the training range.`;
+  if (share === 0) return "No training value lies between the two.";
+  return summary?.histogram ? `${percent(share)} of the training values lie between the two.` : `It is ${percent(share)} of the training range.`;
 }
 
 const plain = (number) => (Number.isInteger(number) && Math.abs(number) >= 10_000 ? count(number) : formatValue(number, 4));

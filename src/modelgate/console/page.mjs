@@ -141,7 +141,8 @@ function choose(sample) {
 }
 
 // The request as it is sent: the wire format native can add explanations, intervals and the place in the training data.
-function explainedRequest(row, key) {
+// Rows that are sent while somebody explores do not count in drift and accuracy: those of `isExplicit` requests do.
+function explainedRequest(row, key, isExplicit) {
   const { deployment: { max_explanations: most, input, output }, training, sample } = state;
   const call = request([row], key);
   // Prefer (RFC 7240) requests a Server-Timing header.
@@ -151,6 +152,7 @@ function explainedRequest(row, key) {
     ...(most ? { explain: Math.min(most, input.length, SHOWN_CONTRIBUTIONS) } : {}),
     ...(hasIntervals && output.some(({ intervals }) => intervals) ? { intervals: INTERVAL_LEVEL } : {}),
     ...(training.rows ? { context: true } : {}),
+    ...(isExplicit ? {} : { hypothetical: true }),
   });
   return options.size ? { ...call, url: `${call.url}?${options}` } : call;
 }
@@ -163,9 +165,9 @@ function changed(delay) {
   live.request(delay);
 }
 
-function showRequest(row) {
+function showRequest(row, isExplicit) {
   showCode();
-  $("sent").querySelector("pre").textContent = asSent(explainedRequest(row, state.key && MASKED_KEY));
+  $("sent").querySelector("pre").textContent = asSent(explainedRequest(row, state.key && MASKED_KEY, isExplicit));
 }
 
 const showLive = (text) => { $("live-state").textContent = text; };
@@ -175,7 +177,7 @@ async function update() {
   const row = enteredRow(state.deployment.input);
   session.visit(row, Date.now());
   $("undo").disabled = session.past.length < 2;
-  showRequest(row);
+  showRequest(row, false);
   if (!$("live").checked || isIncomplete(state.deployment.input, row)) return null;
   const wait = Math.ceil((limitedUntil - Date.now()) / 1000);
   showLive(wait > 0 ? `Updates wait for ${span(wait)}, to leave requests of the limit for you: press Predict` : "");
@@ -188,12 +190,12 @@ async function update() {
 // Send the row and show the response. Return the response if it is an error. `isExplicit` moves to the errors or the result.
 async function predict(row, isExplicit) {
   const { sample, deployment: { input, output: targets } } = state;
-  const call = explainedRequest(row, state.key);
+  const call = explainedRequest(row, state.key, isExplicit);
   const own = (turn += 1);
   let answer = await send(call);
   if (answer.status === 400 && call.url.includes("intervals=") && /interval/i.test(answer.text)) {
     hasIntervals = false;
-    answer = await send(explainedRequest(row, state.key));
+    answer = await send(explainedRequest(row, state.key, isExplicit));
   }
   if (own !== turn) return null;
   $("received").querySelector("pre").textContent = asReceived(answer);
@@ -223,7 +225,7 @@ async function predictNow(event) {
   live.cancel();
   const row = enteredRow(state.deployment.input);
   session.visit(row, Date.now());
-  showRequest(row);
+  showRequest(row, true);
   $("predict").ariaBusy = "true";
   const answer = await predict(row, true);
   $("predict").ariaBusy = "false";

@@ -67,6 +67,7 @@ export function facts(headers, times) {
   const median = `median of ${count(times.length)}: ${sorted[times.length >> 1].toFixed(0)} ms`;
   const hit = headers.get("x-model-cache-hit") ?? headers.get("x-datarobot-model-cache-hit");
   const id = headers.get("x-request-id");
+  const version = headers.get("x-model-version");
   const fact = (name, value, aside) =>
     make("div", {}, make("dt", {}, name), make("dd", {}, value, aside ? make("span", { class: "muted" }, ` · ${aside}`) : ""));
   return [timing(parts), make("dl", {}, ...present([
@@ -74,6 +75,7 @@ export function facts(headers, times) {
       total ? `${total.milliseconds.toFixed(1)} ms in the server` : "", times.length > 2 ? median : ""]).join(", ")),
     ...limits(headers).map(({ window, remaining, limit, seconds }) =>
       fact("Limit", `${count(remaining)} of ${count(limit)} left`, present([window, `resets in ${span(seconds)}`]).join(", "))),
+    version === null ? null : fact("Version", version),
     hit === null ? null : fact("Model", hit === "true" ? "from the cache" : "loaded for this request"),
     id === null ? null : fact("Request id", make("code", {}, id)),
   ]))];

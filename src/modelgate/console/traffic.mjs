@@ -2,10 +2,11 @@
 
 import { count, formatValue, percent, plural, rounded } from "./text.mjs";
 
+const MAX_NAMED = 5;
 const MEASURES = {
   psi: "values have shifted",
-  missing: "other share of missing values",
-  unseen: "levels that training lacks",
+  missing: "different share of missing values",
+  unseen: "values that no training row has",
   out_of_range: "values outside of the training range",
 };
 
@@ -40,7 +41,7 @@ export function trafficSentence({ answered, rejected, failed, byVersion }) {
 }
 
 // Split values with gaps into lines of [index, value].
-export function runs(values) {
+export function splitAtGaps(values) {
   const lines = [[]];
   values.forEach((value, index) => (value === null ? lines.push([]) : lines.at(-1).push([index, value])));
   return lines.filter((line) => line.length);
@@ -58,7 +59,7 @@ export function predictionShares({ kind, bins, label, counts, training, baseline
 }
 
 // The last window with enough rows, or else the last one.
-export function judgedWindow({ windows }, least) {
+export function windowToJudge({ windows }, least) {
   return windows.findLast(({ rows }) => rows >= least) ?? windows.at(-1);
 }
 
@@ -73,13 +74,26 @@ export function driftRows({ columns }, least) {
   }).sort((one, other) => other.isDrifted - one.isDrifted);
 }
 
-// The comparison of two versions by their outcomes, as a sentence.
+// What has drifted, in a sentence that names the first few inputs.
+export function driftSentence(rows, window, least) {
+  if (window.rows < least) return `${plural(window.rows, "row")} so far: ${count(least)} are needed to compare them with the training data.`;
+  const names = rows.filter(({ isDrifted }) => isDrifted).map(({ name }) => name);
+  const inputs = plural(rows.length, "input");
+  if (!names.length) return rows.length === 1 ? "The input is as in the training data." : `All ${inputs} are as in the training data.`;
+  const others = names.length > MAX_NAMED ? ` and ${count(names.length - MAX_NAMED)} more` : "";
+  return `${count(names.length)} of ${inputs} ${names.length > 1 ? "differ" : "differs"} from the training data: ${names.slice(0, MAX_NAMED).join(", ")}${others}.`;
+}
+
+// Compare two versions by their outcomes, in two sentences.
 export function armSentence({ versions: [one, other], outcomes, difference, low, high, winner, measure }) {
-  if (difference === null) return `Versions ${one} and ${other} cannot be compared yet: ${outcomes.map(count).join(" and ")} outcomes, or the wrong ones among them, are too few.`;
   const isShare = measure === "error_rate";
+  if (difference === null) {
+    const wrong = isShare ? " Each also needs at least ten wrong and ten right predictions." : "";
+    return `Versions ${one} and ${other} cannot be compared yet: of the time when both served, ${outcomes.map(count).join(" and ")} outcomes are known.${wrong}`;
+  }
   const text = (number) => formatValue(isShare ? number * 100 : number, 2).replace("-", "−");
-  const range = `The error of version ${other} minus that of version ${one} is ${text(difference)}${isShare ? " points" : ""} (between ${text(low)} and ${text(high)}).`;
-  return `${range} ${winner ? `Version ${winner} is better.` : "Neither is better so far."}`;
+  const size = `${text(Math.abs(difference))}${isShare ? " percentage points" : ""} ${difference < 0 ? "smaller" : "larger"}`;
+  return `${winner ? `Version ${winner} is better.` : "Neither version is better so far."} The error of version ${other} is ${size} than that of version ${one} (interval: ${text(low)} to ${text(high)}).`;
 }
 
 export const errorText = ({ measure, error }) => (error === null ? "" : measure === "error_rate" ? `${percent(error)} wrong` : `off by ${rounded(error)} on average`);

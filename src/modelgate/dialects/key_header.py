@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from .base import Dialect
+from .openapi_spec import SCHEME_OF_HEADER
 
 __all__ = ["with_key_header"]
 
@@ -26,9 +27,8 @@ def with_key_header(dialect: Dialect, header: str) -> Dialect:
             template, headers={**others, **key}, body=_without_key(template.body)
         )
     if spec is not None:
-        scheme = "x-api-key" if header == "x-api-key" else "bearer"
         more = [name for name in next(iter(spec.keys), ()) if name == "datarobot-key"]
-        changed.openapi_spec = replace(spec, keys=[[scheme, *more]])
+        changed.openapi_spec = replace(spec, keys=[[SCHEME_OF_HEADER[header], *more]])
     return changed  # type: ignore[no-any-return]
 
 

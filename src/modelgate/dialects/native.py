@@ -18,13 +18,14 @@ A single row whose only column is called ``rows`` must be sent in an array. Erro
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response.
 
-The query string has options. Each adds something to the predictions:
+The query string has options. All but the last one add something to the predictions:
 
 * ``passthrough=id``: the column ``id`` of the request
 * ``explain=3``: the three strongest contributions
 * ``adjusted=true``: the prediction for one unit of exposure
 * ``intervals=80,90``: ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}``, for predicted numbers
 * ``context=true``: where the values of the row lie in the training data
+* ``hypothetical=true``: the rows are made up, so drift and accuracy do not include them
 """
 
 import re
@@ -179,6 +180,12 @@ class Native:
             },
             NATIVE_PARAMETER,
             CONTEXT_PARAMETER,
+            {
+                "name": "hypothetical",
+                "in": "query",
+                "description": "Whether the rows are made up, so that drift and accuracy do not include them",
+                "schema": {"type": "boolean", "default": False},
+            },
         ],
         operations={CURVES: CURVES_OPERATION},
         explanation_parameters=OPENAPI_PARAMETERS,
@@ -333,7 +340,7 @@ def _parse_options(request: Request) -> dict[str, Any]:
     options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
     options["forecast"] = forecast
     explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
-    extras = [name for name, (field, _) in _OPTIONS.items() if options.get(field)]
+    extras = [name for name, (field, _) in _OPTIONS.items() if name != "hypothetical" and options.get(field)]
     if explain:
         options["explain"] = parse_explain(explain)
         extras.append("explanations")
@@ -358,5 +365,6 @@ _OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
     "intervals": ("intervals", _parse_levels),
     "adjusted": ("adjusted", lambda texts: parse_flag("adjusted", texts[-1])),
     "context": ("layer", lambda texts: add_context if parse_flag("context", texts[-1]) else None),
+    "hypothetical": ("hypothetical", lambda texts: parse_flag("hypothetical", texts[-1])),
 }
 """Options of the query string: for each, the field of `Query`, and a function that parses its values."""

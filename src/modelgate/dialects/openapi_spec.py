@@ -17,6 +17,7 @@ __all__ = [
     "ROW",
     "ROWS",
     "SCHEMES",
+    "SCHEME_OF_HEADER",
     "VALUES",
     "WARNINGS",
     "JSONSchema",
@@ -54,6 +55,9 @@ SCHEMES: Mapping[str, JSONSchema] = {
     "datarobot-key": {"type": "apiKey", "in": "header", "name": "datarobot-key"},
 }
 """OpenAPI security schemes by name: the ways to send an API key."""
+
+SCHEME_OF_HEADER: Mapping[str, str] = {"authorization": "bearer", "x-api-key": "x-api-key"}
+"""Name in `SCHEMES` for each value of the gate's *key_header*."""
 
 
 @dataclass(frozen=True, slots=True)

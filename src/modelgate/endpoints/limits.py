@@ -35,7 +35,7 @@ class GateLimits:
         self._deployments = deployments
 
     def reset(self, key: str) -> int:
-        """Give a caller all its limits back, in this process and in Redis. Blocks.
+        """Reset all limits of a caller, in this process and in Redis. Blocks.
 
         Args:
             key: Id of a key, or the owner, address or other name under which a limit counts callers, see
@@ -48,7 +48,10 @@ class GateLimits:
             ConfigurationError: The storage of a limit is neither ``memory://`` nor Redis.
             StoreError: Redis does not answer.
         """
-        layers = [*self._layers, *(layer for it in self._deployments.values() for layer in it.layers)]
+        layers = [
+            *self._layers,
+            *(layer for deployment in self._deployments.values() for layer in deployment.layers),
+        ]
         return sum(layer.reset(key) for layer in layers if isinstance(layer, RateLimit | AuthFailureLimit))
 
     def route(self) -> Route:

@@ -65,7 +65,7 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect], openapi:
                 for name, template in templates.items()
                 if template
             ],
-            # Null stands for a key that may not read them.
+            # Null if the key does not permit reading them.
             "reports": openapi.reports() if may_monitor else None,
         }
     )

@@ -13,7 +13,7 @@ from ..flow import drive
 
 __all__ = ["describe_deployment", "describe_process"]
 
-_DESCRIBED_APART = {"name", "model", "state", "rollout", "shadow", "request_schema"}
+_OTHER_FIELDS = {"name", "model", "state", "rollout", "shadow", "request_schema"}
 
 
 def describe_deployment(live: LiveDeployment) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _changed_options(deployment: Deployment) -> Iterator[tuple[str, Any]]:
         value = getattr(deployment, option.name)
         default = option.default if option.default_factory is MISSING else option.default_factory()
         if (
-            option.name not in _DESCRIBED_APART
+            option.name not in _OTHER_FIELDS
             and value != default
             and (isinstance(value, int | float) or value)
         ):

@@ -25,8 +25,7 @@ from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
 from ..http.spooling import spool
 from ..inference import Prediction
-from ..inference.checks import check_text
-from ..inference.nonfinite import prediction_error
+from ..inference.nonfinite import reject_lone_surrogates
 from ..keys import Principal
 from ..layers import Deadline, KeyAuth
 from ..monitoring import PredictionRecord
@@ -35,7 +34,7 @@ from ..openapi.body_example import example_body
 from ..scoring import Query
 from ..scoring.many_rows import MANY_ROWS, is_large
 
-__all__ = ["RequestDispatcher", "reject_lone_surrogates", "score_and_encode"]
+__all__ = ["RequestDispatcher", "score_and_encode"]
 
 logger = logging.getLogger("modelgate")
 
@@ -159,9 +158,8 @@ class RequestDispatcher:
                 live = catalog[query.deployment]
                 if live.state != "active":
                     raise live.inactive_error()
-                if context.settled is not None and context.settled.error is not None:
-                    context.query = context.settled.query
-                    raise context.settled.error
+                if context.failure is not None:
+                    raise context.take_failure()
                 return (yield from live.answer(request))
             finally:
                 in_flight.end(request)
@@ -242,14 +240,6 @@ def score_and_encode(
     return response
 
 
-def reject_lone_surrogates(prediction: Prediction) -> None:
-    """Raise `PredictionError` if a label contains lone surrogates. To be called after a failure: looking takes time."""
-    try:
-        check_text(prediction)
-    except ValueError as error:
-        raise prediction_error(error) from error
-
-
 def _record(request: Request, query: Query, prediction: Prediction) -> PredictionRecord:
     principal: Principal | None = request.context.principal
     return PredictionRecord(
@@ -262,6 +252,7 @@ def _record(request: Request, query: Query, prediction: Prediction) -> Predictio
         query.table,  # type: ignore[arg-type]  # set by `Validate`
         prediction,
         query.predictor.training,  # type: ignore[union-attr]
+        query.hypothetical,
     )
 
 

@@ -12,31 +12,21 @@ from ..dialects import Dialect
 from ..dialects.resolve import resolve_dialects
 from ..endpoints.limits import GateLimits
 from ..endpoints.metrics import MetricsEndpoint
-from ..errors import ConfigurationError, error_context
+from ..errors import ConfigurationError
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
 from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
 from ..inference import Prediction
 from ..keys import KeyStore
-from ..layers import (
-    AccessLog,
-    BodyLimit,
-    Cors,
-    Idempotency,
-    KeyAuth,
-    Metrics,
-    RateLimit,
-    RequestId,
-    ServerTiming,
-    Tracing,
-    TrustedProxies,
-)
+from ..layers import BodyLimit, Idempotency, KeyAuth, Metrics, RateLimit, TrustedProxies
 from ..layers.polling import PollingLayer
 from ..models import ModelStore
 from ..monitoring.prediction_hook import PredictionCallback, PredictionHooks
 from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
+from ..openapi.create_document import create_document
+from ..quick_path import create_quick_path
 from ..schema import Schema
 from ..scoring import Query
 from ..scoring.layers.context import add_context
@@ -44,16 +34,15 @@ from ..scoring.layers.curve import AddCurve
 from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
-from .documents import create_document
 from .options import (
     check_deployments,
     create_layers,
     create_metric_values,
+    create_outer_layers,
     find_deadline,
     find_key_header,
 )
 from .poller import create_poll_callbacks, create_polling_layer
-from .quick_path import create_quick_path
 from .router import add_endpoint, create_router
 
 __all__ = ["Gate"]
@@ -162,7 +151,9 @@ class Gate:
         self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
         keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
-        self._openapi = openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
+        self._openapi = openapi = OpenAPI(
+            self._dialects.values(), keyed=keyed, key_header=key_header, limited=limited
+        )
         self._hooks = hooks = PredictionHooks(on_prediction, values)
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
         self.deployments = Deployments(
@@ -187,12 +178,9 @@ class Gate:
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         first: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies]
-        outermost: list[HTTPLayer] = [RequestId()]
-        outermost += [Tracing(self._catalog)] if tracing else []
+        requests = Metrics(self._catalog, values) if metrics else None
         self.metrics: MetricsEndpoint | None = None
-        if metrics:
-            requests = Metrics(self._catalog, values)
-            outermost.append(requests)
+        if requests is not None:
             bodies = [layer.large_bodies for layer in layers if isinstance(layer, BodyLimit)]
             sources = bodies, workers.hang_timeout, self._hooks.families
             self.metrics = MetricsEndpoint(values, requests, self.deployments, *sources)
@@ -201,10 +189,9 @@ class Gate:
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
             self._router.add(traffic := self.metrics.traffic_route(), PLAIN_JSON)
             openapi.add(traffic)
-        outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
-        if cors is not None:
-            with error_context("cors"):
-                outermost.append(Cors(cors))
+        outermost = create_outer_layers(
+            self._catalog, requests, tracing=tracing, timing_for_everyone=keys == "open", cors=cors
+        )
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         layered = stack(outermost, dispatcher.dispatch)
         parts = self._router, self._catalog, layered
@@ -243,9 +230,9 @@ class Gate:
 
     def _add_endpoint(self, deployment: Deployment) -> None:
         if deployment.endpoint is not None:
+            add_endpoint(self._router, self._dialects.get("simple"), deployment.endpoint, deployment.name)
             if self._quick_path is not None:
                 self._quick_path.forget_routes()
-            add_endpoint(self._router, self._dialects.get("simple"), deployment.endpoint, deployment.name)
 
     def score(
         self,

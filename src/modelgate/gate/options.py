@@ -2,21 +2,29 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
+from ..deployments.catalog import DeploymentCatalog
 from ..deployments.deployment import Deployment, HTTPLayer
 from ..errors import ConfigurationError, error_context
 from ..flow import validate_layers
 from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
 from ..layers import (
+    AccessLog,
     Admission,
     AuthFailureLimit,
     BodyLimit,
+    Cors,
     Deadline,
     HttpsOnly,
     Idempotency,
     KeyAuth,
+    Metrics,
     RateLimit,
+    RequestId,
+    ServerTiming,
+    Tracing,
 )
 from ..layers.rate_limit import DEFAULT_RATE
 from ..monitoring.shared_values import SharedValues
@@ -26,6 +34,7 @@ __all__ = [
     "check_deployments",
     "create_layers",
     "create_metric_values",
+    "create_outer_layers",
     "find_deadline",
     "find_key_header",
 ]
@@ -68,6 +77,36 @@ def create_layers(
     else:
         layers = _check_custom_layers(layers, keys, limits, idempotency, key_header, body_limit)
     return [HttpsOnly(), *layers] if https_only else layers
+
+
+def create_outer_layers(
+    catalog: DeploymentCatalog,
+    metrics: Metrics | None,
+    *,
+    tracing: bool,
+    timing_for_everyone: bool,
+    cors: Sequence[str] | Literal["*"] | None,
+) -> list[HTTPLayer]:
+    """Return the layers around those of `create_layers`, which all requests to the gate pass.
+
+    Args:
+        catalog: Deployments of the gate.
+        metrics: Layer that counts requests; None for none.
+        tracing: See `Gate`.
+        timing_for_everyone: Option *everyone* of `ServerTiming`.
+        cors: See `Gate`.
+
+    Raises:
+        ConfigurationError: An option cannot be used.
+    """
+    layers: list[HTTPLayer] = [RequestId()]
+    layers += [Tracing(catalog)] if tracing else []
+    layers += [metrics] if metrics is not None else []
+    layers += [AccessLog(catalog), ServerTiming(everyone=timing_for_everyone)]
+    if cors is not None:
+        with error_context("cors"):
+            layers.append(Cors(cors))
+    return layers
 
 
 def _standard_layers(

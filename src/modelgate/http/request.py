@@ -26,6 +26,8 @@ __all__ = [
     "MAX_BODY",
     "PLAIN_JSON",
     "UNUSUAL_FIELDS",
+    "USUAL_BODY",
+    "USUAL_LENGTH_DIGITS",
     "BodySizeLimiter",
     "Headers",
     "PlainJSON",
@@ -38,6 +40,13 @@ MAX_BODY = 1024 * 1024
 
 UNUSUAL_FIELDS = ("content-encoding", "expect", "prefer", "transfer-encoding")
 """Header fields that change how a request is read or answered, besides the type of the body."""
+
+
+USUAL_LENGTH_DIGITS = 4
+"""Maximum number of digits in the length of a usual body."""
+
+USUAL_BODY = 10**USUAL_LENGTH_DIGITS
+"""Size in bytes from which a body is not usual."""
 
 
 class WireFormat(Protocol):
@@ -198,14 +207,16 @@ class Request:
         return False
 
     def is_usual(self) -> bool:
-        """Return whether no header field requests anything but a plain JSON response to a plain JSON body.
+        """Return whether the header fields request a plain JSON response to a small body of plain JSON.
 
-        False if this is not known. See `UNUSUAL_FIELDS`.
+        False if this is not known. See `UNUSUAL_FIELDS` and `USUAL_BODY`.
         """
         return False
 
     def read_arrived(self) -> bytes | None:
-        """Return the whole body if it is small and can be read without a wait, or None; `read` still returns it.
+        """Return the body of a request that `is_usual` if it can be read without a wait, or None.
+
+        After None, `read` must be called. It then returns the body, or raises the error.
 
         Under WSGI the server's read blocks, but a flow could not wait for it in any other way.
         """

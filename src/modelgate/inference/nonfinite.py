@@ -4,11 +4,11 @@ import numpy as np
 
 from ..errors import PredictionError
 from ..schema.report import SHOWN_ROWS
-from .checks import UnrepresentableError, non_finite_rows
+from .checks import UnrepresentableError, check_text, non_finite_rows
 from .decision import DecisionRule
 from .prediction import Output, Prediction
 
-__all__ = ["NullNonFinite", "prediction_error"]
+__all__ = ["NullNonFinite", "prediction_error", "reject_lone_surrogates"]
 
 
 def prediction_error(error: Exception) -> PredictionError:
@@ -21,6 +21,14 @@ def prediction_error(error: Exception) -> PredictionError:
     if len(error.rows) < error.count:
         message += ": send only the other rows"
     return PredictionError(message)
+
+
+def reject_lone_surrogates(prediction: Prediction) -> None:
+    """Raise `PredictionError` if a label contains lone surrogates. To be called after a failure: looking takes time."""
+    try:
+        check_text(prediction)
+    except ValueError as error:
+        raise prediction_error(error) from error
 
 
 class NullNonFinite:

@@ -133,7 +133,7 @@ class RecentRequests:
         self._size = self._measured + 1 + len(_PHASES)
 
     def allocate(self, deployment: str, version: str) -> Ring:
-        """Return the ring of a version. A process that ends takes its ring with it."""
+        """Return the ring of a version. It is discarded when the process ends."""
         return Ring(self._values.allocate(_NAME, (deployment, version), MINUTES * self._size, gauge=True))
 
     def report(self, deployment: str, *, shared: bool) -> TrafficReport:

@@ -52,12 +52,15 @@ class Admission:
         return call_next(request)
 
     def admit(self, request: Request) -> bool:
-        """Count *request* until it is closed, and return True; or return False if there are too many requests."""
+        """Count *request* until it is closed, and return True; or return False if there are too many requests.
+
+        A request that is counted already is admitted again.
+        """
         requests = self._requests
         # Register the removal first: an interruption between the two must not leave the request counted.
         request.on_close.append(partial(requests.discard, request))
         with self._lock:
-            if len(requests) >= self._limit:
+            if len(requests) >= self._limit and request not in requests:
                 return False
             requests.add(request)
         return True

@@ -161,6 +161,14 @@ class KeyAuth:
             )
         return (yield from call_next(request))
 
+    def is_plain(self) -> bool:
+        """Return whether a key needs no scope, may be in any place, and is looked up in a store of this package.
+
+        Any other store may do more in a look-up than to find the key, so each key must be looked up once.
+        """
+        own_store = type(self.keys).__module__.startswith(f"{MemoryKeyStore.__module__.rpartition('.')[0]}.")
+        return own_store and self._scope is None and self.key_header is None
+
     def find_accepted(self, key: str) -> Principal | None:
         """Return the principal of a *key* that was accepted before, or None if it is not found without a wait."""
         if hash(key) not in self._accepted:

@@ -95,6 +95,8 @@ def _run(
     first_poll: "Future[None]",
     stop: threading.Event,
 ) -> None:
+    # A generator of its own: a program that seeds the shared one expects that no other thread changes it.
+    jitter = random.Random()  # noqa: S311
     while True:
         call = poll()
         if call is None:
@@ -107,5 +109,5 @@ def _run(
         del call
         if not first_poll.done():
             first_poll.set_result(None)
-        if stop.wait(interval * random.uniform(1 - _JITTER, 1)):  # noqa: S311
+        if stop.wait(interval * jitter.uniform(1 - _JITTER, 1)):
             return

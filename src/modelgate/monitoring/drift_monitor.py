@@ -122,7 +122,8 @@ class DriftMonitor(PredictionHook):
         )
 
     def __call__(self, record: PredictionRecord) -> None:
-        self._log(record)
+        if not record.hypothetical:
+            self._log(record)
 
     def attach(self, values: MetricValues) -> None:
         self._log.attach(values)

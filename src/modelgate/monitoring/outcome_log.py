@@ -130,7 +130,8 @@ class OutcomeLog(PredictionHook):
         self._log = PredictionLog(writer, max_queued_rows=max_queued_rows, name="outcomes")
 
     def __call__(self, record: PredictionRecord) -> None:
-        self._log(record)
+        if not record.hypothetical:
+            self._log(record)
 
     def attach(self, values: MetricValues) -> None:
         self._log.attach(values)

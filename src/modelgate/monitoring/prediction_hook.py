@@ -34,6 +34,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
         table: Validated rows.
         prediction: Prediction, of as many rows as *table*; a forecast has its own rows.
         training: Training data of the model; None if it was not packaged.
+        hypothetical: Whether the caller has marked the rows as made up. Statistics must not include them.
     """
 
     request_id: str
@@ -45,6 +46,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
     table: Table
     prediction: Prediction
     training: TrainingData | None = None
+    hypothetical: bool = False
 
 
 PredictionCallback: TypeAlias = Callable[[PredictionRecord], object]

@@ -3,19 +3,13 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from time import perf_counter
-from types import CoroutineType
 from typing import Any, TypeAlias
 
-from ..codecs.json import LARGE
-from ..context import RequestContext
-from ..errors import BodyTooLarge, MalformedBody, ServingError
+from ..errors import BodyTooLarge, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
-from ..flow.deadline import resume
 from ..http import (
-    UNUSUAL_FIELDS,
     BodySizeLimiter,
     Request,
     Response,
@@ -24,20 +18,15 @@ from ..http import (
     encode_error,
     http_stack,
 )
-from ..http.spooled_body import SPOOL_SIZE, SpooledBody
+from .asgi_request import ASGIRequest, Message, Receive, Scope, fail_without_loop, remove_root_path
 from .prefix import require_prefix
 
 __all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "Send", "app", "mount", "select_handler", "wrap"]
 
 logger = logging.getLogger("modelgate")
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_UNUSUAL_FIELDS = frozenset(name.encode() for name in UNUSUAL_FIELDS)
 
 
 class UnsupportedEventLoop(ServingError):
@@ -46,187 +35,6 @@ class UnsupportedEventLoop(ServingError):
     status = 503
     code = "unsupported_event_loop"
     default_message = "This server runs an event loop that predictions do not support: it must run asyncio"
-
-
-class ASGIRequest(Request):
-    """HTTP request built from an ASGI scope."""
-
-    headers: "ASGIHeaders"
-
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        # Not by `Request.__init__`, which would take as long again.
-        self.scope = scope
-        self.receive = receive
-        self.method = scope["method"]
-        self.path = scope["path"]
-        self.headers = ASGIHeaders(scope["headers"])
-        self.context = RequestContext()
-        self.started = perf_counter()
-        self.on_close = []
-        if client := scope.get("client"):
-            self.client = client[0]
-        if query_string := scope.get("query_string"):
-            self.query_string = query_string.decode("latin-1")
-        if root_path := scope.get("root_path"):
-            self.root_path = root_path
-            self.path = _remove_root_path(self.path, root_path, scope.get("app_root_path", ""))
-        if scheme := scope.get("scheme"):
-            self.scheme = scheme
-
-    @property
-    def needs_length(self) -> bool:
-        return bool(self.scope.get("http_version") == "1.0")
-
-    def is_usual(self) -> bool:
-        # A subclass may read the body in another way.
-        fields = self.headers.fields
-        return (
-            type(self) is ASGIRequest
-            and fields.keys().isdisjoint(_UNUSUAL_FIELDS)
-            and fields.get(b"content-type", b"application/json") == b"application/json"
-        )
-
-    def read_arrived(self) -> bytes | None:
-        steps = self.receive()
-        if type(steps) is not CoroutineType:
-            steps = _to_coroutine(steps)
-        try:
-            signal = steps.send(None)
-        except StopIteration as stop:
-            message = stop.value
-        except Exception as error:
-            self.receive = _receive_first(partial(_raise, error), self.receive)
-            return None
-        else:
-            resumed = _Resumed(steps, signal)
-            self.receive = _receive_first(lambda: resumed, self.receive)
-            return None
-        # None if the caller has disconnected.
-        body: bytes | None = message.get("body")
-        if body is not None and not message.get("more_body") and len(body) <= LARGE:
-            length = self.headers.fields.get(b"content-length")
-            if length is None or length == b"%d" % len(body):
-                self.body_read = body
-                return body
-        self.receive = _receive_first(partial(_return, message), self.receive)
-        return None
-
-    def read(self) -> Flow[bytes]:
-        """Return the whole body as it was sent, see `Request.read`. One that has arrived needs no wait."""
-        if self.body_read is None:
-            steps = self._aread()
-            try:
-                signal = steps.send(None)
-            except StopIteration as stop:
-                self.body_read = stop.value
-            else:
-                resumed = _Resumed(steps, signal)
-                body = yield self.limit_read(Wait(sync=_unreachable, aio=lambda: resumed))
-                self.body_read = body if isinstance(body, bytes) else (yield from self.load(body))
-        return self.body_read  # type: ignore[return-value]
-
-    async def _aread(self) -> bytes | SpooledBody:
-        limit, received, chunks, unwritten = self.max_body, 0, list[bytes](), 0
-        spooled: SpooledBody | None = None
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise MalformedBody(
-                    "The body is incomplete, because the connection was closed: send it again"
-                )
-            chunk = message.get("body", b"")
-            received += len(chunk)
-            if limit is not None and received > limit:
-                raise BodyTooLarge(limit)
-            is_last = not message.get("more_body")
-            if is_last and spooled is None:
-                return b"".join([*chunks, chunk]) if chunks else chunk
-            chunks.append(chunk)
-            unwritten += len(chunk)
-            if not is_last and unwritten <= SPOOL_SIZE:
-                continue
-            if spooled is None:
-                spooled = SpooledBody()
-                self.on_close.append(spooled.close)
-            await adrive(run(spooled.write, chunks))
-            if is_last:
-                return spooled
-            chunks, unwritten = [], 0
-
-
-class _Resumed:
-    """Awaitable for the rest of a coroutine that has been started by hand and has yielded *signal*."""
-
-    def __init__(self, steps: Coroutine[Any, Any, Any], signal: Any) -> None:
-        self._steps = steps
-        self._signal = signal
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return resume(self._steps, self._signal)
-
-
-def _receive_first(first: Callable[[], Awaitable[Message]], receive: Receive) -> Receive:
-    """Return a function like *receive*, whose first call returns what *first* returns."""
-    functions = [receive, first]
-    return lambda: (functions.pop() if len(functions) > 1 else receive)()
-
-
-async def _return(message: Message) -> Message:
-    return message
-
-
-async def _raise(error: Exception) -> Message:
-    raise error
-
-
-async def _to_coroutine(awaitable: Awaitable[Message]) -> Message:
-    return await awaitable
-
-
-class ASGIHeaders:
-    """Header fields of an ASGI scope, decoded when they are needed: of a dozen, three or four are.
-
-    Attributes:
-        fields: Values by name. Repeated fields are joined by commas.
-    """
-
-    __slots__ = ("fields",)
-
-    def __init__(self, fields: Collection[tuple[bytes, bytes]]) -> None:
-        self.fields = dict(fields)
-        if len(self.fields) != len(fields):
-            self.fields = _join_repeated(fields)
-
-    def get(self, name: str) -> str | None:
-        """Return the value of the field *name* (lower case), or None if it is missing or empty."""
-        value = self.fields.get(name.encode())
-        return value.decode("latin-1") if value else None
-
-
-def _join_repeated(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    headers: dict[bytes, bytes] = {}
-    for name, value in fields:
-        # RFC 9110, section 5.3. WSGI servers do the same.
-        headers[name] = headers[name] + b"," + value if name in headers else value
-    return headers
-
-
-def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
-    """Return *path* without the prefix of the mount point.
-
-    The prefix is *root_path*, which begins with *app_root_path*. If a proxy has already removed
-    *app_root_path* from *path*, only the rest of the prefix is removed.
-
-    Args:
-        path: Path of the ASGI scope.
-        root_path: Prefix of the mount point, which may include a prefix of a proxy.
-        app_root_path: Prefix of the proxy, as in Starlette's scope or uvicorn's ``--root-path``.
-    """
-    for prefix in (root_path, root_path.removeprefix(app_root_path)):
-        prefix = prefix.rstrip("/")
-        if prefix and (path == prefix or path.startswith(prefix + "/")):
-            return path[len(prefix) :]
-    return path
 
 
 def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
@@ -295,7 +103,7 @@ def mount(application: ASGIApp, prefix: str, handler: Handler[Request, Response]
         if scope["type"] == "http":
             # By the ASGI specification, the path includes the root path; some servers leave it out.
             root_path, path = scope.get("root_path", ""), scope["path"]
-            path = _remove_root_path(path, root_path, scope.get("app_root_path", "")) if root_path else path
+            path = remove_root_path(path, root_path, scope.get("app_root_path", "")) if root_path else path
             if path == prefix or path.startswith(prefix + "/"):
                 mounted_scope = {**scope, "root_path": root_path.rstrip("/") + prefix, "path": path}
                 mounted_scope["app_root_path"] = root_path
@@ -386,11 +194,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
 def _call_app(request: Request) -> Flow[Response]:
     assert isinstance(request, _WrappedRequest)
     # Not limited by a deadline, because the app returns only after its body is sent, which may take long.
-    return (yield Wait(_unreachable, request.call_app, bounded=False))  # type: ignore[no-any-return]
-
-
-def _unreachable() -> None:
-    raise RuntimeError("an ASGI app cannot be called without an event loop")
+    return (yield Wait(fail_without_loop, request.call_app, bounded=False))  # type: ignore[no-any-return]
 
 
 _STREAMING = iter(())

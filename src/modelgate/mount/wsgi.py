@@ -14,6 +14,7 @@ from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBod
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import (
     UNUSUAL_FIELDS,
+    USUAL_LENGTH_DIGITS,
     BodySizeLimiter,
     Request,
     Response,
@@ -45,9 +46,6 @@ def _environ_key(name: str) -> str:
 
 
 _UNUSUAL_KEYS = frozenset(map(_environ_key, UNUSUAL_FIELDS))
-
-_MAX_LENGTH_DIGITS = 4
-"""Largest number of digits in the length of a small body."""
 
 
 class WSGIHeaders:
@@ -97,14 +95,18 @@ class WSGIRequest(Request):
 
     def is_usual(self) -> bool:
         environ = self.environ
+        length = environ.get("CONTENT_LENGTH") or ""
         return (
-            environ.keys().isdisjoint(_UNUSUAL_KEYS)
+            # A subclass may read the body in another way.
+            type(self) is WSGIRequest
+            and environ.keys().isdisjoint(_UNUSUAL_KEYS)
             and (environ.get("CONTENT_TYPE") or "application/json") == "application/json"
+            and len(length) <= USUAL_LENGTH_DIGITS
+            and length.isascii()
+            and length.isdigit()
         )
 
     def read_arrived(self) -> bytes | None:
-        if len(self.environ.get("CONTENT_LENGTH") or "unknown") > _MAX_LENGTH_DIGITS:
-            return None
         if self.read_limit is not None:
             _, on_wait = self.read_limit
             on_wait(self)

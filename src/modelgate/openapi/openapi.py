@@ -29,12 +29,16 @@ class OpenAPI:
     Args:
         dialects: Dialects of the gate.
         keyed: Whether requests need an API key.
+        key_header: See `Gate`.
         limited: Whether responses have rate limit headers.
     """
 
-    def __init__(self, dialects: Collection[Dialect], *, keyed: bool, limited: bool) -> None:
+    def __init__(
+        self, dialects: Collection[Dialect], *, keyed: bool, key_header: str | None, limited: bool
+    ) -> None:
         self._dialects = dialects
         self._keyed = keyed
+        self._key_header = key_header
         self._limited = limited
         self._routes: list[Route] = []
 
@@ -86,7 +90,12 @@ class OpenAPI:
         is_only: bool,
     ) -> bytes:
         operations = OperationBuilder(
-            description, targets, keyed=self._keyed, limited=self._limited, is_only=is_only
+            description,
+            targets,
+            keyed=self._keyed,
+            key_header=self._key_header,
+            limited=self._limited,
+            is_only=is_only,
         )
         for dialect in self._dialects_for(description):
             operations.add(dialect, responses[dialect.name])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ import msgspec
 
 from ..context import RequestContext
 from ..dialects import Dialect, OpenAPISpec, RequestTemplate, render_request
-from ..dialects.openapi_spec import PLAIN_ERROR, SCHEMES, JSONSchema, OperationSpec
+from ..dialects.openapi_spec import PLAIN_ERROR, SCHEME_OF_HEADER, SCHEMES, JSONSchema, OperationSpec
 from ..errors import AnswerableError
 from ..http import Request, Response
 from ..http.routing import Route
@@ -47,6 +48,7 @@ class OperationBuilder:
         description: Description of the deployment.
         targets: Targets that the deployment predicts.
         keyed: Whether requests need an API key.
+        key_header: See `Gate`.
         limited: Whether responses have rate limit headers.
         is_only: Whether this is the gate's only deployment, so that requests need not name the deployment.
 
@@ -62,12 +64,14 @@ class OperationBuilder:
         targets: Sequence[Target],
         *,
         keyed: bool,
+        key_header: str | None,
         limited: bool,
         is_only: bool,
     ) -> None:
         self._description = description
         self._targets = targets
         self._keyed = keyed
+        self._plain = _PLAIN if key_header is None else replace(_PLAIN, keys=[[SCHEME_OF_HEADER[key_header]]])
         self._is_only = is_only
         self._rows = example_rows(description)
         self._headers = ["X-Request-ID", *(_LIMITS if limited else ())]
@@ -173,7 +177,7 @@ class OperationBuilder:
                 "200": _ref("responses", f"{name}_200"),
                 **{str(status): _ref("responses", "Error") for status in sorted(statuses)},
             },
-            **self._security(_PLAIN),
+            **self._security(self._plain),
         }
         self.paths.setdefault(path, {})[route.method.lower()] = operation
 

@@ -41,6 +41,7 @@ class Query(msgspec.Struct, eq=False):
         forecast: Options of a forecast; None if the request has none.
         layer: Scoring layer for this query alone, which runs after the model is loaded; None for none.
         intervals: Levels of the prediction intervals to add to predicted numbers, in percent.
+        hypothetical: Whether the rows are made up, such as those of a what-if analysis: see `PredictionRecord`.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
     """
 
@@ -62,4 +63,5 @@ class Query(msgspec.Struct, eq=False):
     forecast: ForecastOptions | None = None
     intervals: Sequence[float] = ()
     adjusted: bool = False
+    hypothetical: bool = False
     layer: "Callable[[Query, Handler[Query, Prediction]], Flow[Prediction]] | None" = None

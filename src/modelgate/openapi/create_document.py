@@ -9,7 +9,7 @@ from ..deployments import Deployments
 from ..errors import DeploymentUnavailable
 from ..flow import drive
 from ..flow.model_thread import in_model_thread
-from ..openapi import OpenAPI
+from .openapi import OpenAPI
 
 __all__ = ["create_document"]
 

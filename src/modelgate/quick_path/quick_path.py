@@ -1,0 +1,308 @@
+"""Quick path: answers the usual request in one function, instead of through fifteen layers.
+
+A usual request has one row, as JSON in the native format or that of ML Clever, and its key has been accepted before.
+All policies are those of the layers: this module calls their parts, in the order of the layers. It makes no error:
+whatever is not certain to be answered with 200 is passed to the layers. They do not repeat what was charged, and do
+not call the model again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+from ..context import RequestContext, Settled
+from ..deployments import HTTPLayer
+from ..deployments.catalog import DeploymentCatalog, LiveDeployment
+from ..dialects import MLClever, Native
+from ..errors import RequestError, ServingError
+from ..flow import Flow, Handler
+from ..http import PLAIN_JSON, USUAL_BODY, Request, Response, credentials_from_headers
+from ..http.credentials import is_json_web_token
+from ..http.routing import Router
+from ..inference.nonfinite import reject_lone_surrogates
+from ..keys import Principal
+from ..layers import (
+    AccessLog,
+    Admission,
+    AuthFailureLimit,
+    BodyLimit,
+    Deadline,
+    KeyAuth,
+    Metrics,
+    RateLimit,
+    RequestId,
+    ServerTiming,
+)
+from ..schema import Schema
+from ..scoring import Query, Round
+from ..scoring.score import predict
+
+__all__ = ["QuickPath", "create_quick_path"]
+
+_Dialect: TypeAlias = MLClever | Native
+_Route: TypeAlias = tuple[_Dialect, str | None]
+
+_STANDARD_LAYERS = (
+    *(RequestId, Metrics, AccessLog, ServerTiming),
+    *(Deadline, Admission, BodyLimit, AuthFailureLimit, KeyAuth, RateLimit),
+)
+_MAX_ROUTES = 1000
+
+
+def create_quick_path(
+    layers: Sequence[HTTPLayer],
+    router: Router,
+    catalog: DeploymentCatalog,
+    layered: Handler[Request, Response],
+) -> "QuickPath | None":
+    """Return a quick path beside *layered*, or None unless *layers* are the standard ones.
+
+    Args:
+        layers: All layers of *layered*, outermost first.
+        router: Routes of the gate.
+        catalog: Deployments of the gate.
+        layered: Handler that answers all requests.
+    """
+    # Exactly these classes: a subclass may do anything.
+    by_type: dict[type, Any] = {type(layer): layer for layer in layers}
+    failures = by_type.get(AuthFailureLimit)
+    expected = [kind for kind in _STANDARD_LAYERS if kind is not AuthFailureLimit or failures is not None]
+    if [type(layer) for layer in layers] != expected:
+        return None
+    body_limit: BodyLimit = by_type[BodyLimit]
+    has_usual_limit = all(body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native()))
+    if not (has_usual_limit and by_type[KeyAuth].is_plain() and by_type[RateLimit].is_plain()):
+        return None
+    return QuickPath(by_type, router, catalog, layered)
+
+
+class _Usual(msgspec.Struct, eq=False):
+    """Parts of a usual request: the row in *query*, read with *schema*, for the deployment *live*."""
+
+    query: Query
+    live: LiveDeployment
+    rounding: Round
+    schema: Schema
+
+
+class QuickPath:
+    """Handler that answers usual requests itself, and passes all others to *layers*.
+
+    Args:
+        by_type: The layers by their classes.
+        router: Routes of the gate.
+        catalog: Deployments of the gate.
+        layers: Handler that answers all requests, through the layers.
+
+    Attributes:
+        enabled: Whether any request is answered without the layers. Tests set this to False.
+        layers: As passed. Tests replace it, to see which requests are passed on.
+    """
+
+    def __init__(
+        self,
+        by_type: Mapping[type, Any],
+        router: Router,
+        catalog: DeploymentCatalog,
+        layers: Handler[Request, Response],
+    ) -> None:
+        self.enabled = True
+        self.layers = layers
+        self._router = router
+        self._catalog = catalog
+        self._request_id: RequestId = by_type[RequestId]
+        self._metrics: Metrics = by_type[Metrics]
+        self._access_log: AccessLog = by_type[AccessLog]
+        self._deadline: Deadline = by_type[Deadline]
+        self._admission: Admission = by_type[Admission]
+        self._auth_failures: AuthFailureLimit | None = by_type.get(AuthFailureLimit)
+        self._key_auth: KeyAuth = by_type[KeyAuth]
+        self._rate_limit: RateLimit = by_type[RateLimit]
+        # None for the paths of other requests.
+        self._routes: dict[str, _Route | None] = {}
+
+    def forget_routes(self) -> None:
+        """Look up all routes again, because the router has a new one."""
+        self._routes = {}
+
+    def __call__(self, request: Request) -> Flow[Response]:
+        """Return the response to *request*."""
+        # The wire format is set if a view of the app has chosen it.
+        if (
+            self.enabled
+            and request.method == "POST"
+            and not request.query_string
+            and request.wire is PLAIN_JSON
+            and request.is_usual()
+            and not self._metrics.measures_next(request)
+            and (self._auth_failures is None or self._auth_failures.allows(request))
+        ):
+            path, routes = request.path, self._routes
+            route = routes[path] if path in routes else self._find_route(path, routes)
+            if route is not None:
+                return self._answer(request, *route)
+        return self.layers(request)
+
+    def _find_route(self, path: str, routes: dict[str, _Route | None]) -> _Route | None:
+        """Return the dialect and the deployment of usual requests to *path*, or None. Cache the result in *routes*."""
+        try:
+            route, wire, params = self._router.find("POST", path)
+        except RequestError:
+            return None
+        name = params.get("deployment")
+        # The path may contain a key, and the number of unknown names is not limited.
+        if params.keys() - {"deployment"} or (name is not None and name not in self._catalog):
+            return None
+        # Exactly these classes: a subclass may decode in another way.
+        usual = type(wire) in (MLClever, Native) and route.path == cast(_Dialect, wire).request_template.path
+        if len(routes) >= _MAX_ROUTES:
+            routes.clear()
+        routes[path] = found = (cast(_Dialect, wire), name) if usual else None
+        return found
+
+    def _answer(self, request: Request, dialect: _Dialect, name: str | None) -> Flow[Response]:
+        """Answer *request* if it is usual. Otherwise pass it to the layers."""
+        context: RequestContext = request.context
+        usual = None
+        try:
+            try:
+                self._metrics.begin(request)
+                request.wire, request.id = dialect, self._request_id.choose(request)
+                usual = self._recognize(request, dialect, name)
+                if usual is not None:
+                    response = yield from self._score(request, dialect, usual)
+                    if response is not None:
+                        self._count(request, response.status)
+                        return response
+                request.wire, request.id = PLAIN_JSON, None
+                context.principal = context.query = context.deployment = None
+                return (yield from self.layers(request))
+            finally:
+                self._forget(request, usual)
+        except BaseException:
+            # Once more: an interruption may have ended the `finally` before it did anything.
+            self._forget(request, usual)
+            raise
+
+    def _forget(self, request: Request, usual: _Usual | None) -> None:
+        """End *request* in the numbers of requests in flight. Safe to call twice."""
+        self._metrics.discard(request)
+        if usual is not None:
+            usual.live.in_flight.end(request)
+
+    def _recognize(self, request: Request, dialect: _Dialect, name: str | None) -> _Usual | None:
+        """Return the parts of a usual request, which has been charged then, or None for any other request.
+
+        `RequestContext.settled` has what was charged.
+        """
+        try:
+            query = self._authenticate(request, dialect, name) if self._admission.admit(request) else None
+            live = None if query is None else self._find_deployment(request.context.principal, name)
+            if query is None or live is None or live.rounding is None:
+                return None
+            schema = live.deployment.request_schema
+            if schema is None:
+                schema = live.model.known_schema
+            if schema is None:
+                return None
+            query.table = schema.read_exact_row(query.rows)
+            return None if query.table is None else _Usual(query, live, live.rounding, schema)
+        except Exception:
+            # If the request causes the error, the layers report it.
+            return None
+        except BaseException:
+            # While the server reads the body, for example a timeout of gevent.
+            request.error_code = ServingError.code
+            self._count(request, ServingError.status, has_response=False)
+            raise
+
+    def _authenticate(self, request: Request, dialect: _Dialect, name: str | None) -> Query | None:
+        """Charge the key of a request that has one known key, and return its query, or None for other requests.
+
+        Like the layers, charge a key in a header field before the body is read. They do not reject the request then
+        before they read the rest of a body that has begun to arrive: some middleware breaks if its `receive` is abandoned.
+        """
+        key = credentials_from_headers(request.headers)
+        if key is None:
+            body = self._key_auth.read_arrived(request) if dialect.keys_in_body else None
+        # A token may be for the hosting platform, and the key in the body.
+        elif dialect.keys_in_body and is_json_web_token(key):
+            return None
+        else:
+            body = request.read_arrived() if self._charge(request, key, name) else None
+        decoded = None if body is None else dialect.decode_usual(body)
+        if decoded is None:
+            return None
+        key_in_body, query = decoded
+        if key_in_body is None:
+            return None if key is None else query
+        # Two keys are not usual, even if they are equal.
+        return query if key is None and self._charge(request, key_in_body, name) else None
+
+    def _charge(self, request: Request, key: str, name: str | None) -> bool:
+        """Charge *key* if it was accepted before and permits the deployment *name*. Return whether it was charged."""
+        principal = self._key_auth.find_accepted(key)
+        if principal is None or (name is not None and not principal.can_access(name)):
+            return False
+        context: RequestContext = request.context
+        context.principal, context.deployment = principal, name
+        decision = self._rate_limit.charge(request)
+        if decision.allowed:
+            context.settled = Settled(principal, decision)
+        return decision.allowed
+
+    def _find_deployment(self, principal: Principal, name: str | None) -> LiveDeployment | None:
+        """Return the active deployment *name*, or the only one of *principal*; None if there is none."""
+        if name is None:
+            names = [*self._catalog] if principal.deployments is None else principal.deployments
+            name = names[0] if len(names) == 1 else ""
+        live = self._catalog.get(name)
+        return None if live is None or live.state != "active" else live
+
+    def _score(self, request: Request, dialect: _Dialect, usual: _Usual) -> Flow[Response | None]:
+        """Return the response to a usual request, or None if the layers must answer it."""
+        context: RequestContext = request.context
+        query, live = usual.query, usual.live
+        context.query, context.deployment = query, live.deployment.name
+        query.deployment = live.deployment.name
+        assert context.settled is not None
+        try:
+            live.in_flight.begin(request)
+            # Looked up again: a concurrent drain either waits for the request, or is noticed here.
+            predictor = live.model.use_loaded(query) if self._catalog.get(query.deployment) is live else None
+            if predictor is None or predictor.forecaster is not None:
+                return None
+            # The model may have been replaced since the row was read.
+            if usual.schema is not predictor.schema and usual.schema is not live.deployment.request_schema:
+                return None
+            prediction = yield from self._deadline.limit(request, predict(query))
+            usual.rounding.round(query, prediction)
+            prediction.cache_hit = True
+            try:
+                response = dialect.encode(request, query, prediction)
+            except UnicodeEncodeError:
+                reject_lone_surrogates(prediction)
+                raise
+            response.headers += self._rate_limit.headers(context.settled.decision)
+            response.headers.append(("x-request-id", request.id))  # type: ignore[arg-type]  # set by `_answer`
+            return response
+        except GeneratorExit:
+            # A generator that is being closed cannot call the layers.
+            self._count(request, None)
+            raise
+        except BaseException as error:
+            context.failure = query, error
+            return None
+
+    def _count(self, request: Request, status: int | None, *, has_response: bool = True) -> None:
+        """Log and count the end of *request*.
+
+        Args:
+            request: Request that has ended.
+            status: Status of the response; None if the request was cancelled.
+            has_response: Whether the gate returns the response; False if the server creates it.
+        """
+        if self._access_log.is_enabled():
+            self._access_log.write(request, status if has_response else None, request.started)
+        self._metrics.end(request, status)
