@@ -5,33 +5,40 @@ import subprocess
 import sys
 import threading
 
+import fastapi
 import pytest
 
 from modelgate import (
     ConfigurationError,
+    Deadline,
     Deployment,
     Gate,
     HumilityError,
     Idempotency,
     IdempotencyKeyReused,
     InvalidInput,
+    KeyAuth,
     Overloaded,
     RateLimit,
     RequestInProgress,
     Response,
     Schema,
     StoreError,
+    Wait,
     adrive,
     drive,
+    mount,
     stack,
 )
 from modelgate.http import encode_error
+from modelgate.idempotency import create_answer_store
 from modelgate.keys import Principal
 from modelgate.layers.idempotency import _warn_once
 from modelgate.testing import Client, FakeClock, StubHandler, request
+from support.databases import make_database
 from support.keys import KEY, OTHER_KEY
 from support.redis_server import RedisServer
-from support.waiting import SOON
+from support.waiting import SOON, wait_until
 
 BODY = b'{"input_data": {"age": 1}}'
 
@@ -57,15 +64,24 @@ def make_counter(**response):
     return handle
 
 
-@pytest.fixture(params=["memory", "redis", "sqlite"])
-def storage(request, tmp_path):
+@pytest.fixture(params=["memory", "redis", "sqlite", "postgresql"])
+def storage(request, monkeypatch):
     """URI of an empty storage."""
+    stores = []
+
+    def create(uri):
+        stores.append(create_answer_store(uri))
+        return stores[-1]
+
+    monkeypatch.setattr("modelgate.layers.idempotency.create_answer_store", create)
     if request.param == "memory":
-        return "memory://"
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'answers.db'}"
-    server = request.getfixturevalue("redis_server")
-    return server.uri
+        yield "memory://"
+    elif request.param == "redis":
+        yield request.getfixturevalue("redis_server").uri
+    else:
+        yield make_database(request.param, request)
+        for store in stores:
+            store._database.close()
 
 
 @pytest.fixture
@@ -99,7 +115,8 @@ def test_idempotency_rejects_a_key_of_another_request(storage, name):
     layer, handler = Idempotency(storage, name=name), make_counter()
     drive(layer(make_request(), handler))
 
-    for other in (make_request(body=b"{}"), make_request(accept="text/csv")):
+    length = {"inference-header-content-length": "2"}
+    for other in (make_request(body=b"{}"), make_request(accept="text/csv"), make_request(**length)):
         with pytest.raises(IdempotencyKeyReused):
             drive(layer(other, handler))
     assert 1 == len(handler.calls)
@@ -121,6 +138,18 @@ def test_idempotency_keys_of_callers_paths_and_permissions_are_independent(stora
     bodies = [drive(layer(each, handler)).body for each in sent]
 
     assert [b"1", b"2", b"3", b"4", b"5", b"1"] == bodies
+
+
+def test_idempotency_keys_of_callers_with_other_credentials_are_independent():
+    """Behind a proxy, all callers of an app with its own login have one address."""
+    layer, handler = Idempotency(), make_counter()
+    sent = [
+        make_request(cookie="session=1"),
+        make_request(cookie="session=2"),
+        make_request(authorization="Basic x"),
+    ]
+
+    assert [b"1", b"2", b"3"] == [drive(layer(each, handler)).body for each in sent]
 
 
 def test_idempotency_rejects_a_request_while_the_first_is_in_progress(storage, name):
@@ -217,17 +246,63 @@ def test_idempotency_forgets_answers_after_ttl():
     assert b"2" == drive(layer(make_request(), handler)).body
 
 
-def test_idempotency_reservation_of_an_abandoned_request_expires():
+FOREVER = Wait(sync=threading.Event().wait, aio=lambda: asyncio.Event().wait(), bounded=False)
+
+
+def start(*layers):
+    """Return the flow of a request that waits forever in the innermost handler."""
+    flow = stack(layers, lambda _: iter([FOREVER]))(make_request())
+    wait = next(flow)
+    while wait is not FOREVER:
+        wait = flow.send(wait.sync())
+    return flow
+
+
+@pytest.mark.parametrize(("layers", "deadline"), [([Deadline(SOON)], SOON), ([], 3570)])
+def test_idempotency_reserves_the_key_until_30_seconds_after_the_deadline(layers, deadline):
     clock = FakeClock()
     layer, handler = Idempotency(clock=clock), make_counter()
-    flow = layer(make_request(), lambda _: iter([None]))
-    assert flow.send(next(flow).sync()) is None
-    flow.close()
+    flow = start(*layers, layer)
 
+    clock.advance(deadline)
     with pytest.raises(RequestInProgress):
         drive(layer(make_request(), handler))
-    clock.advance(61)
+    clock.advance(31)
     assert b"1" == drive(layer(make_request(), handler)).body
+    flow.close()
+
+
+def test_idempotency_releases_the_key_of_a_closed_flow(storage, name):
+    layer, handler = Idempotency(storage, name=name), make_counter()
+    start(layer).close()
+
+    def is_released():
+        try:
+            return b"1" == drive(layer(make_request(), handler)).body
+        except RequestInProgress:
+            return False
+
+    wait_until(is_released)
+
+
+def test_idempotency_releases_the_key_of_a_cancelled_request(storage, name):
+    layer, handler = Idempotency(storage, name=name), make_counter()
+
+    async def cancel():
+        started = asyncio.Event()
+
+        def handle(_):
+            started.set()
+            yield FOREVER
+
+        task = asyncio.create_task(adrive(layer(make_request(), handle)))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await adrive(layer(make_request(), handler))
+
+    assert b"1" == asyncio.run(cancel()).body
 
 
 def test_idempotency_omits_headers_of_the_first_response():
@@ -400,6 +475,59 @@ def test_gate_scores_and_charges_a_repeated_request_once(interface):
     assert "4" == other.header("x-ratelimit-remaining")
     assert 2 == len(calls) - loaded
     assert "idempotency_key_reused" == changed.json()["code"]
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_idempotency_around_an_app_repeats_its_answer(interface):
+    calls = []
+
+    def application(environ, start_response):
+        calls.append(environ["wsgi.input"].read())
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"%d" % len(calls)]
+
+    async def asgi_application(scope, receive, send):
+        calls.append(await receive())
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
+        )
+        await send({"type": "http.response.body", "body": b"%d" % len(calls)})
+
+    module, app = (mount.wsgi, application) if interface == "wsgi" else (mount.asgi, asgi_application)
+    client = Client(module.wrap(app, Idempotency()), headers={"Idempotency-Key": "k"})
+
+    assert [b"1", b"1"] == [client.post("/score", json={}).body for _ in range(2)]
+
+
+def test_gate_caller_counts_requests_with_an_idempotency_key():
+    app = fastapi.FastAPI()
+    gate = Gate(keys={KEY: "double"}, limits="2/minute", idempotency=True)
+    app.post("/own", dependencies=[fastapi.Depends(gate.caller)])(lambda: "answer")
+    client = Client(app, headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": "k"})
+
+    responses = [client.post("/own", json={}) for _ in range(3)]
+
+    assert [200, 200, 429] == [response.status for response in responses]
+    assert {None} == {response.header("idempotency-replayed") for response in responses}
+
+
+def test_gate_answers_a_repeated_request_over_the_limit_but_not_without_a_key():
+    gate = Gate(
+        [Deployment("double", lambda table: table["age"] * 2, schema=Schema.of(age=float))],
+        keys={KEY: "double"},
+        limits="1/minute",
+        idempotency=True,
+    )
+    client = Client(gate.wsgi, headers={"Idempotency-Key": "k"})
+    path, body = "/deployments/double/predict", {"age": 1}
+    sent = [{"x-api-key": KEY}, {"x-api-key": KEY}, {}, {"x-api-key": KEY, "Idempotency-Key": "k2"}]
+
+    assert [200, 200, 401, 429] == [client.post(path, json=body, headers=headers).status for headers in sent]
+
+
+def test_gate_requires_key_auth_before_idempotency():
+    with pytest.raises(ConfigurationError, match="layers must have KeyAuth before Idempotency"):
+        Gate(layers=[Idempotency(), KeyAuth({KEY: "double"})])
 
 
 def test_gate_rejects_an_invalid_idempotency():

@@ -96,6 +96,14 @@ def test_workers_finish_their_requests_after_sigterm(folder):
     assert (2, 0) == (len(workers), process.returncode)
 
 
+def test_workers_end_with_their_terminal(folder):
+    with serve(folder) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=SOON)
+
+    assert 0 == process.returncode
+
+
 def test_a_killed_worker_is_replaced(folder):
     with serve(folder) as (process, url):
         first = children(process.pid)

@@ -61,7 +61,8 @@ class Postgres:
         """Drop the tables of earlier tests, and return the URL of the database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(
-                "DROP TABLE IF EXISTS modelgate_keys, modelgate_models, modelgate_aliases, modelgate_deployments"
+                "DROP TABLE IF EXISTS modelgate_keys, modelgate_models, modelgate_aliases, modelgate_deployments,"
+                " modelgate_answers"
             )
         return self.url
 

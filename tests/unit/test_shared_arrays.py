@@ -92,6 +92,30 @@ def test_shared_arrays_replace_a_damaged_file(tmp_path, tmp_path_factory):
     assert arrays.predict(ROWS[:9]).tolist() == shared.predict(ROWS[:9]).tolist()
 
 
+def test_shared_arrays_replace_an_empty_file(tmp_path, tmp_path_factory):
+    """As a crash of the machine may leave behind."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    arrays = SharedArrays(elsewhere).share(fit_neighbors())
+    (written,) = files(elsewhere)
+    empty = tmp_path / written.name
+    empty.touch(mode=0o600)
+
+    SharedArrays(tmp_path).share(fit_neighbors())
+
+    assert written.read_bytes() == empty.read_bytes()
+    assert is_mapped(arrays._fit_X)
+
+
+def test_shared_arrays_leave_other_entries_of_the_directory_alone(tmp_path):
+    (tmp_path / "folder.arrays").mkdir()
+    (tmp_path / "link.arrays").symlink_to(tmp_path / "missing")
+
+    shared = SharedArrays(tmp_path).share(fit_neighbors())
+
+    assert is_mapped(shared._fit_X)
+    assert 3 == len(list(tmp_path.glob("*.arrays")))
+
+
 def test_shared_arrays_do_not_map_a_file_that_others_can_write(tmp_path):
     first = SharedArrays(tmp_path).share(fit_neighbors())
     (path,) = files(tmp_path)

@@ -227,9 +227,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise ConfigurationError(
-            f"{host}, port {port}: {error.strerror or error}: choose another --port"
-        ) from None
+        # Python adds the address to the reason of the system.
+        reason = str(error.strerror or error).partition(" (while attempting")[0]
+        raise ConfigurationError(f"{host}, port {port}: {reason}: choose another --port") from None
 
 
 def _base_url(listener: socket.socket) -> str:

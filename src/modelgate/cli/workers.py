@@ -18,14 +18,22 @@ __all__ = ["run_workers"]
 
 logger = logging.getLogger("modelgate")
 
-_SIGNALS = signal.SIGINT, signal.SIGTERM
+# SIGHUP is the end of the terminal, unless nohup has disabled it. It does not exist on Windows.
+_SIGNALS = (
+    *(signal.SIGINT, signal.SIGTERM),
+    *(
+        [signal.SIGHUP]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        else ()
+    ),
+)
 
 _PAUSE = 1.0
 """Seconds to wait before workers that end soon after their start are replaced."""
 
 
 def run_workers(serve: Callable[[], None], count: int) -> None:
-    """Call *serve* in *count* forked processes until SIGINT or SIGTERM. Replace processes that end earlier.
+    """Call *serve* in *count* forked processes until SIGINT, SIGTERM or SIGHUP. Replace processes that end earlier.
 
     The workers get SIGTERM, also if this process is killed, and should then finish their requests.
     """
@@ -89,7 +97,8 @@ class _Supervisor:
 
     def _run_worker(self) -> None:
         for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            # A terminal that ends sends SIGHUP to the workers too, which then get SIGTERM.
+            signal.signal(number, signal.SIG_DFL if number in _SIGNALS[:2] else signal.SIG_IGN)
         threading.Thread(target=_end_with_parent, daemon=True).start()
         self._serve()
 

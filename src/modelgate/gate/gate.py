@@ -150,9 +150,15 @@ class Gate:
         key_header = find_key_header(layers)
         self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
-        keyed, limited = (any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit))
+        keyed, limited, idempotent = (
+            any(isinstance(layer, kind) for layer in layers) for kind in (KeyAuth, RateLimit, Idempotency)
+        )
         self._openapi = openapi = OpenAPI(
-            self._dialects.values(), keyed=keyed, key_header=key_header, limited=limited
+            self._dialects.values(),
+            keyed=keyed,
+            key_header=key_header,
+            limited=limited,
+            idempotent=idempotent,
         )
         self._hooks = hooks = PredictionHooks(on_prediction, values)
         self._router = create_router(self._dialects.values(), openapi, hooks, layers, console=console)
@@ -348,12 +354,15 @@ class Gate:
     def caller(self) -> Callable[..., Awaitable[Any]]:
         """FastAPI dependency that applies the gate's keys and limits to a route of the app.
 
-        ``Depends(gate.caller)`` is the `Principal` of the key, or None in a gate without keys. Any key of the
+        ``Depends(gate.caller)`` is the `Principal` of the key, or None in a gate without keys. *idempotency* does
+        not apply. Any key of the
         gate is accepted: check ``principal.can_access("churn")`` yourself.
         """
         from ..mount import fastapi
 
-        return fastapi.create_dependency(self.layers)
+        # The route has no stored answers: the layer would repeat that a request was accepted, without its limits.
+        layers = [layer for layer in self.layers if not isinstance(layer, Idempotency)]
+        return fastapi.create_dependency(layers)
 
     @frameworks.typed_handle
     def handle(

@@ -201,6 +201,11 @@ def _check_custom_layers(
             "keys, key_header, body_limit, limits and idempotency must not be combined with layers: remove these"
             " options, and add KeyAuth, BodyLimit, RateLimit and Idempotency to layers"
         )
+    kinds = [type(layer) for layer in layers]
+    if Idempotency in kinds and KeyAuth in kinds[kinds.index(Idempotency) :]:
+        raise ConfigurationError(
+            "layers must have KeyAuth before Idempotency: otherwise it repeats answers to callers without a key"
+        )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
     return layers

@@ -3,6 +3,7 @@
 Independent of web frameworks: `modelgate.mount` creates the requests.
 """
 
+import math
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -124,6 +125,7 @@ class Request:
         id: Request id, set by `RequestId`.
         params: Variable parts of the path, by their names in the route.
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
+        deadline: Time by which `Deadline` ends the waits of the request, on the same clock; infinity for none.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
         on_exception: Function that reports an exception answered with 500 to the error tracking of the
@@ -151,6 +153,7 @@ class Request:
     client: str | None = None
     id: str | None = None
     params: Mapping[str, str] = MappingProxyType({})
+    deadline = math.inf
     timing: "Timing | None" = None
     error_code: str | None = None
     on_exception: Callable[[BaseException], object] | None = None

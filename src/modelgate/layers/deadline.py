@@ -1,6 +1,7 @@
 """Deadline for requests."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -47,11 +48,19 @@ class Deadline:
         preferences = request.headers.get("prefer")
         if preferences is None or (seconds := parse_prefer_wait(preferences)) >= self.seconds:
             return self.limit(request, call_next(request))
-        return with_deadline(call_next(request), request.started + seconds, partial(_make_error, seconds))
+        return _limit(request, call_next(request), seconds, partial(_make_error, seconds))
 
     def limit(self, request: Request, flow: Flow[T]) -> Flow[T]:
         """Run *flow*, and end its waits *seconds* after the arrival of *request*."""
-        return with_deadline(flow, request.started + self.seconds, self._make_error)
+        return _limit(request, flow, self.seconds, self._make_error)
+
+
+def _limit(
+    request: Request, flow: Flow[T], seconds: float, make_error: Callable[[], DeadlineExceeded]
+) -> Flow[T]:
+    deadline = request.started + seconds
+    request.deadline = min(request.deadline, deadline)
+    return with_deadline(flow, deadline, make_error)
 
 
 def parse_prefer_wait(preferences: str) -> float:

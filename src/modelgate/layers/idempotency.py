@@ -1,14 +1,17 @@
 """Idempotency keys, with which callers can send a request again."""
 
+import contextlib
 import hashlib
 import logging
+import math
 import os
 import re
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from secrets import token_bytes
-from typing import Literal
+from time import perf_counter
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -18,10 +21,11 @@ from ..errors import (
     HumilityError,
     IdempotencyKeyReused,
     InvalidInput,
+    Overloaded,
     RequestInProgress,
     StoreError,
 )
-from ..flow import Flow, Handler, run
+from ..flow import Flow, Handler, WorkerPool, drive, run
 from ..http import Request, Response, call_encoding_errors
 from ..idempotency import AnswerStore, MemoryAnswerStore, create_answer_store
 from ..limiting.worker_count import detect_worker_count
@@ -38,13 +42,28 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _RESERVED, _ANSWERED = b"R", b"A"
 """First byte of a record, before the fingerprint of the request and a random token or the encoded answer."""
 
-_LEASE = 60.0
-"""Seconds for which a request in progress is reserved, so that a process that ends does not block its key."""
+_GRACE, _MAX_LEASE = 30.0, 3600.0
+"""Seconds for which a request in progress is reserved: after its deadline, and without one. Afterwards, the key can
+be used again, because the process has probably ended. Under WSGI, a request may exceed its deadline."""
+
+_FORMAT = 1
+"""Version of the records. A change of it hides the records of other versions."""
 
 _LARGE_BODY = 1 << 20
 
 _OF_ONE_RESPONSE = re.compile(r"(x-)?ratelimit|retry-after|server-timing|set-cookie|date|x-request-id")
 """Header fields that do not belong to the answer, but to the response in which it was sent first."""
+
+
+_CREDENTIALS = ("authorization", "cookie", "x-api-key", "api-key", "apikey", "x-api-token", "x-auth-token")
+"""Header fields by which an app, or a layer of a deployment, may tell its callers apart."""
+
+_VARYING = ("content-type", "content-encoding", "accept", "inference-header-content-length")
+"""Header fields that the answer depends on."""
+
+_releases = WorkerPool(threads=2)
+
+T = TypeVar("T")
 
 
 class _Answer(msgspec.Struct, array_like=True):
@@ -65,8 +84,11 @@ class Idempotency:
 
     - Keys of different callers, and keys that are sent to different paths, are independent.
     - A request with another body, query string or media type gets 422 (`IdempotencyKeyReused`).
-    - While the first request is in progress, others get 409 with ``Retry-After`` (`RequestInProgress`). A
-      request counts as in progress for at most 60 seconds.
+    - While the first request is in progress, others get 409 with ``Retry-After`` (`RequestInProgress`). If its
+      process ends, it counts as in progress until 30 seconds after its `Deadline`, or for an hour without one.
+    - Without a `KeyAuth` outside of this layer, callers differ by their address, and by their cookies and other
+      credentials in header fields.
+    - Around an app, the response to a request that has the header is not streamed.
     - Predictions (status 2xx) are stored, and so are rejections by humility rules, which are scored too. Other
       errors are not stored, so that the request can be tried again. Answers that are streamed (more than
       4,096 rows) or larger than *max_answer* are not stored either: a repeated request is scored again.
@@ -139,17 +161,14 @@ class Idempotency:
         else:
             fingerprint = yield from run(_fingerprint, request, body)
         reservation = _RESERVED + fingerprint + token_bytes(16)
-        store, record = yield from self._reserve(name, reservation)
+        store, record = yield from self._reserve(request, name, reservation)
         if record is not None:
             return self._replay(request, record, fingerprint)
-        try:
-            response = yield from call_encoding_errors(request, call_next)
-        except GeneratorExit:
-            # The flow cannot wait any more. The reservation expires.
-            raise
-        except BaseException:
-            yield from self._finish(store, name, reservation, None)
-            raise
+        # Only a whole body can be stored.
+        request.whole_response = True
+        response = yield from self._release_on_error(
+            store, name, reservation, call_encoding_errors(request, call_next)
+        )
         yield from self._finish(store, name, reservation, self._encode(request, response, fingerprint))
         return response
 
@@ -157,21 +176,50 @@ class Idempotency:
         principal = request.context.principal
         # Another permission is another request: a key must not get an answer that it may no longer request.
         permitted = None if principal is None else (principal.deployments, principal.scopes)
+        credentials = [request.headers.get(name) for name in _CREDENTIALS] if principal is None else None
+        caller = self._identity(request), permitted, credentials
         path = request.root_path + request.path
-        parts = self._name, self._identity(request), permitted, path, request.context.deployment, key
+        parts = _FORMAT, self._name, caller, path, request.context.deployment, key
         return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _reserve(self, name: str, reservation: bytes) -> Flow[tuple[AnswerStore, bytes | None]]:
+    def _reserve(
+        self, request: Request, name: str, reservation: bytes
+    ) -> Flow[tuple[AnswerStore, bytes | None]]:
         """Reserve *name*. Return the store, and the record if there is one already."""
+        remaining = max(0.0, request.deadline - perf_counter())
+        lease = _MAX_LEASE if remaining == math.inf else remaining + _GRACE
         if self._shared is not None:
             if self._shared.breaker.allow():
+                reserving = self._shared.reserve(name, reservation, lease)
                 try:
-                    return self._shared, (yield from self._shared.reserve(name, reservation, _LEASE))
+                    # The storage may have stored the reservation, even if its reply is not awaited.
+                    record = yield from self._release_on_error(self._shared, name, reservation, reserving)
                 except StorageUnavailable:
                     pass
+                else:
+                    return self._shared, record
             if self._closed:
                 raise StoreError
-        return self._local, (yield from self._local.reserve(name, reservation, _LEASE))
+        return self._local, (yield from self._local.reserve(name, reservation, lease))
+
+    def _release_on_error(self, store: AnswerStore, name: str, reservation: bytes, flow: Flow[T]) -> Flow[T]:
+        """Run *flow*. If it raises an error or is closed, release the reservation."""
+        try:
+            return (yield from flow)
+        except StorageUnavailable:
+            raise
+        except GeneratorExit:
+            release = self._finish(store, name, reservation, None)
+            if store is self._local:
+                yield from release
+            else:
+                # A flow that is closed cannot wait.
+                with contextlib.suppress(Overloaded):
+                    _releases.submit(partial(drive, release))
+            raise
+        except BaseException:
+            yield from self._finish(store, name, reservation, None)
+            raise
 
     def _replay(self, request: Request, record: bytes, fingerprint: bytes) -> Response:
         """Return the response that is stored in *record*, the record of an earlier request."""
@@ -211,7 +259,7 @@ class Idempotency:
 
 def _fingerprint(request: Request, body: bytes) -> bytes:
     """Return a digest of *body* and of everything else that the answer depends on."""
-    fields = (request.headers.get(name) for name in ("content-type", "content-encoding", "accept"))
+    fields = map(request.headers.get, _VARYING)
     digest = hashlib.sha256(repr((request.query_string, *fields)).encode("utf-8", "surrogatepass"))
     digest.update(body)
     return digest.digest()

@@ -1,5 +1,6 @@
 """Arrays of loaded models in memory-mapped files, which the processes of one machine share."""
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -123,7 +124,8 @@ class SharedArrays:
             return None
         with file:
             status = os.fstat(file.fileno())
-            if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            # A file may be empty after a crash of the machine, and cannot be mapped then.
+            if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not status.st_size:
                 return None
             self._fcntl.flock(file, self._fcntl.LOCK_SH)
             # The map has a duplicate of the descriptor, and so holds the lock as long as it exists.
@@ -144,13 +146,10 @@ class SharedArrays:
             raise
 
     def _delete_unused(self) -> None:
-        """Delete the files that no process has locked."""
+        """Delete the files that no process has locked, except those of other users and whatever else is there."""
         for path in self._directory.glob("*.arrays"):
-            with path.open("rb") as file:
-                try:
-                    self._fcntl.flock(file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
-                except OSError:
-                    continue
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                self._fcntl.flock(file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
                 path.unlink()
 
 

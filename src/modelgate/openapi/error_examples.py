@@ -15,14 +15,13 @@ _AUTHENTICATION = (
     errors.ConflictingCredentials,
 )
 
-# Not constructed below: base classes, errors of routes that do not score, errors that only requests with an
-# Idempotency-Key get, and errors about the schema.
+_IDEMPOTENCY = (errors.RequestInProgress, errors.IdempotencyKeyReused)
+
+# Not constructed below: base classes, errors of routes that do not score, and errors about the schema.
 _SKIPPED = (
     errors.RequestError,
     errors.Forbidden,
     errors.MethodNotAllowed,
-    errors.RequestInProgress,
-    errors.IdempotencyKeyReused,
     errors.UnknownColumns,
     errors.MissingColumns,
     errors.InvalidValues,
@@ -47,18 +46,22 @@ def _errors_with_arguments() -> Iterator[AnswerableError]:
     yield errors.Overloaded(1)
 
 
-def error_examples(schema: Schema, max_body: int, *, keyed: bool) -> Iterator[AnswerableError]:
+def error_examples(
+    schema: Schema, max_body: int, *, keyed: bool, idempotent: bool
+) -> Iterator[AnswerableError]:
     """Yield an example of each error that a caller of a prediction route may get.
 
     Args:
         schema: Schema of the rows, from which errors about rows are created.
         max_body: Maximum size of the body in bytes.
         keyed: Whether requests need an API key.
+        idempotent: Whether requests may have an ``Idempotency-Key``.
     """
     examples = [*_row_errors(schema), errors.BodyTooLarge(max_body), *_errors_with_arguments()]
     done = {type(error) for error in examples} | set(_SKIPPED)
     examples += [kind() for kind in _ALL if kind not in done]
-    yield from (error for error in examples if keyed or not isinstance(error, _AUTHENTICATION))
+    left_out = (*(() if keyed else _AUTHENTICATION), *(() if idempotent else _IDEMPOTENCY))
+    yield from (error for error in examples if not isinstance(error, left_out))
 
 
 def _row_errors(schema: Schema) -> Iterator[AnswerableError]:

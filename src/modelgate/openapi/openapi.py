@@ -31,15 +31,23 @@ class OpenAPI:
         keyed: Whether requests need an API key.
         key_header: See `Gate`.
         limited: Whether responses have rate limit headers.
+        idempotent: Whether requests may have an ``Idempotency-Key``.
     """
 
     def __init__(
-        self, dialects: Collection[Dialect], *, keyed: bool, key_header: str | None, limited: bool
+        self,
+        dialects: Collection[Dialect],
+        *,
+        keyed: bool,
+        key_header: str | None,
+        limited: bool,
+        idempotent: bool,
     ) -> None:
         self._dialects = dialects
         self._keyed = keyed
         self._key_header = key_header
         self._limited = limited
+        self._idempotent = idempotent
         self._routes: list[Route] = []
 
     def add(self, *routes: Route) -> None:
@@ -95,6 +103,7 @@ class OpenAPI:
             keyed=self._keyed,
             key_header=self._key_header,
             limited=self._limited,
+            idempotent=self._idempotent,
             is_only=is_only,
         )
         for dialect in self._dialects_for(description):

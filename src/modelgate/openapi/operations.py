@@ -29,6 +29,13 @@ _LIMITS = {
     "X-RateLimit-Reset": "End of that window, in seconds since the epoch",
 }
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A new one for each new request. A request that is sent again with the same key gets the same answer",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
 _PLAIN = OpenAPISpec("", {}, lambda _: {}, PLAIN_ERROR)
 _MONITORING = {"name": "monitoring", "description": "How the deployment has been doing"}
 _STATUSES = (401, 403, 404, 406, 429, 500, 503)
@@ -50,6 +57,7 @@ class OperationBuilder:
         keyed: Whether requests need an API key.
         key_header: See `Gate`.
         limited: Whether responses have rate limit headers.
+        idempotent: Whether requests may have an ``Idempotency-Key``.
         is_only: Whether this is the gate's only deployment, so that requests need not name the deployment.
 
     Attributes:
@@ -66,11 +74,13 @@ class OperationBuilder:
         keyed: bool,
         key_header: str | None,
         limited: bool,
+        idempotent: bool,
         is_only: bool,
     ) -> None:
         self._description = description
         self._targets = targets
         self._keyed = keyed
+        self._idempotent = idempotent
         self._plain = _PLAIN if key_header is None else replace(_PLAIN, keys=[[SCHEME_OF_HEADER[key_header]]])
         self._is_only = is_only
         self._rows = example_rows(description)
@@ -84,7 +94,10 @@ class OperationBuilder:
         self.paths: dict[str, JSONSchema] = {}
         self.components: dict[str, dict[str, Any]] = {
             "schemas": row_schemas(description.schema),
-            "parameters": {"X-Request-ID": {"name": "X-Request-ID", "in": "header", **request_id}},
+            "parameters": {
+                "X-Request-ID": {"name": "X-Request-ID", "in": "header", **request_id},
+                **({"Idempotency-Key": _IDEMPOTENCY_KEY} if idempotent else {}),
+            },
             "requestBodies": {},
             "responses": {},
             "headers": {name: headers[name] for name in self._headers},
@@ -132,7 +145,7 @@ class OperationBuilder:
         ]
         for number, path in enumerate(paths, 1):
             operation_id = name if number == 1 else f"{name}_{number}"
-            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *query]
+            parameters = [*self._predict_parameters(path), *query]
             post = {"operationId": operation_id, "parameters": parameters, **operation}
             self.paths.setdefault(path, {"post": post})
 
@@ -198,7 +211,7 @@ class OperationBuilder:
             "content": {"application/json": {"schema": _ref("schemas", f"{other}_answer")}},
         }
         responses = {**predict["responses"], "200": _ref("responses", f"{other}_200")}
-        parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path)]
+        parameters = self._predict_parameters(path)
         post = {
             **predict,
             "operationId": other,
@@ -220,6 +233,11 @@ class OperationBuilder:
                 yield self._fill(route.path or "/")
         if dialect.name == "simple" and self._description.endpoint is not None:
             yield self._description.endpoint
+
+    def _predict_parameters(self, path: str) -> list[JSONSchema]:
+        """Return the parameters of an operation that predicts on *path*, except those of its query string."""
+        headers = ["X-Request-ID", *(["Idempotency-Key"] if self._idempotent else ())]
+        return [*(_ref("parameters", name) for name in headers), *_path_parameters(path)]
 
     def _fill(self, path: str) -> str:
         """Return *path* with the name and the version of the deployment."""
@@ -273,7 +291,9 @@ class OperationBuilder:
     def _errors(self, name: str, dialect: Dialect, spec: OpenAPISpec) -> dict[int, JSONSchema]:
         """Return the OpenAPI response objects of the dialect's errors, by HTTP status."""
         by_status: dict[int, list[tuple[AnswerableError, Response]]] = {}
-        errors = error_examples(self._description.schema, dialect.max_body, keyed=self._keyed)
+        errors = error_examples(
+            self._description.schema, dialect.max_body, keyed=self._keyed, idempotent=self._idempotent
+        )
         for error in (*errors, *spec.errors):
             context = RequestContext(deployment=self._description.name)
             request = Request("POST", "/", {}, context=context)
