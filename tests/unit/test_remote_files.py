@@ -144,8 +144,12 @@ def test_failing_storage_is_not_reported_as_damage(memory, run, monkeypatch):
     assert "the storage failed: OSError: slow down" in error
 
 
-def test_remote_file_shows_no_password(memory):
-    assert "memory://bucket/a.csv" == RemoteFile("memory://user:secret@bucket/a.csv").url
+def test_passwords_of_urls_are_not_shown(memory, run):
+    url = "memory://user:secret@bucket/in/empty.csv"
+    memory.pipe_file(RemoteFile(url)._path, b"age,\0\n")
+
+    assert "memory://bucket/in/empty.csv is not a text file" in run(url, code=2)
+    memory.rm_file(RemoteFile(url)._path)
 
 
 def test_remote_file_needs_an_extra(monkeypatch):

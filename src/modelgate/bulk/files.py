@@ -19,7 +19,7 @@ from .input import Input
 from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
 from .processes import ProcessEngine
 from .ray_engine import RayEngine
-from .remote_file import RemoteOutput, is_url, open_source, prepare_output
+from .remote_file import RemoteOutput, hide_password, is_url, open_source, prepare_output
 from .run import score_chunks
 
 __all__ = ["ScoredFile", "score_file"]
@@ -105,8 +105,8 @@ def score_file(
         file = stack.enter_context(exclusive_lock(written_to))
         done = fresh if overwrite else resume_output(fresh, written_to)
         opened, size = stack.enter_context(open_source(path))
-        content = stack.enter_context(open_csv(opened, str(path), size))
-        rows = Input(content, str(path))
+        content = stack.enter_context(open_csv(opened, hide_password(path), size))
+        rows = Input(content, hide_password(path))
         scorer: Engine
         if engine == "ray":
             scorer = RayEngine(source, workers)

@@ -14,7 +14,7 @@ from ..errors import ConfigurationError, ModelgateError, StoreError
 from .checkpoint import Checkpoint, checkpoint_path
 from .output import FileOutput, Passthrough, errors_path
 
-__all__ = ["RemoteFile", "RemoteOutput", "is_url", "open_source", "prepare_output"]
+__all__ = ["RemoteFile", "RemoteOutput", "hide_password", "is_url", "open_source", "prepare_output"]
 
 T = TypeVar("T")
 
@@ -25,6 +25,11 @@ _BLOCK = 1 << 22
 def is_url(path: str | Path) -> bool:
     """Return whether *path* is the URL of a remote file."""
     return isinstance(path, str) and "://" in path
+
+
+def hide_password(path: str | Path) -> str:
+    """Return *path* as text; a URL without user and password."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", str(path)) if is_url(path) else str(path)
 
 
 @contextmanager
@@ -58,7 +63,9 @@ def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tu
     if not is_url(output):
         return None, Path(output)
     if path == output:
-        raise ConfigurationError(f"{path} is the input and would be overwritten: choose another --output")
+        raise ConfigurationError(
+            f"{hide_password(path)} is the input and would be overwritten: choose another --output"
+        )
     remote = RemoteFile(str(output))
     if not overwrite and not checkpoint_path(remote.staging).exists():
         remote.check_absent()
@@ -81,7 +88,7 @@ class RemoteFile:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = re.sub(r"//[^/@]*@", "//", url)
+        self.url = hide_password(url)
         self._fs, self._path = open_file_system(url, {})
         name = PurePosixPath(self._path).name
         digest = hashlib.sha256(url.encode()).hexdigest()[:12]

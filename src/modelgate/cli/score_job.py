@@ -13,7 +13,7 @@ from ..bulk.csv_file import open_csv
 from ..bulk.engine import Engine, HTTPEngine
 from ..bulk.input import Chunk, Input
 from ..bulk.output import FileOutput, Output, Passthrough, errors_path
-from ..bulk.remote_file import RemoteFile, RemoteOutput
+from ..bulk.remote_file import RemoteFile, RemoteOutput, hide_password
 from ..bulk.run import score_chunks
 from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
@@ -47,7 +47,7 @@ class Job:
     """
 
     def __init__(self, path: Path | str, output: Path, remote: RemoteFile | None, done: Checkpoint) -> None:
-        self.name = "standard input" if path == PIPE else str(path)
+        self.name = "standard input" if path == PIPE else hide_password(path)
         self._remote = remote
         self._to_stdout = output == PIPE
         self._path = path
