@@ -62,15 +62,15 @@ def no_model(table: Table) -> Prediction:
     return Prediction([Output("diagnosis", np.array(["malignant"]), CLASSES, PROBABILITIES)])
 
 
-def make_gate() -> Gate:
+def make_gate(**options: Any) -> Gate:
     """Return a gate with all default layers: keys, two rate windows, validation, cache, rounding and more."""
     schema = Schema.of(**dict.fromkeys(COLUMNS, float))
     deployment = Deployment("model", "store:no-model", schema=schema, offload=False)
-    return Gate([deployment], keys={KEY: "model"}, store=MemoryStore({"no-model": no_model}))
+    return Gate([deployment], keys={KEY: "model"}, store=MemoryStore({"no-model": no_model}), **options)
 
 
-def send_asgi(app: Any, count: int, headers: Mapping[str, str] = NONE) -> None:
-    """Send *count* requests to *app* on one event loop, with extra *headers*."""
+def send_asgi(app: Any, count: int, headers: Mapping[str, str] = NONE, *, concurrent: int = 1) -> None:
+    """Send *count* requests to *app* on one event loop, *concurrent* at a time, with extra *headers*."""
     scope = {
         "type": "http",
         "method": "POST",
@@ -94,9 +94,12 @@ def send_asgi(app: Any, count: int, headers: Mapping[str, str] = NONE) -> None:
     async def send(message: Any) -> None:
         assert message.get("status", 200) == 200
 
-    async def send_all() -> None:
-        for _ in range(count):
+    async def send_some() -> None:
+        for _ in range(count // concurrent):
             await app(dict(scope), receive, send)
+
+    async def send_all() -> None:
+        await asyncio.gather(*(send_some() for _ in range(concurrent)))
 
     asyncio.run(send_all())
 

@@ -102,7 +102,8 @@ def test_example_apps_explain_their_predictions(page, example):
     assert ["Base value", "Score of cultivar-1"] == [why[0], why[-1]]
     assert {"alcohol", "malic_acid", "flavanoids", "hue", "proline", "colour", "body"} == set(why[1:-1])
     assert re.match(
-        r"If \w+ were [\d.]+ instead of [\d.]+, the prediction would be cultivar-[23]\. It ", change
+        r"If \w+ were [\d.]+ instead of [\d.]+, the prediction would be cultivar-[23]\. [\d.]+ % of the training values",
+        change,
     )
     assert re.search(r"Interval of 90 %: [\d.]+ to [\d.]+", interval)
     assert [] == page.watched.errors

@@ -21,6 +21,7 @@ from modelgate import (
     Deployment,
     Gate,
     KeyAuth,
+    MemoryStore,
     RateLimit,
     Schema,
     mount,
@@ -58,7 +59,23 @@ def without_measuring(gate):
 
 
 def make_standard_layers(auth, **options):
-    return [Deadline(), Admission(), BodyLimit(**options), AuthFailureLimit(), auth, RateLimit()]
+    return [
+        Deadline(),
+        Admission(),
+        BodyLimit(**options),
+        AuthFailureLimit(),
+        auth,
+        RateLimit(clock=FakeClock()),
+    ]
+
+
+def with_input(gate, stream):
+    """Return a WSGI app that calls *gate*, which reads bodies from *stream*."""
+
+    def app(environ, start_response):
+        return gate.wsgi({**environ, "wsgi.input": stream}, start_response)
+
+    return app
 
 
 def scope_of(path=PATH, **fields):
@@ -300,7 +317,7 @@ def test_quick_path_counts_requests_whose_body_is_being_read():
             seen.append((admission.in_flight, len(gate.metrics._requests._under_way)))
             return b'{"x": 1}'
 
-    client = Client(mount.wsgi.wrap(lambda *args: gate.wsgi({**args[0], "wsgi.input": Input()}, args[1])))
+    client = Client(with_input(gate, Input()))
     for _ in range(2):
         client.post(PATH, json={"x": 1}, headers=BEARER)
 
@@ -333,6 +350,74 @@ def test_quick_path_counts_a_request_once_if_its_access_log_fails(interface):
         log.setLevel(level)
 
     assert 4 == len(calls)
+
+
+class Timeout(BaseException):
+    """Like the timeouts of gevent."""
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [(PATH, {"x": 1}, BEARER), ("/api/predict", {"api_key": KEY, "input_data": {"x": 1}}, {})],
+)
+def test_quick_path_logs_and_counts_requests_whose_body_is_interrupted(caplog, path, body, headers):
+    class Input:
+        def read(self, size):
+            raise Timeout
+
+    caplog.set_level(logging.INFO, "modelgate.access")
+    pair = Pair(make_gate, "wsgi")
+    pair.post(PATH, json={"x": 1}, headers=BEARER)
+    ended = []
+    for gate in pair.gates:
+        client = Client(with_input(gate, Input()))
+        caplog.clear()
+        with pytest.raises(Timeout):
+            client.post(path, json=body, headers={**headers, "x-request-id": "mine"})
+        [record] = caplog.records
+        ended.append((record.status, record.request_id))
+    pair.check_counts()
+
+    assert [("-", "mine")] * 2 == ended
+
+
+def test_quick_path_charges_once_if_the_model_was_evicted(interface):
+    store = MemoryStore({"a": double, "b": double})
+    deployments = [Deployment(name, f"store:{name}", schema=SCHEMA) for name in "ab"]
+    pair = Pair(
+        lambda: Gate(
+            deployments, keys={KEY: "*"}, store=store, cache_size=1, limits=RateLimit(clock=FakeClock())
+        ),
+        interface,
+    )
+    for name in "aabbabaa":
+        assert 200 == pair.post(f"/deployments/{name}/predict", json={"x": 1}, headers=BEARER).status
+    pair.check_counts()
+
+    # The first request has a new key, and five load a model.
+    assert 3 == pair.taken
+
+
+def test_quick_path_adds_warnings(interface):
+    deployment = Deployment("m", lambda table: table["x"] * np.inf, schema=SCHEMA, nonfinite="null")
+    pair = Pair(lambda: Gate([deployment], keys={KEY: "m"}), interface)
+    for _ in range(2):
+        body = pair.post(PATH, json={"x": 1}, headers=BEARER).json()
+
+    assert (None, 1, 1) == (body["prediction"], len(body["warnings"]), pair.taken)
+
+
+def test_quick_path_identifies_callers_behind_a_trusted_proxy(interface):
+    clock = FakeClock()
+    limits = [RateLimit("2/minute", by="address", clock=clock) for _ in range(2)]
+    pair = Pair(lambda: make_gate(limits=limits.pop(), trusted_proxies=["0.0.0.0/0"]), interface)
+    statuses = [
+        pair.post(PATH, json={"x": 1}, headers={**BEARER, "x-forwarded-for": address}).status
+        for address in ["192.0.2.1", "192.0.2.2"] * 3
+    ]
+
+    assert [200] * 4 + [429] * 2 == statuses
+    assert 3 == pair.taken
 
 
 def test_admission_admits_a_request_that_it_counts_already():

@@ -51,7 +51,8 @@ class AuthFailureLimit:
         self._has_counted = False
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        self.check(request)
+        if request.context.settled is None:
+            self.check(request)
         request.context.auth_failures = self
         try:
             response = yield from call_next(request)

@@ -68,6 +68,9 @@ class RateLimit:
             process's share of the rate, ``"deny"`` rejects everything with 503.
         processes: Number of processes that share the rate while the storage does not answer. By default
             the number of workers in the options of the server or in the environment.
+        lease: Share of the amount, such as 0.01, that a process charges in Redis at once and then spends
+            without Redis. None charges each request. Never more than the rate passes in total. But other
+            processes may reject a caller while this share of its rate is unused in each process.
         name: Name of the limit in its storage. Limits with the same name, rate, *by* and *cost*
             share their counts. Required in a shared storage if *by* or *cost* is a function.
         key_limits: Use the windows of a key (`Principal.limits`), if it has any, instead of *rate*.
@@ -100,6 +103,7 @@ class RateLimit:
         dry_run: bool = False,
         on_storage_error: Literal["local", "deny"] = "local",
         processes: int | None = None,
+        lease: float | None = None,
         name: str = "",
         key_limits: bool = True,
         ietf_headers: bool = False,
@@ -139,6 +143,7 @@ class RateLimit:
             processes=processes,
             closed=closed,
             refunds=charge_when is not None,
+            lease=lease,
         )
         self.rejected = 0
         self.shared = not isinstance(self._limiter, MemoryLimiter)

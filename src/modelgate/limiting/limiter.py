@@ -61,6 +61,7 @@ def create_limiter(
     processes: int | None,
     closed: bool,
     refunds: bool = False,
+    lease: float | None = None,
 ) -> Limiter:
     """Return the limiter of *storage*; see `RateLimit` for the options.
 
@@ -72,6 +73,8 @@ def create_limiter(
     """
     scheme = storage.partition("://")[0] if isinstance(storage, str) else ""
     workers = detect_worker_count(os.environ, sys.argv)
+    if lease is not None and scheme not in ("redis", "rediss", "unix"):
+        raise ConfigurationError(f"lease must be None unless storage is redis://… (got {lease!r})")
     if storage == "memory://":
         if workers > 1:
             _warn_once(workers)
@@ -83,6 +86,11 @@ def create_limiter(
         from .redis_script_runner import redis_store
 
         counter = RedisCounter(redis_store(storage), name, clock)
+        if lease is not None:
+            from .leased_counter import LeasedCounter, require_lease
+
+            require_lease(lease, rate)
+            counter = LeasedCounter(counter, lease, clock=clock or time.monotonic)
     else:
         counter = _limits_counter(rate, storage if isinstance(storage, str) else "", name, clock, refunds)
     return SharedLimiter(rate, counter, clock=clock, share=processes or workers, closed=closed)

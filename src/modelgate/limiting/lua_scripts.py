@@ -24,24 +24,31 @@ class Script(NamedTuple):
 
 
 HIT = Script.of("""
--- ARGV: time, or empty for the server's time; cost; time to live of the key in milliseconds; then amount,
--- step and number of steps of each window. A sliding window has two steps.
-local now, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- ARGV: time, or empty for the server's time; cost; time to live of the key in milliseconds; block; an
+-- earlier charge to refund, and its time; then amount, step and number of steps of each window. A sliding
+-- window has two steps. If there is room for the cost, the block or all room for it is charged.
+local now, cost, block = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
+local unused, charged_at = tonumber(ARGV[5]), tonumber(ARGV[6])
 if not now then
   local time = redis.call('TIME')
   now = time[1] + time[2] / 1000000
 end
 local packed = redis.call('GET', KEYS[1])
 local old = packed and cmsgpack.unpack(packed) or {}
-local state, newest, available, allowed, advanced, index = {}, {}, {}, true, false, 1
-for i = 4, #ARGV, 3 do
+local state, newest, available, room, changed, index = {}, {}, {}, math.huge, unused > 0, 1
+for i = 7, #ARGV, 3 do
   local amount, step, steps = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  if unused > 0 and packed then
+    local steps_ago = math.max(0, math.ceil((old[index] - charged_at) / step))
+    local k = index + 1 + steps_ago
+    if steps_ago < steps and old[k] >= unused then old[k] = old[k] - unused end
+  end
   local start, elapsed, counts, sum = old[index] or now, 0, {}, 0
   if now < start then
-    start, advanced = now, true
+    start, changed = now, true
   elseif now >= start + step then
     elapsed = math.max(1, math.floor((now - start) / step + 1e-9))
-    start, advanced = start + elapsed * step, true
+    start, changed = start + elapsed * step, true
   end
   for k = 1, steps do
     counts[k] = k > elapsed and old[index + k - elapsed] or 0
@@ -51,15 +58,17 @@ for i = 4, #ARGV, 3 do
   local usage = sum
   if steps == 2 then usage = counts[1] + math.floor(counts[2] * (1 - (now - start) / step)) end
   available[#available + 1] = amount - usage
-  allowed = allowed and cost <= amount - usage
+  room = math.min(room, amount - usage)
   state[index], newest[#newest + 1] = start, index + 1
   for k = 1, steps do state[index + k] = counts[k] end
   index = index + 1 + steps
 end
+local allowed = cost <= room
 if allowed then
-  for _, k in ipairs(newest) do state[k] = state[k] + cost end
+  local charge = math.max(cost, math.min(block, room))
+  for _, k in ipairs(newest) do state[k] = state[k] + charge end
 end
-if allowed or advanced then
+if allowed or changed then
   redis.call('SET', KEYS[1], cmsgpack.pack(state), 'PX', ARGV[3])
 end
 local reply = {allowed and '1' or '0', string.format('%.17g', now)}

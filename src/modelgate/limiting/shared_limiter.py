@@ -163,11 +163,29 @@ class RedisCounter:
 
     def hit(self, rate: Rate, identity: str, cost: int) -> Flow[RateLimitDecision]:
         """Charge *cost* to *identity* if every window of *rate* has room for it."""
+        return self.charge_block(rate, identity, cost, cost)
+
+    def charge_block(
+        self, rate: Rate, identity: str, cost: int, block: int, unused: int = 0, charged_at: float = 0.0
+    ) -> Flow[RateLimitDecision]:
+        """Refund *unused*, and then charge a block if every window of *rate* has room for *cost*.
+
+        Args:
+            rate: Windows to charge.
+            identity: Identity of the caller.
+            cost: Cost of the request.
+            block: Amount to charge. If the windows have room for less, all of their room is charged.
+            unused: Part of an earlier block to refund in the windows that still count it.
+            charged_at: Time at which the earlier block was charged.
+        """
         now = "" if self._clock is None else repr(self._clock())
         windows = [value for window in rate.windows for value in (window.amount, window.step, window.steps)]
         ttl = math.ceil(rate.retention * 1000)
         key = self._key(rate, identity)
-        reply = yield from self._store.run(HIT, key, now, cost, ttl, *windows)
+        if unused:
+            self._charged.pop(key, None)
+        block_args = block, unused, repr(charged_at)
+        reply = yield from self._store.run(HIT, key, now, cost, ttl, *block_args, *windows)
         decision = _parse_reply(reply, rate, cost)
         self._detect_data_loss(key, decision)
         return decision

@@ -15,7 +15,7 @@ from ..context import RequestContext, Settled
 from ..deployments import HTTPLayer
 from ..deployments.catalog import DeploymentCatalog, LiveDeployment
 from ..dialects import MLClever, Native
-from ..errors import RequestError
+from ..errors import RequestError, ServingError
 from ..flow import Flow, Handler
 from ..http import PLAIN_JSON, USUAL_BODY, Request, Response, credentials_from_headers
 from ..http.credentials import is_json_web_token
@@ -162,12 +162,13 @@ class QuickPath:
         return found
 
     def _answer(self, request: Request, dialect: _Dialect, name: str | None) -> Flow[Response]:
-        """Answer *request* if it is usual. Otherwise pass it to the layers: with what is settled, if it was charged."""
+        """Answer *request* if it is usual. Otherwise pass it to the layers."""
         context: RequestContext = request.context
         usual = None
         try:
             try:
                 self._metrics.begin(request)
+                request.wire, request.id = dialect, self._request_id.choose(request)
                 usual = self._recognize(request, dialect, name)
                 if usual is not None:
                     response = yield from self._score(request, dialect, usual)
@@ -185,13 +186,16 @@ class QuickPath:
             raise
 
     def _forget(self, request: Request, usual: _Usual | None) -> None:
-        """Count *request* as in flight no more. Safe to call twice."""
+        """End *request* in the numbers of requests in flight. Safe to call twice."""
         self._metrics.discard(request)
         if usual is not None:
             usual.live.in_flight.end(request)
 
     def _recognize(self, request: Request, dialect: _Dialect, name: str | None) -> _Usual | None:
-        """Return what a usual request asks for. It has been charged then, and may have been otherwise."""
+        """Return the parts of a usual request, which has been charged then, or None for any other request.
+
+        `RequestContext.settled` has what was charged.
+        """
         try:
             query = self._authenticate(request, dialect, name) if self._admission.admit(request) else None
             live = None if query is None else self._find_deployment(request.context.principal, name)
@@ -207,12 +211,17 @@ class QuickPath:
         except Exception:
             # If the request causes the error, the layers report it.
             return None
+        except BaseException:
+            # While the server reads the body, for example a timeout of gevent.
+            request.error_code = ServingError.code
+            self._count(request, ServingError.status, has_response=False)
+            raise
 
     def _authenticate(self, request: Request, dialect: _Dialect, name: str | None) -> Query | None:
-        """Charge a request with one known key, and return its decoded body; or return None.
+        """Charge the key of a request that has one known key, and return its query, or None for other requests.
 
-        Like the layers, charge a key in the header before the body is read. A body that has begun to arrive is
-        read by the layers in any case: the server's coroutine for it may have to be finished in this task.
+        Like the layers, charge a key in a header field before the body is read. They do not reject the request then
+        before they read the rest of a body that has begun to arrive: some middleware breaks if its `receive` is abandoned.
         """
         key = credentials_from_headers(request.headers)
         if key is None:
@@ -232,7 +241,7 @@ class QuickPath:
         return query if key is None and self._charge(request, key_in_body, name) else None
 
     def _charge(self, request: Request, key: str, name: str | None) -> bool:
-        """Charge *key* if it was accepted before, permits the deployment *name*, and has room for the request."""
+        """Charge *key* if it was accepted before and permits the deployment *name*. Return whether it was charged."""
         principal = self._key_auth.find_accepted(key)
         if principal is None or (name is not None and not principal.can_access(name)):
             return False
@@ -254,9 +263,10 @@ class QuickPath:
     def _score(self, request: Request, dialect: _Dialect, usual: _Usual) -> Flow[Response | None]:
         """Return the response to a usual request, or None if the layers must answer it."""
         context: RequestContext = request.context
-        query, live, settled = usual.query, usual.live, cast(Settled, context.settled)
-        request.id, request.wire, context.query = self._request_id.choose(request), dialect, query
-        context.deployment = query.deployment = live.deployment.name
+        query, live = usual.query, usual.live
+        context.query, context.deployment = query, live.deployment.name
+        query.deployment = live.deployment.name
+        assert context.settled is not None
         try:
             live.in_flight.begin(request)
             # Looked up again: a concurrent drain either waits for the request, or is noticed here.
@@ -274,8 +284,8 @@ class QuickPath:
             except UnicodeEncodeError:
                 reject_lone_surrogates(prediction)
                 raise
-            response.headers += self._rate_limit.headers(settled.decision)
-            response.headers.append(("x-request-id", request.id))
+            response.headers += self._rate_limit.headers(context.settled.decision)
+            response.headers.append(("x-request-id", request.id))  # type: ignore[arg-type]  # set by `_answer`
             return response
         except GeneratorExit:
             # A generator that is being closed cannot call the layers.
@@ -285,8 +295,14 @@ class QuickPath:
             context.failure = query, error
             return None
 
-    def _count(self, request: Request, status: int | None) -> None:
-        """Log and count the end of *request*, as answered with *status*, or as cancelled if that is None."""
+    def _count(self, request: Request, status: int | None, *, has_response: bool = True) -> None:
+        """Log and count the end of *request*.
+
+        Args:
+            request: Request that has ended.
+            status: Status of the response; None if the request was cancelled.
+            has_response: Whether the gate returns the response; False if the server creates it.
+        """
         if self._access_log.is_enabled():
-            self._access_log.write(request, status, request.started)
+            self._access_log.write(request, status if has_response else None, request.started)
         self._metrics.end(request, status)
