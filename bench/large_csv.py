@@ -48,7 +48,7 @@ def checked(body: bytes, model: Any, schema: Schema) -> int:
 
 def checked_without_pandas(body: bytes, model: Any, schema: Schema) -> int:
     """Like `checked`, but without the fast path. (scikit-learn needs pandas in sys.modules.)"""
-    with patch.object(csv_fast_path, "blocks_of", lambda *args: iter([None])):
+    with patch.object(csv_fast_path, "parse_blocks", lambda *args: iter([None])):
         return checked(body, model, schema)
 
 

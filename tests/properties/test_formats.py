@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from modelgate.codecs import csv_numbers
+from modelgate.codecs import csv_blocks
 from modelgate.errors import InvalidInput, RequestError
-from modelgate.schema import CSV, Column, Schema, SchemaOptions
+from modelgate.schema import CSV, Column, Schema, SchemaOptions, Table
 from modelgate.schema.csv_decoder import iter_records
 from modelgate.schema.row_validator import validate_rows
 
@@ -152,7 +152,7 @@ def read_by_reference(schema, raw):
 @pytest.fixture(params=[0, 1 << 40], ids=["block", "small"])
 def parser(request, monkeypatch):
     """Parse numbers in blocks, or cell by cell."""
-    monkeypatch.setattr(csv_numbers, "LARGE", request.param)
+    monkeypatch.setattr(csv_blocks, "LARGE", request.param)
     return request.param
 
 
@@ -243,14 +243,24 @@ def test_arbitrary_csv_gives_a_table_or_a_request_error(parser, raw, head):
             assert fast == read_outcome(read_by_reference, schema, head + raw)
 
 
-@settings(SETTINGS, max_examples=300)
-@given(
-    st.lists(st.text("0123456789+-.eE \t_x", max_size=7), min_size=2, max_size=2),
-    st.sampled_from([0, 1 << 40]),
+SPELLINGS = st.text("0123456789+-.eE \t\v\f_xnaif", max_size=7) | st.sampled_from(
+    ["true", "FALSE", " true", "inf", "-Infinity", "nan", "\ufeff1", "1e000005", "1e-999999", "-0"]
 )
-def test_fast_parsers_accept_the_same_numbers(cells, large):
+WITH_TEXT = Schema([*NUMERIC.columns, Column("t", "text", nullable=True)])
+
+
+@settings(SETTINGS, max_examples=600)
+@given(
+    st.lists(SPELLINGS, min_size=2, max_size=2),
+    st.sampled_from([b"", b"1,2,x\n", b"1,,\n"]),
+    st.sampled_from([b"", b"1,2,y\n"]),
+    st.sampled_from([NUMERIC, WITH_TEXT]),
+)
+def test_fast_parsers_accept_the_same_numbers(parser, cells, before, after, schema):
     """To the bit."""
-    raw = f"a,b\n{cells[0]},{cells[1]}\n1,2\n".encode()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_numbers, "LARGE", large)
-        assert read_outcome(read_by_reference, NUMERIC, raw) == read_outcome(NUMERIC.read, CSV(raw))
+    line = f"{cells[0]},{cells[1]},z\n".encode()
+    raw = b"a,b,t\n" + before + line + after
+    expected = read_outcome(read_by_reference, schema, raw)
+
+    assert expected == read_outcome(schema.read, CSV(raw))
+    assert expected == read_outcome(lambda: Table.join(schema.columns, schema.iter_csv(raw, 1)))

@@ -11,7 +11,7 @@ import pandas
 import polars
 import pytest
 
-from modelgate.codecs import csv_numbers
+from modelgate.codecs import csv_blocks
 from modelgate.errors import (
     ConfigurationError,
     InvalidInput,
@@ -58,7 +58,7 @@ def reference_reader(schema):
 @pytest.fixture(params=["pandas", "no pandas", "small"])
 def parser(request, monkeypatch):
     """Parse numbers with pandas, or cell by cell: without pandas, or because the body is small."""
-    monkeypatch.setattr(csv_numbers, "LARGE", 1 << 40 if request.param == "small" else 0)
+    monkeypatch.setattr(csv_blocks, "LARGE", 1 << 40 if request.param == "small" else 0)
     if request.param == "no pandas":
         monkeypatch.setitem(sys.modules, "pandas", None)
     return request.param
@@ -609,6 +609,22 @@ def test_large_numeric_body_is_read_by_pandas(monkeypatch):
     assert numbers.tobytes() == schema.read(raw).numbers.tobytes()
 
 
+def test_large_body_with_texts_is_read_by_pandas(monkeypatch):
+    raw = (HEAD + "1.5,pro, 7,TRUE,é\r\n2,free,,false,x\n" * 4_000).encode()
+    expected = read_outcome(reference_reader(MIXED), raw)
+    monkeypatch.setattr(csv_fast_path.CSVLayout, "parse_cells", None)
+
+    assert expected == read_outcome(lambda raw: MIXED.read(CSV(raw)), raw)
+
+
+def test_column_of_numbers_with_only_booleans_is_rejected(parser):
+    """pandas would read 1 and 0."""
+    schema = Schema.of(a=float, b=Column("b", nullable=True))
+    for first in ("", "\n1,"):
+        with pytest.raises(InvalidValues, match="b must be a number"):
+            schema.read(CSV(f"a,b{first}\n2,true\n3,FALSE\n".encode()))
+
+
 def test_fast_path_without_pandas_validates_columns(monkeypatch):
     """`validate_rows` runs only for errors."""
     monkeypatch.setitem(sys.modules, "pandas", None)
@@ -621,7 +637,7 @@ def test_fast_path_without_pandas_validates_columns(monkeypatch):
 @pytest.mark.parametrize("line", ["70,x", "70,-0", "70,-0.0", "70,", "70", "70, 2", "70,1,3", "70,1e400"])
 def test_fast_path_falls_back_in_the_middle_of_a_body(monkeypatch, line):
     """All rows are read exactly once."""
-    monkeypatch.setattr(csv_numbers, "LARGE", 0)
+    monkeypatch.setattr(csv_blocks, "LARGE", 0)
     raw = "\r\n".join(["a,b", *(f"{index},1.5" for index in range(70)), line, "71,1", "72,1"]).encode()
     tables = []
 

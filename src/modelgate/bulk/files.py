@@ -19,6 +19,7 @@ from .input import Input
 from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
 from .processes import ProcessEngine
 from .ray_engine import RayEngine
+from .remote_file import RemoteOutput, hide_password, is_url, open_source, prepare_output
 from .run import score_chunks
 
 __all__ = ["ScoredFile", "score_file"]
@@ -29,16 +30,16 @@ class ScoredFile:
     """Result of `score_file`.
 
     Args:
-        output: File with the predictions, one line per row, in the order of the rows.
-        errors: File with the line number, the reason and the text of each rejected row; None if all rows were
+        output: File or URL with the predictions, one line per row, in the order of the rows.
+        errors: File or URL with the line number, the reason and the text of each rejected row; None if all rows were
             scored.
         scored: Number of scored rows.
         rejected: Number of rejected rows, whose lines in *output* have empty cells.
         versions: Versions of the models that scored the rows.
     """
 
-    output: Path
-    errors: Path | None
+    output: Path | str
+    errors: Path | str | None
     scored: int
     rejected: int
     versions: Sequence[str]
@@ -65,8 +66,10 @@ def score_file(
     that was stopped continues when the function is called again with the same arguments.
 
     Args:
-        path: CSV file, which may be compressed with gzip, bzip2 or xz, or Parquet file (extra ``parquet``).
-        output: CSV file for the predictions. For ``scored.csv``, the rejected rows are in
+        path: CSV file, which may be compressed with gzip, bzip2 or xz, or Parquet file (extra ``parquet``);
+            or its URL, such as ``s3://bucket/big.csv`` (extra ``fsspec``).
+        output: CSV file or URL for the predictions. Those of a URL are written to a folder in the working folder,
+            and uploaded when all are known. For ``scored.csv``, the rejected rows are in
             ``scored.errors.csv``.
         gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. A script
             that passes a function must call `score_file` below ``if __name__ == "__main__":``.
@@ -90,26 +93,37 @@ def score_file(
     for option, value in (("batch_rows", batch_rows), ("workers", 1 if workers is None else workers)):
         if type(value) is not int or value < 1:
             raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
-    path, output = Path(path), Path(output)
     options = {"explain": explain, "intervals": ",".join(map(str, intervals))}
     query = urlencode({name: value for name, value in options.items() if value})
     source = GateSource(gate, deployment, query=query)
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
     target = f"--gate {name} --deployment {deployment} {query}".strip()
     fresh = Checkpoint(target=target, chunk=batch_rows, keep=list(passthrough))
-    check_paths(path, output)
+    remote, written_to = prepare_output(path, output, overwrite)
+    check_paths(None if is_url(path) else Path(path), written_to)
     with ExitStack() as stack:
-        file = stack.enter_context(exclusive_lock(output))
-        done = fresh if overwrite else resume_output(fresh, output)
-        opened = stack.enter_context(path.open("rb", buffering=0))
-        content = stack.enter_context(open_csv(opened, str(path), path.stat().st_size))
-        rows = Input(content, str(path))
+        file = stack.enter_context(exclusive_lock(written_to))
+        done = fresh if overwrite else resume_output(fresh, written_to)
+        opened, size = stack.enter_context(open_source(path))
+        content = stack.enter_context(open_csv(opened, hide_password(path), size))
+        rows = Input(content, hide_password(path))
         scorer: Engine
         if engine == "ray":
             scorer = RayEngine(source, workers)
         else:
             scorer = stack.enter_context(ProcessEngine(source, workers or os.cpu_count() or 1))
-        with FileOutput(file, output, done, Passthrough(rows.header, passthrough)) as written:
+        copied = Passthrough(rows.header, passthrough)
+        with (
+            FileOutput(file, written_to, done, copied)
+            if remote is None
+            else RemoteOutput(file, remote, done, copied)
+        ) as written:
             asyncio.run(score_chunks(rows, scorer, written, batch_rows))
-    errors = errors_path(output) if done.refused else None
-    return ScoredFile(output, errors, done.scored, done.refused, tuple(done.versions))
+    errors = errors_path(written_to) if remote is None else remote.errors_url
+    return ScoredFile(
+        written_to if remote is None else remote.url,
+        errors if done.refused else None,
+        done.scored,
+        done.refused,
+        tuple(done.versions),
+    )

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import click
 
 from ..bulk.output import Output
+from ..bulk.remote_file import open_source
 from ..errors import ConfigurationError
 from .output_tables import escape
 
@@ -18,7 +19,7 @@ __all__ = ["PIPE", "PipeOutput", "check_streams", "open_input", "stdin_descripto
 PIPE = Path("-")
 
 
-def check_streams(path: Path, output: Path) -> None:
+def check_streams(path: Path | str, output: Path | str) -> None:
     """Raise `ConfigurationError` if *path* or *output* is `PIPE`, but the standard stream is closed."""
     for used, name, stream in ((path, "input", sys.stdin), (output, "output", sys.stdout)):
         if used == PIPE and stream is None:
@@ -36,19 +37,19 @@ def stdin_descriptor() -> int | None:
 
 
 @contextmanager
-def open_input(path: Path) -> Iterator[BinaryIO]:
-    """Open the file at *path*, or standard input if it is `PIPE`."""
+def open_input(path: Path | str) -> Iterator[tuple[BinaryIO, int | None]]:
+    """Open the file or URL *path*, or standard input if it is `PIPE`, and return it with its size in bytes."""
     if path != PIPE:
-        with path.open("rb", buffering=0) as file:
-            yield file
+        with open_source(path) as opened:
+            yield opened
         return
     descriptor = stdin_descriptor()
     if descriptor is None:
-        yield sys.stdin.buffer
+        yield sys.stdin.buffer, None
         return
     # Unbuffered: the interpreter aborts at exit if a thread is blocked in the buffer of sys.stdin.
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        yield file
+        yield file, None
 
 
 class _StandardError(io.RawIOBase):

@@ -15,6 +15,13 @@ from .progress import show_progress
 __all__ = ["score"]
 
 
+class _PathOrURL(click.Path):
+    """Path, or URL of a file system of fsspec, which stays text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in value else super().convert(value, param, ctx)
+
+
 @click.command(
     epilog=examples(
         "score big.csv --url http://localhost:8000/ml/churn --key-env CHURN_KEY",
@@ -25,7 +32,7 @@ __all__ = ["score"]
 @click.argument(
     "path",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    type=_PathOrURL(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
 @click.option(
     "--url",
@@ -76,8 +83,8 @@ __all__ = ["score"]
 @click.option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="CSV file for the predictions, or - for standard output. [default: big.predictions.csv for big.csv or"
+    type=_PathOrURL(dir_okay=False, allow_dash=True, path_type=Path),
+    help="CSV file or URL for the predictions, or - for standard output. [default: big.predictions.csv for big.csv or"
     " big.csv.gz, - for -]",
 )
 @click.option(
@@ -117,7 +124,7 @@ __all__ = ["score"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(
-    path: Path,
+    path: Path | str,
     key: str | None,
     key_header: str,
     in_flight: int,
@@ -125,7 +132,7 @@ def score(
     engine: str,
     explain: int | None,
     intervals: str | None,
-    output: Path | None,
+    output: Path | str | None,
     keep: tuple[str, ...],
     overwrite: bool,
     chunk: int,
@@ -135,15 +142,15 @@ def score(
     """Score the rows of a CSV or Parquet file.
 
     Pass one of --url, --model and --gate. A CSV file may be compressed with gzip, bzip2 or xz, and - is standard
-    input. A Parquet file needs the extra parquet.
+    input. A Parquet file needs the extra parquet. URLs such as s3://bucket/big.csv need the extra fsspec.
 
     The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
     second file, such as big.predictions.errors.csv, has the line number and the reason. To resume a stopped
     run, run the same command again.
 
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file, the URL or the model
-    cannot be used, or there are no rows; 3 the key was rejected or a limit reached; 4 the server or a worker
-    failed.
+    cannot be used, or there are no rows; 3 the key was rejected or a limit reached; 4 the server, the
+    storage or a worker failed.
     """
     import asyncio
     import os
@@ -154,27 +161,31 @@ def score(
     from ..bulk.output import check_paths, exclusive_lock, resume_output
     from ..bulk.processes import ProcessEngine
     from ..bulk.ray_engine import RayEngine
+    from ..bulk.remote_file import prepare_output
     from .pipes import PIPE, check_streams, stdin_descriptor
     from .score_job import Job
     from .score_target import format_query, parse_target
 
     if output is None:
-        uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
-        suffix = ".csv" if path.suffix.lower() in PARQUET_SUFFIXES else uncompressed.suffix
+        named = Path(path.rpartition("/")[2]) if isinstance(path, str) else path
+        uncompressed = named.with_suffix("") if named.suffix.lower() in COMPRESSED_SUFFIXES else named
+        suffix = ".csv" if named.suffix.lower() in PARQUET_SUFFIXES else uncompressed.suffix
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{suffix}")
         output = PIPE if path == PIPE else output
     query = format_query(explain, intervals)
     target, source = parse_target(query=query, **options)
     fresh = Checkpoint(target=target, chunk=chunk, keep=list(keep))
     check_streams(path, output)
+    remote, output = prepare_output(path, output, overwrite)
     with ExitStack() as stack:
         if output == PIPE:
             done, file = fresh, sys.stdout.buffer
         else:
-            check_paths(stdin_descriptor() if path == PIPE else path, output)
+            source_file = None if isinstance(path, str) else path
+            check_paths(stdin_descriptor() if path == PIPE else source_file, output)
             file = stack.enter_context(exclusive_lock(output))
             done = fresh if overwrite else resume_output(fresh, output)
-        job = Job(path, output, done)
+        job = Job(path, output, remote, done)
         try:
             with show_progress(Path(job.name).name) as report_progress:
                 if source is None:

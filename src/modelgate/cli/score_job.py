@@ -13,6 +13,7 @@ from ..bulk.csv_file import open_csv
 from ..bulk.engine import Engine, HTTPEngine
 from ..bulk.input import Chunk, Input
 from ..bulk.output import FileOutput, Output, Passthrough, errors_path
+from ..bulk.remote_file import RemoteFile, RemoteOutput, hide_password
 from ..bulk.run import score_chunks
 from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
@@ -39,13 +40,15 @@ class Job:
     """One run over a file.
 
     Args:
-        path: Input file; `PIPE` for standard input.
+        path: Input file or URL; `PIPE` for standard input.
         output: Path of the predictions; `PIPE` for standard output.
+        remote: Remote file to which the predictions are uploaded; None to keep them at *output*.
         done: Checkpoint to continue from; updated as rows are scored.
     """
 
-    def __init__(self, path: Path, output: Path, done: Checkpoint) -> None:
-        self.name = "standard input" if path == PIPE else str(path)
+    def __init__(self, path: Path | str, output: Path, remote: RemoteFile | None, done: Checkpoint) -> None:
+        self.name = "standard input" if path == PIPE else hide_password(path)
+        self._remote = remote
         self._to_stdout = output == PIPE
         self._path = path
         self._output = output
@@ -101,8 +104,7 @@ class Job:
 
     async def run(self, file: BinaryIO, report_progress: ReportProgress, engine: Engine) -> None:
         """Score the remaining rows with *engine*, and append the predictions to *file*."""
-        size = None if self._path == PIPE else self._path.stat().st_size
-        with open_input(self._path) as opened, open_csv(opened, self.name, size) as content:
+        with open_input(self._path) as (opened, size), open_csv(opened, self.name, size) as content:
             source = Input(content, self.name)
             passthrough = Passthrough(source.header, self._done.keep)
 
@@ -116,6 +118,8 @@ class Job:
     def _open_output(self, file: BinaryIO, passthrough: Passthrough) -> Output:
         if self._to_stdout:
             return PipeOutput(file, self._done, passthrough)
+        if self._remote is not None:
+            return RemoteOutput(file, self._remote, self._done, passthrough)
         return FileOutput(file, self._output, self._done, passthrough)
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
@@ -154,9 +158,13 @@ class Job:
     def report(self, as_json: bool) -> None:
         """Print the summary and exit: code 0, or 1 if rows were rejected."""
         seconds = time.monotonic() - self._since
-        errors = "standard error" if self._to_stdout else str(errors_path(self._output))
+        output, errors = str(self._output), str(errors_path(self._output))
+        if self._to_stdout:
+            output, errors = "standard output", "standard error"
+        elif self._remote is not None:
+            output, errors = self._remote.url, self._remote.errors_url
         summary = {
-            "output": "standard output" if self._to_stdout else str(self._output),
+            "output": output,
             "rows": self._done.rows,
             "scored": self._done.scored,
             "refused": self._done.refused,

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, cast
 
+from ..backends.fsspec import open_file_system
 from ..errors import ConfigurationError, ModelgateError, NotFound, Overloaded, StoreError
 from ..flow.fair_pool import FairThreadPool
 from .load_policy import Mismatch
@@ -64,7 +65,7 @@ class FsspecStore(FileStore):
             raise ConfigurationError(f"timeout must be a number of seconds above 0 (got {timeout!r})")
         self._timeout = timeout
         self._threads = FairThreadPool(_MAX_CALLS, timeout).share()
-        self._open = partial(_open_file_system, url, storage_options or {})
+        self._open = partial(open_file_system, url, storage_options or {})
         _, self._folder = self._open()
 
     def save(self, package: ModelPackage, *, sign_key: str | Path | None = None) -> str:
@@ -256,21 +257,3 @@ class _StoreFile:
 
 def _aliases(paths: Iterable[PurePosixPath]) -> set[str]:
     return {path.stem for path in paths if path.suffix == _ALIAS}
-
-
-def _open_file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError:
-        raise ConfigurationError('FsspecStore needs an extra: pip install "modelgate[fsspec]"') from None
-    try:
-        fs, folder = url_to_fs(url, **options)
-    except ImportError as error:
-        raise ConfigurationError(f"url: fsspec needs another package for this URL: {error}") from None
-    except Exception as error:
-        # Do not show the URL in the message: it may contain a password.
-        raise ConfigurationError(
-            "url and storage_options must be valid for fsspec, such as s3://bucket/models"
-            f" (got {type(error).__name__})"
-        ) from None
-    return fs, folder

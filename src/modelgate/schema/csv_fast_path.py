@@ -1,4 +1,4 @@
-"""Fast paths for CSV: one parses cells column by column, the other parses large numeric bodies with pandas.
+"""Fast paths for CSV: one parses cells column by column, the other parses large bodies with pandas.
 
 They accept a subset of what `csv_decoder.iter_records` and `validate_rows` accept, with identical results.
 For anything else they return None.
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..codecs.csv_numbers import Numbers, blocks_of, parse_numbers
+from ..codecs.csv_blocks import parse_blocks
+from ..codecs.csv_numbers import Numbers, parse_numbers
 from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import EXACT, Column
 from .names import match_names
@@ -60,57 +61,30 @@ class CSVLayout:
         self._booleans = [index for index, column in enumerate(sent) if column.kind == "boolean"]
         all_accept = all(column.accepts_booleans for column in sent if column.kind != "boolean")
         self._number = Column("number", accepts_booleans=all_accept)
-        self._pick = _cell_picker([self._positions[index] for index in self._numbers])
-        self._in_order = self._positions == list(range(len(header)))
+        self._number_positions = [self._positions[index] for index in self._numbers]
+        self._pick = _cell_picker(self._number_positions)
         # With a single column, a blank line could be mistaken for an empty cell.
-        numeric_only = self._fits and not self._texts and len(header) > 1 and bool(sent)
-        self._by_block = numeric_only and not self._booleans
+        self._by_block = self._fits and len(header) > 1 and not any(column.is_array for column in columns)
 
     def parse_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
         """Parse the lines between the byte offsets *start* and *end*, *rows* at a time.
 
         Yields tables. If the remaining lines must be parsed in another way, yields None and ends.
         """
-        blocks = blocks_of(raw, start, end, len(self.header), rows) if self._by_block else iter([None])
-        for numbers in blocks:
-            if numbers is None:
-                yield None
-            else:
-                ordered = numbers if self._in_order else numbers[:, self._positions]
-                yield self._build_table(ordered, len(numbers), [])
+        if not self._by_block:
+            yield None
+            return
+        for block in parse_blocks(raw, start, end, len(self.header), rows, self._number_positions):
+            yield None if block is None else self._build_table(block[0], block[1].__getitem__)
 
     def parse_cells(self, cells: list[list[str]]) -> Table | None:
         """Return *cells*, one list per row, as a table, or None if only `validate_rows` can read them."""
         if not self._fits:
             return None
-        texts, warnings = [], list[str]()
-        for column, position in self._texts:
-            if position is None:
-                texts.append([coerce_to_kind(column, column.default)] * len(cells))
-                continue
-            values = _parse_texts(
-                column, [row[position] for row in cells], null_texts(column, self._na_values)
-            )
-            if values is None:
-                return None
-            texts.append(values)
-            warnings += coercion_warnings(column, values)
-        numbers = self._parse_numeric(cells)
-        return self._build_table(numbers, len(cells), texts, warnings) if numbers is not None else None
-
-    def _parse_numeric(self, cells: list[list[str]]) -> Numbers | None:
-        values = self._parse_numbers(cells)
-        if values is None or not self._booleans:
-            return values
-        numbers = np.empty((len(cells), len(self._positions)))
-        numbers[:, self._numbers] = values
-        for index in self._booleans:
-            texts = [row[self._positions[index]] for row in cells]
-            flags = {text: _BOOLEANS.get(text.strip(" \t").lower()) for text in set(texts)} | self._nulls
-            if None in flags.values():
-                return None
-            numbers[:, index] = [flags[text] for text in texts]
-        return numbers
+        numbers = self._parse_numbers(cells)
+        if numbers is None:
+            return None
+        return self._build_table(numbers, lambda position: [row[position] for row in cells])
 
     def _parse_numbers(self, cells: list[list[str]]) -> Numbers | None:
         if not self._numbers:
@@ -124,9 +98,32 @@ class CSVLayout:
             values = _parse_each(self._number, texts, self._nulls)
         return None if values is None else values.reshape(len(cells), -1)
 
-    def _build_table(
-        self, numbers: Numbers, rows: int, texts: list[list[Any]], warnings: Sequence[str] = ()
-    ) -> Table | None:
+    def _build_table(self, numbers: Numbers, read_column: Callable[[int], list[str]]) -> Table | None:
+        """Return a table of *numbers* and the other columns, or None if only `validate_rows` can read them.
+
+        Args:
+            numbers: Values of the columns at `_number_positions`.
+            read_column: Function that returns the cells of the column at a position.
+        """
+        rows, texts, warnings = len(numbers), [], list[str]()
+        for column, position in self._texts:
+            if position is None:
+                texts.append([coerce_to_kind(column, column.default)] * rows)
+                continue
+            values = _parse_texts(column, read_column(position), null_texts(column, self._na_values))
+            if values is None:
+                return None
+            texts.append(values)
+            warnings += coercion_warnings(column, values)
+        if self._booleans:
+            sent, numbers = numbers, np.empty((rows, len(self._positions)))
+            numbers[:, self._numbers] = sent
+            for index in self._booleans:
+                cells = read_column(self._positions[index])
+                flags = {cell: _BOOLEANS.get(cell.strip(" \t").lower()) for cell in set(cells)} | self._nulls
+                if None in flags.values():
+                    return None
+                numbers[:, index] = [flags[cell] for cell in cells]
         if not self._rules.allows(numbers):
             return None
         if len(self._sent) < len(self._defaults):
@@ -194,7 +191,7 @@ def _parse_texts(column: Column, cells: list[str], nulls: frozenset[str]) -> lis
     if not all(map(column.allows, values.values())):
         return None
     values |= dict.fromkeys(nulls)
-    return [values[cell] for cell in cells]
+    return list(map(values.__getitem__, cells))
 
 
 def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:

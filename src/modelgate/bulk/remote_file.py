@@ -1,0 +1,196 @@
+"""Input and output files in object storage and in other file systems of fsspec."""
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, TypeVar
+
+from ..backends.fsspec import open_file_system
+from ..errors import ConfigurationError, ModelgateError, StoreError
+from .checkpoint import Checkpoint, checkpoint_path
+from .output import FileOutput, Passthrough, errors_path
+
+__all__ = ["RemoteFile", "RemoteOutput", "hide_password", "is_url", "open_source", "prepare_output"]
+
+T = TypeVar("T")
+
+_BLOCK = 1 << 22
+"""Bytes to fetch at a time. The default of s3fs would be 50 MB, of which Parquet would use a part."""
+
+
+def is_url(path: str | Path) -> bool:
+    """Return whether *path* is the URL of a remote file."""
+    return isinstance(path, str) and "://" in path
+
+
+def hide_password(path: str | Path) -> str:
+    """Return *path* as text; a URL without user and password."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", str(path)) if is_url(path) else str(path)
+
+
+@contextmanager
+def open_source(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Open an input file or URL for reading, and return it with its size in bytes.
+
+    Raises:
+        ConfigurationError: There is no such remote file, or its URL is not valid.
+        StoreError: The storage failed.
+    """
+    if is_url(path):
+        with RemoteFile(str(path)).open() as opened:
+            yield opened
+    else:
+        with Path(path).open("rb", buffering=0) as file:
+            yield file, os.fstat(file.fileno()).st_size
+
+
+def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tuple[RemoteFile | None, Path]":
+    """Return the remote file of *output*, or None if it is local, and the local file to write.
+
+    Args:
+        path: Input file or URL.
+        output: Output file or URL.
+        overwrite: Whether existing output is replaced.
+
+    Raises:
+        ConfigurationError: The URL is not valid, is that of the input, or has a file, and no run to resume.
+        StoreError: The storage failed.
+    """
+    if not is_url(output):
+        return None, Path(output)
+    if path == output:
+        raise ConfigurationError(
+            f"{hide_password(path)} is the input and would be overwritten: choose another --output"
+        )
+    remote = RemoteFile(str(output))
+    if not overwrite and not checkpoint_path(remote.staging).exists():
+        remote.check_absent()
+    remote.staging.parent.mkdir(exist_ok=True)
+    return remote, remote.staging
+
+
+class RemoteFile:
+    """File in a file system of fsspec.
+
+    Args:
+        url: URL of the file, such as ``s3://bucket/rows.csv``.
+
+    Attributes:
+        url: The URL without user and password.
+        staging: Path of the local file in which an output is written before it is uploaded.
+
+    Raises:
+        ConfigurationError: The URL is not valid, or a library is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = hide_password(url)
+        self._fs, self._path = open_file_system(url, {})
+        name = PurePosixPath(self._path).name
+        digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+        self.staging = Path(f"{name}.unfinished-{digest}") / name
+
+    @property
+    def errors_url(self) -> str:
+        """URL of the file of rejected rows that belongs to this output."""
+        return self.url.removesuffix(self.staging.name) + errors_path(self.staging).name
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[BinaryIO, int]]:
+        """Open the file for reading, and return it with its size in bytes."""
+        size = self._call(lambda: int(self._fs.size(self._path)))
+        with self._call(lambda: self._fs.open(self._path, "rb", block_size=_BLOCK)) as file:
+            yield _Reader(file, self._call), size  # type: ignore[misc]
+
+    def check_absent(self) -> None:
+        """Raise `ConfigurationError` if an output of this name exists."""
+        for url, path in ((self.url, self._path), (self.errors_url, self._errors_path)):
+            if self._call(lambda path=path: self._fs.exists(path)):  # type: ignore[misc]
+                raise ConfigurationError(
+                    f"{url} already exists: choose another --output, or pass --overwrite"
+                )
+
+    def upload(self, *, has_errors: bool) -> None:
+        """Upload the files of `staging`. The predictions come last, so that they exist only if all is complete."""
+        if has_errors:
+            self._call(lambda: self._fs.put_file(str(errors_path(self.staging)), self._errors_path))
+        elif self._call(lambda: self._fs.exists(self._errors_path)):
+            self._call(lambda: self._fs.rm_file(self._errors_path))
+        self._call(lambda: self._fs.put_file(str(self.staging), self._path))
+
+    @property
+    def _errors_path(self) -> str:
+        return self._path.removesuffix(self.staging.name) + errors_path(self.staging).name
+
+    def _call(self, function: Callable[[], T]) -> T:
+        try:
+            return function()
+        except FileNotFoundError:
+            raise ConfigurationError(f"{self.url} does not exist") from None
+        except ModelgateError:
+            raise
+        except Exception as error:  # Each file system has errors of its own.
+            raise StoreError(f"{self.url}: the storage failed: {type(error).__name__}: {error}") from error
+
+
+class _Reader(io.RawIOBase):
+    """Reader of a remote file whose errors are reported as errors of the storage."""
+
+    def __init__(self, file: Any, call: Callable[[Callable[[], Any]], Any]) -> None:
+        self._file = file
+        self._call = call
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._call(lambda: self._file.read(len(buffer)))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._call(lambda: self._file.seek(offset, whence)))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+
+class RemoteOutput(FileOutput):
+    """Output that is written to local files, and uploaded once it is complete.
+
+    Object storage cannot append to a file.
+
+    Args:
+        file: Local file of the predictions, open for appending.
+        remote: Target of the upload.
+        done: Checkpoint to continue from.
+        passthrough: Columns to copy.
+    """
+
+    def __init__(
+        self, file: BinaryIO, remote: RemoteFile, done: Checkpoint, passthrough: Passthrough
+    ) -> None:
+        super().__init__(file, remote.staging, done, passthrough)
+        self._remote = remote
+
+    def finish(self) -> None:
+        """Upload the files, then delete them and the checkpoint.
+
+        Raises:
+            StoreError: The storage failed. The next run repeats the upload.
+        """
+        self.start()
+        staging = self._remote.staging
+        self._remote.upload(has_errors=bool(self.done.refused))
+        self._files.close()
+        self._output.close()  # Windows cannot delete an open file.
+        for path in (staging, errors_path(staging), checkpoint_path(staging)):
+            path.unlink(missing_ok=True)
+        staging.parent.rmdir()
