@@ -56,16 +56,9 @@ def create_layers(
     """Return the HTTP layers of a gate: *layers*, or the standard ones if that is None.
 
     Args:
-        layers: See `Gate`.
-        keys: See `Gate`.
-        limits: See `Gate`.
-        idempotency: See `Gate`.
-        auth_failure_limit: See `Gate`.
-        deadline: See `Gate`.
+        layers, keys, limits, idempotency, auth_failure_limit, deadline, key_header, body_limit, https_only:
+            See `Gate`.
         proxies: Option ``trusted_proxies`` of `Gate`.
-        key_header: See `Gate`.
-        body_limit: See `Gate`.
-        https_only: See `Gate`.
 
     Raises:
         ConfigurationError: There are no keys, or an option cannot be used.
