@@ -98,7 +98,7 @@ class FailureCount(Protocol):
 
 
 class Settled(NamedTuple):
-    """Results for a request that the quick path has, and that its layers must not compute again.
+    """Authentication and rate limit of a request, as decided by the quick path. The layers do not decide again.
 
     Attributes:
         principal: Owner and permissions of its API key.

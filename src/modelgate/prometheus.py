@@ -55,7 +55,7 @@ class MetricValues(Protocol):
         """Return the sums of the values of all processes that share the storage."""
 
     def read_parts(self, name: str) -> Iterable[tuple[Labels, Sequence[float]]]:
-        """Return the labels and values under *name* of each process apart, without processes that have ended."""
+        """Return the labels and values under *name*, separately for each process that has not ended."""
 
     def discard(self, deployments: Container[str]) -> None:
         """Release the memory of values whose first label is neither empty nor in *deployments*."""

@@ -99,7 +99,7 @@ class CircuitBreaker:
         self.record_data_loss()
         if is_due:
             logger.warning(
-                "%s: counts lost: by FLUSHALL, eviction or a restart; this process also applies its own counts",
+                "%s: counts lost: after FLUSHALL, eviction or a restart, limits also apply the counts of this process",
                 self._server,
             )
 

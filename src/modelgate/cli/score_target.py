@@ -31,7 +31,7 @@ def parse_target(
     query: str,
     load_pickle: bool,
 ) -> "tuple[str, GateSource | None]":
-    """Return the options that identify the target of a run, as text, and the gate; None for a server.
+    """Return the target of a run: its options as text, and the gate, which is None for a server.
 
     Args:
         url: URL of a deployment.

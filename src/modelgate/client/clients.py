@@ -211,7 +211,7 @@ class Client(_BaseClient["httpx.Client"]):
             row: A complete row. With *average*, None returns the average alone.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
-            points: Number of values in the default grid of a number; by default 50.
+            points: Number of values in the default grid of a column of numbers; by default 50.
             average: Whether to add the mean predictions of the packaged rows.
 
         Raises:

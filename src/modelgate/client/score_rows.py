@@ -49,7 +49,7 @@ class ScoredRows(NamedTuple):
 
 
 class RowSession(Protocol):
-    """Scores CSV, for example `Session` by requests to a server."""
+    """Session that scores CSV, such as `Session`, which sends it to a server."""
 
     def post(self, body: bytes, media_type: str, accept: str) -> Flow[HTTPResponse]:
         """Return the response to *body*. Raises the error of an unsuccessful response."""

@@ -52,7 +52,8 @@ def encode_rows(columns: JSONColumns, separator: bytes = b",") -> bytes:
 def _create_template(columns: JSONColumns, cells: list[Iterable[str]]) -> str:
     """Return a row as a template for the operator ``%``, and append the texts for its placeholders to *cells*.
 
-    All texts are UTF-8 decoded as Latin-1. So raw JSON keeps its bytes, and joining the texts is fast.
+    The texts are UTF-8 bytes that were decoded as Latin-1, one character for each byte. So raw JSON is not
+    changed, and joining the texts is fast.
     """
     if isinstance(columns, Constant):
         return _encode(columns.value).replace("%", "%%")

@@ -34,7 +34,9 @@ def read_npy(raw: bytes) -> list[list[Any]]:
     # The header is checked against the body before memory is allocated for the array. numpy accepts negative
     # numbers. Without columns, a body of 128 bytes could have any number of rows.
     if shape[0] < 0 or shape[1] < 1 or dtype.itemsize == 0:
-        raise MalformedBody("The .npy file must have at least one column, and text at least one character")
+        raise MalformedBody(
+            "The .npy file must have at least one column, and a text dtype of at least one character (U1)"
+        )
     if shape[0] * shape[1] * dtype.itemsize != len(raw) - stream.tell():
         raise MalformedBody("The .npy file is shorter or longer than its header says: send the complete file")
     values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(

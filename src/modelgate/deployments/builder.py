@@ -94,7 +94,7 @@ class DeploymentBuilder:
         )
 
     def _has_no_other_layers(self, deployment: Deployment) -> bool:
-        """Return whether predictions are only rounded, and no layer is added around the gate's."""
+        """Return whether *deployment* adds no layers to those of the gate, and its predictions are only rounded."""
         others = (self._scoring_layers, deployment.scoring_layers, deployment.rollout, deployment.shadow)
         options = (*others, deployment.exposure, deployment.explanations)
         return not deployment.layers and not deployment.humility and all(it is None for it in options)

@@ -86,8 +86,7 @@ def _json_pieces(prediction: Prediction, is_explanation_route: bool) -> Iterator
 def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
     """Return the threshold and the positive class of a binary classifier, or None for other models.
 
-    If the output has no threshold, the returned threshold is 0.5, provided that each label is the one that
-    this threshold would give; otherwise it is None.
+    For an output without a threshold, the returned threshold is 0.5 if all labels agree with it, else None.
     """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
@@ -191,7 +190,7 @@ def _prediction_values(output: Output, span: slice, prefix: str | None = None) -
 
 
 def _has_plain_rows(prediction: Prediction) -> bool:
-    """Return whether rows have no members other than those of `_columns`."""
+    """Return whether `_columns` returns all members of the rows."""
     output = prediction.outputs[0]
     return prediction.humility is None and output.explanations is None and output.adjusted is None
 

@@ -243,9 +243,9 @@ class Native:
         return Query(rows, single=single, max_rows=None, **options)
 
     def decode_usual(self, body: bytes) -> tuple[None, Query] | None:
-        """Return None for the key, which is not in the body, and the query for the row in *body*.
+        """Return ``(None, query)`` for the row in *body*. The first item is the key, which is never in the body.
 
-        Return None unless `decode` is certain to accept the body if it is valid JSON. The row is not checked.
+        Return None instead if `decode` might reject the body even if it is valid JSON. The row is not checked.
         """
         if body[:1] != b"{" or _WRAPPER.match(body):
             return None

@@ -152,7 +152,7 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
 
 
 def _has_plain_rows(prediction: Prediction) -> bool:
-    """Return whether rows have no members other than those of `_row_columns`."""
+    """Return whether `_row_columns` returns all members of the rows."""
     return (
         prediction.context is None
         and prediction.humility is None

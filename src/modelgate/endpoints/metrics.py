@@ -95,7 +95,7 @@ class MetricsEndpoint:
         return Response.json(msgspec.to_builtins(report))
 
     def traffic(self, deployment: str) -> TrafficReport:
-        """Return the requests for predictions of a deployment in the last hour. Reads files with *metrics_dir*."""
+        """Return the requests for predictions of a deployment in the last hour. Reads files if *metrics_dir* is set."""
         return self._requests.traffic(deployment, shared=not isinstance(self._values, LocalValues))
 
     def _respond(self, request: Request) -> Flow[Response]:

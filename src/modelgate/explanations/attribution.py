@@ -37,7 +37,7 @@ _TOLERANCE = 1e-9
 
 
 class Link(NamedTuple):
-    """Space of the strengths, and the function that converts their sum to the model's number."""
+    """Space in which strengths are added up, and the function that converts their sum to the predicted number."""
 
     space: str
     to_numbers: Callable[[Numbers], Numbers]

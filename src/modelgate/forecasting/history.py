@@ -246,8 +246,8 @@ def _check_history(
     Args:
         rows: Rows of the request.
         keys: Dates of the history.
-        slots: Row index for each series and date, see `_arrange`. The first dates are *keys*; later dates
-            are not checked.
+        slots: Row index for each series and date, see `_arrange`. The first columns are for the dates in *keys*;
+            further columns are not checked.
         values: Target for each series and date of the history.
         allows_missing: Whether a series may lack some of the values, but not all.
         only: Series to check; None for all.

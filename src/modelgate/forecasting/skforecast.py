@@ -213,6 +213,6 @@ def _check_exog(model: Any, spec: TimeSeriesSpec) -> None:
         raise ConfigurationError(f"model must be fitted with numeric exog columns (got {', '.join(others)})")
     if names and spec.forecast_window[0] - spec.feature_derivation_window[1] != 1:
         raise ConfigurationError(
-            "forecast_window must begin right after feature_derivation_window for a model with exog columns, which"
-            f" needs their values for every step from there on (got {spec.forecast_window!r})"
+            "forecast_window must begin right after feature_derivation_window if the model has exog columns"
+            f" (got {spec.forecast_window!r}): the model needs their values for every step after the history"
         )

@@ -217,11 +217,11 @@ class Request:
         return False
 
     def read_arrived(self) -> bytes | None:
-        """Return the body of a request that `is_usual` if it can be read without a wait, or None.
+        """Return the whole body if it has arrived, else None. Only for a request that `is_usual`.
 
         After None, `read` must be called. It then returns the body, or raises the error.
 
-        Under WSGI the server's read blocks, but a flow could not wait for it in any other way.
+        Under WSGI, this waits for the body, and blocks the thread like `read`.
         """
         return None
 

@@ -166,7 +166,7 @@ class RecentRequests:
         )
 
     def _add_recent(self, minutes: list[list[float]], values: Sequence[float], first: float) -> None:
-        """Add the slots of the last hour to *minutes*, without the minute they count."""
+        """Add the slots of the last hour to *minutes*, except their first item, the number of the minute."""
         for start in range(0, len(values), self._size):
             index = int(values[start] - first)
             if 0 <= index < MINUTES:

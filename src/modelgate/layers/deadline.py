@@ -51,7 +51,7 @@ class Deadline:
         return _limit(request, call_next(request), seconds, partial(_make_error, seconds))
 
     def limit(self, request: Request, flow: Flow[T]) -> Flow[T]:
-        """Run *flow*, and end its waits *seconds* after the arrival of *request*."""
+        """Run *flow* with a deadline *seconds* after the arrival of *request*."""
         return _limit(request, flow, self.seconds, self._make_error)
 
 

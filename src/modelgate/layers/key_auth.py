@@ -162,9 +162,9 @@ class KeyAuth:
         return (yield from call_next(request))
 
     def is_plain(self) -> bool:
-        """Return whether a key needs no scope, may be in any place, and is looked up in a store of this package.
+        """Return whether no scope and no header field are required, and the key store is one of this package.
 
-        Any other store may do more in a look-up than to find the key, so each key must be looked up once.
+        The look-ups of other stores may have side effects, so they must not be repeated.
         """
         own_store = type(self.keys).__module__.startswith(f"{MemoryKeyStore.__module__.rpartition('.')[0]}.")
         return own_store and self._scope is None and self.key_header is None
@@ -187,7 +187,7 @@ class KeyAuth:
         return None
 
     def read_arrived(self, request: Request) -> bytes | None:
-        """Return `Request.read_arrived` of a body that may contain the key, under the limit of such bodies."""
+        """Call `Request.read_arrived` for a body that may contain the key, within the limits for such bodies."""
         request.read_limit = self._body_timeout, self._take_slot
         try:
             return request.read_arrived()

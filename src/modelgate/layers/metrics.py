@@ -94,7 +94,7 @@ class Metrics:
             raise
 
     def measures_next(self, request: Request) -> bool:
-        """Return whether the phases of *request* must be measured, because none were for a second."""
+        """Return whether the phases of *request* must be measured. One request a second is measured."""
         return request.started >= self._next_measured
 
     def begin(self, request: Request) -> None:

@@ -69,8 +69,8 @@ class RateLimit:
         processes: Number of processes that share the rate while the storage does not answer. By default
             the number of workers in the options of the server or in the environment.
         lease: Share of the amount, such as 0.01, that a process charges in Redis at once and then spends
-            without Redis. None charges each request. Never more than the rate passes in total. But other
-            processes may reject a caller while this share of its rate is unused in each process.
+            without Redis. None charges each request. In total, never more than the rate passes. But a process
+            may reject a caller while each of the others has up to this share of its rate unused.
         name: Name of the limit in its storage. Limits with the same name, rate, *by* and *cost*
             share their counts. Required in a shared storage if *by* or *cost* is a function.
         key_limits: Use the windows of a key (`Principal.limits`), if it has any, instead of *rate*.

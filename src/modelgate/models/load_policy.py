@@ -136,4 +136,4 @@ class LoadPolicy:
                 f'{mismatch}: save the model again, or pass on_version_mismatch="warn" to ModelPackage.load or'
                 " to the store"
             )
-        logger.warning("model file: mismatch: %s", mismatch)
+        logger.warning("model file: mismatch accepted: %s", mismatch)

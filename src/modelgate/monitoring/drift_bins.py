@@ -51,8 +51,9 @@ class ColumnReference(msgspec.Struct, frozen=True):
             for levels, then all others; ``"value"`` for any value.
         counts: Number of training rows in each bin; empty if the training data is not known.
         complete: Whether all levels of the training data have a bin.
-        bins: Edges between the ranges, or the class labels. Only of predictions: levels of columns may be names.
-        label: Class whose probability is counted; None if the values are.
+        bins: Edges between the ranges, or the class labels, of a prediction. Empty for a column, because its
+            levels may be names of people.
+        label: Class whose probability is counted; None if the values themselves are counted.
     """
 
     kind: Literal["number", "level", "value"]
@@ -63,7 +64,7 @@ class ColumnReference(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Training counts by column, and of the targets in the bins of the predictions.
+    """Counts of the training data: of each column, and of the targets in the bins of the predictions.
 
     *prediction* is None if predictions are not monitored. It has no counts for probabilities.
     """

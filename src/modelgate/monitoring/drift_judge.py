@@ -53,9 +53,9 @@ class DriftAlarm(msgspec.Struct, frozen=True):
 class PredictionCounts(msgspec.Struct, frozen=True):
     """Numbers of predictions in the same bins: in the last window, in the baseline, and in training.
 
-    A class has a bin each, and there is one for other labels. Numbers have one below the first edge, one between
-    each two edges, and one above the last; values equal to an edge are in the bin below it, those equal to the
-    first edge in the bin above it.
+    Labels have a bin for each class, and one for other labels. Numbers have a bin below the first edge, one
+    between each two edges, and one above the last edge. A number that equals an edge is in the bin below the
+    edge, except for the first edge: it is in the bin above.
 
     Attributes:
         kind: ``"number"`` or ``"level"``.
@@ -81,7 +81,7 @@ class Judgement(msgspec.Struct):
         key: Identity of the model.
         assessments: Drift in each of the last windows, the oldest first. The last one may be incomplete.
         alarms: Drift that is sustained.
-        new_alarms: Alarms of the last three windows that the window before did not have.
+        new_alarms: Alarms that began in one of the last three complete windows.
         baseline: Window whose predictions later ones are compared with; None if there is none yet.
         predictions: Predictions in the last window; None if they are not monitored.
     """
@@ -144,7 +144,7 @@ def _without_missing(counts: Sequence[int]) -> list[int]:
 
 
 def _merge_number_bins(counts: Sequence[int]) -> list[int]:
-    """Return *counts* without missing values, and with those that equal the first edge in the bin above it."""
+    """Return *counts* without missing values. Move values that equal the first edge to the bin above it."""
     _, below, first, *others = counts
     return [below, first + others[0], *others[1:]]
 

@@ -52,7 +52,7 @@ class MonitoredVersion(msgspec.Struct):
 
 
 class MonitorReport(msgspec.Struct):
-    """Drift of the models of a deployment, the newest last; no measures below *min_rows* values."""
+    """Drift of the models of a deployment, the newest last. Measures need at least *min_rows* values."""
 
     deployment: str
     min_rows: int

@@ -117,7 +117,7 @@ def join_windows(buckets: Iterable[Window], min_rows: int) -> list[Window]:
 
 
 def sustained_alarms(assessments: Sequence[Assessment], times: int) -> set[tuple[str | None, str]]:
-    """Return the alarms of each of the last *times* assessments, if there are that many."""
+    """Return the alarms that all of the last *times* assessments have; none if there are fewer assessments."""
     if len(assessments) < times:
         return set()
     return set.intersection(*(assessment.alarms() for assessment in assessments[-times:]))

@@ -76,9 +76,9 @@ class DriftStorage(Protocol):
         """
 
     def prune(self, periods: int) -> None:
-        """Delete all counts but those of the newest *periods*, and older alarms.
+        """Delete counts and alarms that are older than the newest *periods*.
 
-        The time plays no part: a clock that is far ahead for a moment must not delete everything.
+        The current time is not used: a clock that is far ahead for a moment must not delete everything.
         """
 
     def close(self) -> None:

@@ -56,8 +56,8 @@ class StoredOutcomes(msgspec.Struct):
 
     Attributes:
         stored: Number of stored outcomes.
-        unknown: Those of predictions that are not stored.
-        mismatched: Those of another type than the prediction.
+        unknown: Positions of outcomes whose prediction is not stored.
+        mismatched: Positions of outcomes of another type than their prediction.
     """
 
     stored: int

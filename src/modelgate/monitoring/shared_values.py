@@ -174,7 +174,7 @@ class SharedValues:
         return ended, entries + [_Entry(name, labels, False, list(cells)) for name, labels, cells in unread]
 
     def _read_files(self, ended: _Ended) -> Iterator[_Entry]:
-        """Yield the entries of the processes that *ended* does not include, without gauges of ended ones."""
+        """Yield the entries of the files that *ended* does not include, except gauges of ended processes."""
         for path in self._files(ended):
             is_live = self._is_live(path)
             yield from (entry for entry in self._read(path) or () if is_live or not entry.gauge)

@@ -169,7 +169,7 @@ async def _to_coroutine(awaitable: Awaitable[Message]) -> Message:
 
 
 class ASGIHeaders:
-    """Header fields of an ASGI scope, decoded when they are needed: of a dozen, three or four are.
+    """Header fields of an ASGI scope. They are decoded when they are looked up, because most of them never are.
 
     Attributes:
         fields: Values by name. Repeated fields are joined by commas.
@@ -215,5 +215,5 @@ def remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def fail_without_loop() -> None:
-    """Raise the error for a request that is read or answered by blocking."""
+    """Raise the error for an ASGI request that is handled without an event loop."""
     raise RuntimeError("an ASGI app cannot be called without an event loop")

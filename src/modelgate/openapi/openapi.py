@@ -51,7 +51,7 @@ class OpenAPI:
         self._routes: list[Route] = []
 
     def add(self, *routes: Route) -> None:
-        """Describe *routes* that have a description in each document."""
+        """Add *routes* to each document, except those without a description (`Route.spec`)."""
         self._routes += (route for route in routes if route.spec is not None)
 
     def reports(self) -> list[str]:

@@ -1,9 +1,9 @@
 """Quick path: answers the usual request in one function, instead of through fifteen layers.
 
 A usual request has one row, as JSON in the native format or that of ML Clever, and its key has been accepted before.
-All policies are those of the layers: this module calls their parts, in the order of the layers. It makes no error:
-whatever is not certain to be answered with 200 is passed to the layers. They do not repeat what was charged, and do
-not call the model again.
+All policies are those of the layers: this module calls their parts, in the order of the layers. It returns no
+errors: a request that is not certain to get 200 is passed to the layers, which neither charge it nor call the model
+a second time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,9 @@ def create_quick_path(
     catalog: DeploymentCatalog,
     layered: Handler[Request, Response],
 ) -> "QuickPath | None":
-    """Return a quick path beside *layered*, or None unless *layers* are the standard ones.
+    """Return a quick path in front of *layered*, or None if the quick path does not support *layers*.
+
+    It supports the standard layers, but not all of their options.
 
     Args:
         layers: All layers of *layered*, outermost first.
@@ -78,7 +80,14 @@ def create_quick_path(
 
 
 class _Usual(msgspec.Struct, eq=False):
-    """Parts of a usual request: the row in *query*, read with *schema*, for the deployment *live*."""
+    """Decoded usual request.
+
+    Attributes:
+        query: Query with the table of the row.
+        live: Requested deployment.
+        rounding: Rounding layer of the deployment.
+        schema: Schema with which the row was read.
+    """
 
     query: Query
     live: LiveDeployment
@@ -186,15 +195,15 @@ class QuickPath:
             raise
 
     def _forget(self, request: Request, usual: _Usual | None) -> None:
-        """End *request* in the numbers of requests in flight. Safe to call twice."""
+        """Remove *request* from the requests in flight. Safe to call twice."""
         self._metrics.discard(request)
         if usual is not None:
             usual.live.in_flight.end(request)
 
     def _recognize(self, request: Request, dialect: _Dialect, name: str | None) -> _Usual | None:
-        """Return the parts of a usual request, which has been charged then, or None for any other request.
+        """Decode and charge a usual request. Return None for any other request.
 
-        `RequestContext.settled` has what was charged.
+        Another request may have been charged, too: then `RequestContext.settled` is set.
         """
         try:
             query = self._authenticate(request, dialect, name) if self._admission.admit(request) else None
@@ -220,8 +229,8 @@ class QuickPath:
     def _authenticate(self, request: Request, dialect: _Dialect, name: str | None) -> Query | None:
         """Charge the key of a request that has one known key, and return its query, or None for other requests.
 
-        Like the layers, charge a key in a header field before the body is read. They do not reject the request then
-        before they read the rest of a body that has begun to arrive: some middleware breaks if its `receive` is abandoned.
+        Like the layers, charge a key in a header field before the body is read. So the layers cannot reject the
+        key after a part of the body has been read: some middleware breaks if its `receive` is abandoned.
         """
         key = credentials_from_headers(request.headers)
         if key is None:

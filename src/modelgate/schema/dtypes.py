@@ -1,4 +1,4 @@
-"""Dtypes of training data that a column can reproduce for its model."""
+"""Dtypes in which a model can receive a column, as in its training data."""
 
 from collections.abc import Mapping
 

@@ -204,7 +204,10 @@ def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
 
 
 def _restore_dtype(column: Column, values: Any) -> Column:
-    """Return *column* with the dtype of the training *values*, unless it is the default or unsupported."""
+    """Return *column* with the dtype of the training *values*.
+
+    Return it unchanged if it has a dtype, if its kind has this dtype by default, or if the dtype is not supported.
+    """
     if values is None or column.dtype is not None or not DTYPES.get(column.kind):
         return column
     name = str(values.dtype)

@@ -97,7 +97,7 @@ class LoadModel:
 
     @property
     def schema_source(self) -> Schema | Callable[[Query], Flow[Schema]]:
-        """Schema for `Validate`: the schema itself if the model stays in memory, else the method `schema`."""
+        """Schema for `Validate`, or the method `schema` if the model does not stay in memory."""
         return self.schema if self._predictor is None else self._predictor.schema
 
     def schema(self, query: Query) -> Flow[Schema]:
