@@ -217,7 +217,7 @@ class Request:
         return False
 
     def read_arrived(self) -> bytes | None:
-        """Return the whole body if it has arrived, else None. Only for a request that `is_usual`.
+        """Return the whole body if it has arrived in one part, else None. Only for a request that `is_usual`.
 
         After None, `read` must be called. It then returns the body, or raises the error.
 
