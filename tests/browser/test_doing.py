@@ -102,7 +102,10 @@ def test_doing_keeps_last_state_focus_and_scroll_position_when_updates_fail(page
     page.clock.install()
     with serve_wsgi(make_gate(packages).wsgi) as address:
         show_doing(page, address)
+        page.evaluate("document.querySelector('#doing-parts').firstElementChild.id = 'first'")
         page.clock.fast_forward("01:00")
+        # The update replaces the region, which therefore gets the focus afterwards.
+        page.locator("#first").wait_for(state="detached")
         region = page.get_by_role("region", name="Versions in the last hour")
         region.evaluate("region => { region.style.width = '9rem'; region.scrollLeft = 40; region.focus(); }")
         note = page.get_by_text("Not updated since")
