@@ -17,7 +17,10 @@ from modelgate import ModelPackage
 from support.waiting import SOON, wait_until
 
 ROW = {f"x{number}": 0.0 for number in range(10)}
-COMMAND = "from modelgate.cli import main; main()"
+# The tests may run under nohup, which disables SIGHUP.
+COMMAND = (
+    "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from modelgate.cli import main; main()"
+)
 
 
 def children(pid):
