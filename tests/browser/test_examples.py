@@ -57,8 +57,8 @@ def read_bars(page):
     """Return the share of each class as shown_response."""
     return dict(
         zip(
-            page.locator(".bars .label").all_inner_texts(),
-            page.locator(".bars .share").all_inner_texts(),
+            page.locator("#result .bars .label").all_inner_texts(),
+            page.locator("#result .bars .share").all_inner_texts(),
             strict=True,
         )
     )

@@ -253,7 +253,7 @@ def test_several_outputs_are_shown_separately(page):
         for dialect in predict_in_each_dialect(page):
             results[dialect] = (
                 page.locator(".value").all_inner_texts(),
-                page.locator(".bars .label").all_inner_texts(),
+                page.locator("#result .bars .label").all_inner_texts(),
             )
 
     assert {("mid", "6")} == {tuple(values) for values, _ in results.values()}
@@ -273,7 +273,7 @@ def test_unnamed_outputs_are_shown_as_received(page, names):
             results[dialect] = (
                 page.locator(".value").all_inner_texts() or page.locator("#result p").inner_text()
             )
-            assert 0 == page.locator(".bars").count(), dialect
+            assert 0 == page.locator("#result .bars").count(), dialect
         drop_file(page, "rows.csv", "amount\n82\n")
         page.get_by_label("Wire format").select_option("peltarion")
         page.get_by_role("button", name="Score 1 row").click()
