@@ -507,7 +507,7 @@ def requests(draw):
     if chunks > 1:
         headers.pop("content-length", None)
         step = max(1, -(-len(body) // chunks))
-        body = [body[start : start + step] for start in range(0, len(body), step)]
+        body = [body[start : start + step] for start in range(0, len(body), step)] or [b""]
     return method, path, {"body": body, "headers": headers}
 
 
