@@ -315,7 +315,7 @@ def test_page_is_accessible(chromium, example, scheme, width):
         save_screenshot(page, f"{name}-answered")
         page.get_by_label("alcohol").fill("strong")
         press_predict(page)
-        page.locator(".problem").wait_for()
+        page.locator("#result .problem").wait_for()
         found.append(axe.run(page))
         save_screenshot(page, f"{name}-rejected")
         wide = page.evaluate("document.documentElement.scrollWidth")

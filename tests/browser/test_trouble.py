@@ -156,7 +156,7 @@ def test_rate_limit_is_reported(page):
         press_predict(page)
         page.locator(".value").wait_for()
         page.get_by_role("button", name="Predict").click()
-        page.locator(".problem").wait_for()
+        page.locator("#result .problem").wait_for()
 
         assert "1 of 4 left" in left
         assert re.search(r"Try again in \d+\s(min|s)", page.locator("#result").inner_text())
