@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import ConfigurationError
+from ..backends.shared_directory import open_shared_directory
 from .package import ModelPackage
 
 __all__ = ["SharedArrays"]
@@ -52,22 +52,11 @@ class SharedArrays:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        try:
-            import fcntl
-        except ImportError:
-            raise ConfigurationError("array_dir must be None on this system, which has no fcntl") from None
-        if not isinstance(directory, str | Path) or not str(directory).strip():
-            raise ConfigurationError(f"array_dir must be the path of a directory (got {directory!r})")
+        self._directory = open_shared_directory("array_dir", directory, mode=0o700)
+        # Imported here, because Windows has no fcntl.
+        import fcntl
+
         self._fcntl = fcntl
-        # The process may change its working directory.
-        self._directory = Path(directory).absolute()
-        try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self._directory / "lock").touch(mode=0o600)
-        except OSError as error:
-            raise ConfigurationError(
-                f"array_dir must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
-            ) from error
 
     def share(self, model: Any) -> Any:
         """Return a copy of *model* with its large arrays in a mapped file, or *model* itself if it has none.

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from ..errors import ConfigurationError
+from ..backends.shared_directory import open_shared_directory
 from ..flow.fork_safety import reset_after_fork
 from ..prometheus import Cells, Labels, Totals, create_cells
 
@@ -77,24 +77,15 @@ class SharedValues:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        try:
-            import fcntl
-        except ImportError:
-            raise ConfigurationError("metrics_dir must be None on this system, which has no fcntl") from None
+        # Versions of modelgate may store other values.
+        version = metadata.version("modelgate")
+        self._directory = open_shared_directory("metrics_dir", directory, subdirectory=version)
+        # Imported here, because Windows has no fcntl.
+        import fcntl
+
         self._flock = fcntl.flock
         self._shared, self._exclusive = fcntl.LOCK_SH, fcntl.LOCK_EX
         self._nonblocking = fcntl.LOCK_NB
-        if not isinstance(directory, str | Path) or not str(directory).strip():
-            raise ConfigurationError(f"metrics_dir must be the path of a directory (got {directory!r})")
-        # The process may change its working directory. Versions of modelgate may store other values.
-        self._directory = Path(directory).absolute() / metadata.version("modelgate")
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            (self._directory / "lock").touch()
-        except OSError as error:
-            raise ConfigurationError(
-                f"metrics_dir must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
-            ) from error
         self._file: _ValueFile | None = None
         self._unreadable: set[str] = set()
         self._pid = 0

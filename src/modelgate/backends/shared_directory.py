@@ -1,0 +1,40 @@
+"""Directories through which the processes of one machine share files."""
+
+from pathlib import Path
+
+from ..errors import ConfigurationError
+
+__all__ = ["open_shared_directory"]
+
+
+def open_shared_directory(
+    option: str, directory: str | Path, *, subdirectory: str = "", mode: int = 0o777
+) -> Path:
+    """Create *directory*, with the file ``lock`` for locks by `fcntl.flock`. Return its absolute path.
+
+    The path is absolute because the process may change its working directory.
+
+    Args:
+        option: Name of the option in errors.
+        directory: Directory for the files. Created if missing.
+        subdirectory: Name of a directory in it, which is created and returned instead.
+        mode: Permissions of what is created.
+
+    Raises:
+        ConfigurationError: The directory cannot be written, or the system has no file locks.
+    """
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        raise ConfigurationError(f"{option} must be None on this system, which has no fcntl") from None
+    if not isinstance(directory, str | Path) or not str(directory).strip():
+        raise ConfigurationError(f"{option} must be the path of a directory (got {directory!r})")
+    path = Path(directory).absolute() / subdirectory
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        (path / "lock").touch(mode=mode & 0o666)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{option} must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
+        ) from error
+    return path
