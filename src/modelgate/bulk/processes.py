@@ -43,7 +43,9 @@ class ProcessEngine(Engine):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=error is None, cancel_futures=True)
+        # Wait after errors as well: the interpreter waits for the pool when it exits, and its write to a pool
+        # that is being closed can fail.
+        self._pool.shutdown(cancel_futures=True)
 
     async def score(self, rows: Rows, *, is_first: bool) -> ScoredRows:
         return await self._score(rows.header, rows.data, is_first=is_first)
