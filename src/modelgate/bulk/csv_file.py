@@ -1,5 +1,6 @@
-"""Open CSV files, compressed CSV files and Parquet files as a stream of CSV. Other formats raise an error
-that names the format.
+"""Open CSV files, compressed CSV files and Parquet files as a stream of CSV.
+
+Other formats raise an error that names the format.
 """
 
 import codecs

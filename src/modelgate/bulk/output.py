@@ -281,8 +281,9 @@ class FileOutput(Output):
                 )
 
     def start(self) -> None:
-        """Truncate the files to the sizes in the checkpoint. If the run starts over, delete the old
-        checkpoint.
+        """Truncate the files to the sizes in the checkpoint.
+
+        If the run starts over, delete the old checkpoint.
         """
         if self._is_started:
             return

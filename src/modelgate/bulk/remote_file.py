@@ -117,8 +117,9 @@ class RemoteFile:
                 )
 
     def upload(self, *, has_errors: bool) -> None:
-        """Upload the local files. The predictions are uploaded last, so that they exist only once the
-        rejected rows do.
+        """Upload the local files.
+
+        The predictions are uploaded last, so that they exist only once the rejected rows do.
         """
         if has_errors:
             self._call(lambda: self._fs.put_file(str(errors_path(self.staging)), self._errors_path))
