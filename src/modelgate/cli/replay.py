@@ -127,7 +127,7 @@ def _open_client(target: str, key: str | None) -> Any:
 
 
 def _send(http: Any, request: RecordedRequest, key: str | None) -> tuple[int, Any]:
-    """Send *request* and return the status and the answer: a JSON value, or text if it is not JSON."""
+    """Send *request*. Return the status and the answer, which is a JSON value or, if it is not JSON, text."""
     import httpx
 
     content, headers = request.content()

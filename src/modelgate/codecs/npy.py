@@ -1,4 +1,4 @@
-"""Arrays in numpy's ``.npy`` format."""
+"""Read and write arrays in numpy's ``.npy`` format."""
 
 import io
 from typing import Any
@@ -51,7 +51,7 @@ def read_npy(raw: bytes) -> list[list[Any]]:
 
 
 def _check_characters(codes: npt.NDArray[np.uint32]) -> None:
-    """Raise `MalformedBody` if one of the code points is no character (Unicode, chapter 3.9, D76)."""
+    """Raise `MalformedBody` if a code point is not a Unicode scalar value (Unicode, chapter 3.9, D76)."""
     if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
         raise MalformedBody(
             "The .npy file holds text with a code point that is no character: correct the text"
@@ -59,7 +59,7 @@ def _check_characters(codes: npt.NDArray[np.uint32]) -> None:
 
 
 def to_npy_dtype(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return *values* without Python objects: they become text, and null becomes an empty text."""
+    """Return *values* with Python objects converted to text, and null to an empty text."""
     if values.dtype.kind != "O":
         return values
     texts: npt.NDArray[Any] = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values)

@@ -1,4 +1,5 @@
-"""Prediction Explanations of the DataRobot Prediction API: query parameters, and members of rows.
+"""Prediction Explanations of the DataRobot Prediction API: parse query parameters, and encode members of
+rows.
 
 There are two routes. On the older one, ``/predictionExplanations``, rows have exactly the members in the
 document "DataRobot Prediction API", so they have no ``predictionThreshold``. On
@@ -99,7 +100,7 @@ EXPLANATION_PROPERTIES: Mapping[str, JSONSchema] = {
 
 
 def is_explanation_route(request: Request) -> bool:
-    """Return whether *request* came by the route on which every response has explanations."""
+    """Return whether the path of *request* is the route whose responses always have explanations."""
     return request.path.rstrip("/").endswith(EXPLANATION_PATH)
 
 
@@ -147,7 +148,7 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 def explanation_members(
     outputs: Sequence[Output], span: slice, *, has_metadata: bool
 ) -> dict[str, list[Any]]:
-    """Return the members that explain the rows in *span*: a mapping from name to values, one per row.
+    """Return the members that explain the rows in *span*, as a mapping of names to values, one value per row.
 
     If there are several outputs, the label of a class is the output's name, ``_`` and the class, as in
     ``predictionValues``.

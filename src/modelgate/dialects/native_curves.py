@@ -58,7 +58,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 def decode_curve(request: Request) -> Flow[Query]:
-    """Decode the request for a curve to a query. If the request has no ``row``, the query has no rows.
+    """Decode a request for a response curve to a query. If the request has no ``row``, the query has no rows.
 
     Raises:
         MalformedBody: The body is not JSON of the right shape.
@@ -96,7 +96,9 @@ def _by_output(outputs: Mapping[str, Any]) -> Any:
 
 
 def _points(output: Output | Average) -> dict[str, Any]:
-    """Return ``prediction``, an array with an item per point, and ``probabilities``, an array per class."""
+    """Return the members ``prediction``, an array with an item per point, and ``probabilities``, an array per
+    class.
+    """
     members: dict[str, Any] = {} if output.values is None else {"prediction": output.values.tolist()}
     if output.probabilities is not None:
         members["probabilities"] = dict(

@@ -1,4 +1,4 @@
-"""Checks of CSV header lines. The errors describe what to send instead."""
+"""Check CSV header lines. The errors describe what to send instead."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _NUMBER = Column("number")
 
 
 def check_header(header: Sequence[str], columns: Sequence[Column], options: SchemaOptions) -> None:
-    """Check that *header* can be a header line of CSV. Missing and unknown columns are not errors here.
+    """Check that *header* can be a header line of CSV. Missing and unknown columns are accepted.
 
     Raises:
         MalformedBody: The header is empty, names a column twice, is not separated by commas, or is a line of
