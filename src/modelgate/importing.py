@@ -1,4 +1,4 @@
-"""Import of objects that are named by text, ``module:attribute``."""
+"""Import objects by their import path, ``module:attribute``."""
 
 import importlib
 import os

@@ -153,8 +153,9 @@ class Passthrough:
 
 
 class Output(ABC):
-    """Base class for the output of a run: one line of predictions per row, and one error line per rejected
-    row.
+    """Base class for the output of a run, with one line of predictions per row.
+
+    Each rejected row has a line in the rejected-rows file, too.
 
     Args:
         file: Predictions file, open for appending.

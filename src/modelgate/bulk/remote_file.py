@@ -49,8 +49,7 @@ def open_source(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tuple[RemoteFile | None, Path]":
-    """Return the remote file at *output*, or None if *output* is local, and the path of the local file to
-    write.
+    """Return the remote file at *output*, or None if it is local, and the path of the local file to write.
 
     Args:
         path: Input file or URL.

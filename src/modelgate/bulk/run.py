@@ -73,7 +73,7 @@ async def score_chunks(
 
 
 def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
-    """Read the next chunk in a daemon thread, and return a future of it; its result is None at the end of the
+    """Read the next chunk in a daemon thread, and return a future for it, or for None at the end of the
     input.
 
     A slow pipe can block the thread. When the run stops, it does not wait for the thread.

@@ -189,7 +189,7 @@ def check_key_deployments(facts: Facts) -> Iterator[Finding]:
 
 
 def check_key_storage(facts: Facts) -> Iterator[Finding]:
-    """Find keys in a SQLite file on a platform where hosts do not share files."""
+    """Find keys in a SQLite file, which several hosts cannot share."""
     stores = [layer.keys for layer in facts.layers if isinstance(layer, KeyAuth)]
     if any(getattr(store, "backend", None) == "sqlite" for store in stores):
         what = "are in a SQLite file, which only the processes of one host share"

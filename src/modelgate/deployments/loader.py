@@ -222,8 +222,8 @@ class Loader:
             role: Label of the model's metrics.
 
         Raises:
-            ConfigurationError: The options do not fit the model, or the model fails its test. The test may
-                take up to five minutes.
+            ConfigurationError: The options do not fit the model, or the model fails its test, which may take
+                up to five minutes.
         """
         pending = start_model_thread(self._predictor, deployment, model, role)
         wait([pending], _SLOW_TEST)

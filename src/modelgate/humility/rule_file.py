@@ -1,4 +1,4 @@
-"""Files with humility rules, in TOML or JSON.
+"""Read and write humility rules in TOML or JSON.
 
 In TOML there is one ``[[rule]]`` table per rule::
 

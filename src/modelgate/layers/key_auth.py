@@ -78,8 +78,8 @@ class KeyAuth:
         max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half of
             them.
         skip_forwarded: Whether to distinguish callers behind one proxy by the last address in
-            ``X-Forwarded-For`` or ``Forwarded``. Set this option if a proxy may set these headers that is not
-            in *trusted_proxies*; see `AuthFailureLimit`.
+            ``X-Forwarded-For`` or ``Forwarded``. Set this option if an untrusted proxy may set these headers;
+            see `AuthFailureLimit`.
         key_header: The only header field in which the key is accepted, ``"x-api-key"`` or
             ``"authorization"``; None to read the key from the places that the wire format defines. If a
             platform in front of the app uses one of the fields itself, choose the other. In

@@ -198,8 +198,7 @@ class RedisCounter:
         yield from self._store.run(REFUND, key, cost, repr(when), *windows)
 
     def _detect_data_loss(self, key: str, decision: RateLimitDecision) -> None:
-        """Report a data loss to the circuit breaker if a charge of this process is missing from the bucket
-        *key*.
+        """Report a data loss if a charge of this process is missing from the bucket *key*.
 
         This detects a loss that leaves the scripts in place, such as ``FLUSHALL`` or eviction.
         """

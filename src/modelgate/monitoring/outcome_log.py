@@ -217,8 +217,7 @@ def _check(outcomes: Sequence[Outcome]) -> None:
 
 
 class _Writer:
-    """Prediction writer that stores the predicted values, without the input columns, so that their accuracy
-    can be measured later.
+    """Prediction writer that stores the predicted values, to compare them with outcomes later.
 
     Args:
         tables: Tables of the database.

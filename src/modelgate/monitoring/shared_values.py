@@ -132,7 +132,7 @@ class SharedValues:
             return cells
 
     def discard(self, deployments: Container[str]) -> None:
-        """Do nothing, because other processes may still count these values."""
+        """Do nothing, because the values may belong to other processes."""
 
     def read(self) -> Totals:
         totals: Totals = {}

@@ -1,4 +1,4 @@
-"""Adapter for Ray Serve, which serves a gate from the replicas of a Serve deployment."""
+"""Adapter for Ray Serve, which serves a gate in the replicas of a Serve deployment."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -24,24 +24,25 @@ def create_application(
     models_per_replica: int | None = None,
     **options: Any,
 ) -> serve.Application:
-    """Return a Ray Serve application whose replicas each serve a gate.
+    """Return a Ray Serve application, each replica of which serves a gate.
 
     - A replica takes requests once all of its models are loaded. If a model cannot be loaded, Serve reports
       the deployment as unhealthy, and an update stops while the old replicas continue to serve.
     - Serve replaces a replica that is no longer ready (see `Gate`: ``/v2/health/ready``).
-    - A replica that is stopped first answers its requests (``graceful_shutdown_timeout_s``), then flushes the
-      hooks of *on_prediction* and closes the gate.
-    - State in the memory of a replica, such as rate limits without Redis, is not shared with the others.
+    - When a replica is stopped, it first answers its requests (``graceful_shutdown_timeout_s``), then flushes
+      the *on_prediction* hooks and closes the gate.
+    - State in the memory of a replica, such as rate limits without Redis, is not shared with other replicas.
 
     Args:
         gate: Gate to import in each replica, such as ``"app:gate"``, or a function that creates the gate. A
             gate itself cannot be sent to other machines.
-        models: Models to serve instead of those of the gate, by deployment, such as
-            ``{"churn": "store:churn@7"}``. `serve.run` with other models loads them in the running replicas,
-            one replica after the other, if nothing else has changed.
-        models_per_replica: Enables model multiplexing: Serve sends requests with the header field
-            ``serve_multiplexed_model_id``, which names a deployment of the gate, to replicas that have its
-            model in memory. The value should be the *cache_size* of the gate. None for no multiplexing.
+        models: Models by deployment name that replace those of the gate, such as ``{"churn":
+            "store:churn@7"}``. If only *models* changes, `serve.run` loads the new models in the running
+            replicas, one replica after the other.
+        models_per_replica: Number of models per replica for model multiplexing, which should be the
+            *cache_size* of the gate; None for no multiplexing. With multiplexing, requests name a deployment
+            in the header field ``serve_multiplexed_model_id``, and Serve sends them to replicas that have its
+            model in memory.
         options: Options of `ray.serve.deployment`, such as *num_replicas*, *autoscaling_config*,
             *max_ongoing_requests* and *ray_actor_options*.
 
@@ -115,12 +116,12 @@ class _Replica:
     app: _GateApp
 
     async def reconfigure(self, models: Mapping[str, str]) -> None:
-        """Serve other *models*. Serve calls this method at the start, and when only the models change."""
+        """Serve *models*. Ray Serve calls this method at the start, and when only the models change."""
         for name, model in models.items():
             await asyncio.to_thread(self.app.gate.deployments.swap, name, model)
 
     async def check_health(self) -> None:
-        """Raise an error if a deployment cannot score. Serve then replaces the replica."""
+        """Raise an error if a deployment cannot score. Ray Serve then replaces the replica."""
         if not await adrive(self.app.gate.deployments.catalog.ready()):
             raise RuntimeError(f"not ready: {self.app.gate!r}")
 

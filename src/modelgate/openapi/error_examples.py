@@ -1,4 +1,4 @@
-"""Examples of all errors that a caller may get, for the responses in an OpenAPI document."""
+"""Create examples of all errors that a caller may get, for the responses in an OpenAPI document."""
 
 from collections.abc import Iterator
 
@@ -52,7 +52,7 @@ def error_examples(
     """Yield an example of each error that a caller of a prediction route may get.
 
     Args:
-        schema: Schema of the rows, from which errors about rows are created.
+        schema: Schema of the rows, for examples of errors about rows.
         max_body: Maximum size of the body in bytes.
         keyed: Whether requests need an API key.
         idempotent: Whether requests may have an ``Idempotency-Key``.
