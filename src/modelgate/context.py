@@ -177,8 +177,7 @@ class RequestContext(msgspec.Struct, eq=False):
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """Add the name of the requested deployment to *error* if it does not exist, and suggest permitted
-        deployments.
+        """If the requested deployment does not exist, name it in *error*, and suggest permitted deployments.
 
         On a public route, *error* is not changed, because anyone can call it.
         """

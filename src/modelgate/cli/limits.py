@@ -65,9 +65,7 @@ def reset(
 
 
 def _find_counted_id(db: str, key_id: str) -> str:
-    """Return the id under which limits count the key *key_id*, or *key_id* itself if the database has no such
-    key.
-    """
+    """Return the id under which limits count the key, or *key_id* itself if the database has no such key."""
     from ..keys.admin_store import KeyAdmin
 
     store = KeyAdmin(db)

@@ -205,7 +205,7 @@ class Client(_BaseClient["httpx.Client"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return predictions for copies of *row* in which *column* has each value of a grid.
+        """Return predictions for *row* with each value of a grid in *column*.
 
         Args:
             column: Name of the column that varies.
@@ -274,9 +274,7 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return predictions for copies of *row* in which *column* has each value of a grid; see
-        `Client.curve`.
-        """
+        """Return predictions for *row* with each value of a grid in *column*; see `Client.curve`."""
         return await adrive(request_curve(self._session, column, row, grid, points, average=average))
 
     async def aclose(self) -> None:

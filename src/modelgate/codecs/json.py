@@ -1,5 +1,6 @@
-"""Strict JSON decoder, which returns a value or raises a `MalformedBody` that describes the problem and its
-position.
+"""Strict JSON decoder.
+
+For invalid JSON, it raises a `MalformedBody` that describes the problem and its position.
 
 msgspec is strict about syntax and numbers (no NaN, no 1e400), but too lenient for a gate in three ways:
 it may raise RecursionError or UnicodeDecodeError, it accepts duplicate names (the last one wins), and it
@@ -91,9 +92,7 @@ def check_json(raw: bytes) -> None:
 
 
 def shift_position(error: MalformedBody, offset: int, rows: int) -> MalformedBody:
-    """Return the *error* of a part of an array with its position and row number changed to those in the
-    entire array.
-    """
+    """Change the position and the row number in *error* from a part of an array to the entire array."""
     message = _POSITION.sub(lambda match: f"(byte {int(match[1]) + offset})", error.message)
     return MalformedBody(_ROW.sub(lambda match: f"`$[{int(match[1]) + rows}]", message))
 

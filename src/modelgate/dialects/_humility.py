@@ -88,8 +88,7 @@ def humility_column(humility: Sequence[Sequence[TriggeredRule]]) -> list[str]:
 def _triggered_rows(
     prediction: Prediction, start: int, count: int
 ) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
-    """Yield the triggered rules for the rows with at least one rule, among the *count* rows beginning with
-    *start*.
+    """Yield the triggered rules of each row with at least one, among the *count* rows beginning with *start*.
 
     Each item is a tuple of the row's index relative to *start*, its index in *prediction*, and its rules.
     """

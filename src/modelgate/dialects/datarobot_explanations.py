@@ -1,5 +1,4 @@
-"""Prediction Explanations of the DataRobot Prediction API: parse query parameters, and encode members of
-rows.
+"""Prediction Explanations of the DataRobot Prediction API: query parameters, and members of rows.
 
 There are two routes. On the older one, ``/predictionExplanations``, rows have exactly the members in the
 document "DataRobot Prediction API", so they have no ``predictionThreshold``. On

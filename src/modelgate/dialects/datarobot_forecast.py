@@ -1,5 +1,4 @@
-"""Forecasts in the wire format of DataRobot: parse options in the query string, and encode rows as JSON and
-CSV.
+"""Forecasts in the wire format of DataRobot: options in the query string, and rows as JSON and CSV.
 
 Source: "DataRobot Prediction API", section "Making predictions with time series", and the client
 `datarobot-predict`.

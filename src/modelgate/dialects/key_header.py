@@ -12,8 +12,7 @@ __all__ = ["with_key_header"]
 
 
 def with_key_header(dialect: Dialect, header: str) -> Dialect:
-    """Return a copy of *dialect* that describes *header* as the place of the key, in its request template and
-    OpenAPI description.
+    """Return a copy of *dialect* whose template and OpenAPI description send the key in *header*.
 
     Args:
         dialect: Dialect to copy.

@@ -96,8 +96,8 @@ def _by_output(outputs: Mapping[str, Any]) -> Any:
 
 
 def _points(output: Output | Average) -> dict[str, Any]:
-    """Return the members ``prediction``, an array with an item per point, and ``probabilities``, an array per
-    class.
+    """Return the members ``prediction`` (an array with an item per point) and ``probabilities`` (one per
+    class).
     """
     members: dict[str, Any] = {} if output.values is None else {"prediction": output.values.tolist()}
     if output.probabilities is not None:

@@ -115,9 +115,7 @@ class TFServing:
         return Query((yield from parse_off_loop(decode, raw)))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``predictions``, one item per row, if the request has instances, otherwise ``outputs`` by
-        column.
-        """
+        """Encode ``predictions`` by row if the request has instances, otherwise ``outputs`` by column."""
         columns = {output.name: output.values.tolist() for output in prediction.outputs}
         member = request.context.envelope
         values: Any = columns if len(columns) > 1 else next(iter(columns.values()))

@@ -113,9 +113,7 @@ def _input_field(column: Column, *, accepts_others: bool) -> dict[str, Any]:
 
 
 def _time_series(description: Description) -> dict[str, Any]:
-    """Return the columns and windows of a forecaster, and rows that it can score; an empty dict for other
-    models.
-    """
+    """Return the columns, the windows and example rows of a forecaster, or an empty dict for other models."""
     spec = description.time_series
     if spec is None:
         return {}
@@ -130,9 +128,7 @@ def _output_field(target: Target) -> dict[str, Any]:
 
 
 def _request_template(dialect: str, template: RequestTemplate, description: Description) -> dict[str, Any]:
-    """Return a template with placeholders for the rows and the key; see
-    `modelgate.dialects.request_template`.
-    """
+    """Return a template with placeholders for the rows and the key; see `dialects.request_template`."""
     path = template.path.replace("{deployment}", description.name)
     path = path.replace("{version}", quote(description.version, safe=""))
     return {

@@ -30,8 +30,7 @@ _SCORED_ROWS = 16_384
 
 
 class _Coalitions(NamedTuple):
-    """Coalitions (in the sense of game theory): sets of replaced columns, with their weights in the
-    contributions.
+    """Coalitions, a term of game theory: sets of replaced columns, and their weights in the contributions.
 
     Attributes:
         masks: Whether each column is replaced, of shape (sets, columns). The last two sets are the empty

@@ -1,9 +1,8 @@
-"""Compute contributions to the prediction of trees and their ensembles, by shap's path-dependent
-TreeExplainer.
+"""Compute contributions to the predictions of trees and their ensembles, by shap's TreeExplainer.
 
-Path-dependent means that the trees themselves represent the training rows: if a column is unknown, the
-branches of a split are weighted by the number of training rows in them. shap's alternative, "interventional",
-is not exact.
+The explainer is path-dependent, which means that the trees themselves represent the training rows: if a
+column is unknown, the branches of a split are weighted by the number of training rows in them. shap's
+alternative, "interventional", is not exact.
 """
 
 import warnings

@@ -194,9 +194,7 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the table of *rows*, its histories and rows to predict, and the targets of the rows to
-        predict.
-        """
+        """Return the table of *rows*, its histories and rows to predict, and their targets."""
         try:
             table = self.spec.schema().read(rows)
             request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)

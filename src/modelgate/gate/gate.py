@@ -288,8 +288,7 @@ class Gate:
         average: bool = False,
         timeout: float | None = None,
     ) -> Prediction:
-        """Return predictions for copies of *row* in which *column* has each value of a grid; see
-        `Prediction.curve`.
+        """Return predictions for *row* with each value of a grid in *column*; see `Prediction.curve`.
 
         Args:
             name: Deployment name.

@@ -132,9 +132,7 @@ def _parse_forwarded_for(field: str | None) -> list[str]:
 
 
 def _parse_forwarded(field: str | None) -> list[str | None]:
-    """Return the parameter ``for`` of each element of ``Forwarded``: None if it is missing, an empty string
-    if it is ambiguous.
-    """
+    """Return ``for`` of each element of ``Forwarded``: None if it is missing, an empty string if ambiguous."""
     if not field:
         return []
     hops, position = list[str | None](), 0

@@ -107,9 +107,7 @@ def parse_authorization(headers: Headers, schemes: Collection[str]) -> str | Non
 
 
 def _decode_password(token: str) -> str:
-    """Return the password of ``Basic`` credentials (RFC 7617, section 2), or an empty string if it is
-    unreadable.
-    """
+    """Return the password of ``Basic`` credentials (RFC 7617, section 2), or ``""`` if they are unreadable."""
     try:
         return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
     except ValueError:

@@ -203,8 +203,8 @@ class Request:
 
     @property
     def needs_length(self) -> bool:
-        """Whether responses need a ``Content-Length``, because the server may otherwise end them by closing
-        the connection.
+        """Whether responses need a ``Content-Length``, because the server may end them by closing the
+        connection.
 
         In this case, an error in the middle of the response would look like its end. HTTP/1.0, which nginx
         uses by default, has no other way to end a response.
@@ -212,10 +212,10 @@ class Request:
         return False
 
     def is_usual(self) -> bool:
-        """Return whether the header fields describe a small body of plain JSON and request a plain JSON
-        response.
+        """Return whether the request has a small body of plain JSON and accepts a plain JSON response.
 
-        If this is uncertain, return False. See `UNUSUAL_FIELDS` and `USUAL_BODY`.
+        This is read from the header fields. If it is uncertain, return False. See `UNUSUAL_FIELDS` and
+        `USUAL_BODY`.
         """
         return False
 

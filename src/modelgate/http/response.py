@@ -87,8 +87,8 @@ def error_response(
     request_id: str | None = None,
     message_members: Mapping[str, object] | None = None,
 ) -> Response:
-    """Return a response with ``{"error": message}``, the details of *error*, and the request id if the server
-    is at fault.
+    """Return ``{"error": message}`` with the details of *error*, and the request id if the server is at
+    fault.
 
     Args:
         error: Error to encode.

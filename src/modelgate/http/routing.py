@@ -116,8 +116,7 @@ class Router:
         raise NotFound
 
     def nearest(self, path: str) -> WireFormat | None:
-        """Return the wire format for errors about an unknown *path*, or None if no route has a similar
-        beginning.
+        """Return the wire format for errors about an unknown *path*, or None if no route begins similarly.
 
         The route with the longest common beginning decides.
         """

@@ -162,8 +162,7 @@ class KeyAuth:
         return (yield from call_next(request))
 
     def is_plain(self) -> bool:
-        """Return whether no scope and no header field are required, and the key store belongs to this
-        package.
+        """Return whether keys need no scope or header field, and the key store belongs to this package.
 
         A look-up in another store may have side effects, so it must not be repeated.
         """
@@ -171,9 +170,7 @@ class KeyAuth:
         return own_store and self._scope is None and self.key_header is None
 
     def find_accepted(self, key: str) -> Principal | None:
-        """Return the principal of a *key* that was accepted before, or None if finding it would require a
-        wait.
-        """
+        """Return the principal of a *key* that was accepted before, or None if finding it requires a wait."""
         if hash(key) not in self._accepted:
             return None
         if type(self.keys) is MemoryKeyStore:

@@ -78,9 +78,7 @@ class MemoryLimiter:
         return RateLimitDecision(rate, allowed, available, state, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
-        """Return the decision of `hit` for a cost of 1 without charging it, or None if *identity* has no
-        bucket.
-        """
+        """Return the decision of `hit` for a cost of 1 without a charge, or None if *identity* has no bucket."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None

@@ -149,8 +149,7 @@ class OutcomeLog(PredictionHook):
         self._tables.close()
 
     def accuracy(self, deployment: str) -> AccuracyReport:
-        """Return the accuracy of each version of a deployment, and comparisons of versions that served at the
-        same time. This call blocks.
+        """Return the accuracy of each version of a deployment, and comparisons of versions. This call blocks.
 
         Raises:
             StoreError: The database is unavailable.
@@ -295,9 +294,7 @@ class _Writer:
 
 
 def _column_texts(record: PredictionRecord, name: str) -> list[str | None] | None:
-    """Return the values of an input column or a passthrough column as text, or None if there is no such
-    column.
-    """
+    """Return the values of an input or passthrough column as text, or None if there is no such column."""
     if name in record.table:
         values = [to_json_value(value) for value in record.table[name].tolist()]
     elif name in (record.prediction.passthrough_columns or {}):

@@ -353,9 +353,7 @@ class Column:
         return self._is_within_limits(value)
 
     def _is_within_limits(self, value: object) -> bool:
-        """Return whether *value*, which has the column's kind, satisfies the bounds, the length and the
-        pattern.
-        """
+        """Return whether *value*, of the right kind, satisfies the bounds, the length and the pattern."""
         if self.is_array:
             return True
         if isinstance(value, str):

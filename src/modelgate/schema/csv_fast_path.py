@@ -99,8 +99,7 @@ class CSVLayout:
         return None if values is None else values.reshape(len(cells), -1)
 
     def _build_table(self, numbers: Numbers, read_column: Callable[[int], list[str]]) -> Table | None:
-        """Return a table of *numbers* and the other columns, or None if only `validate_rows` can read the
-        cells.
+        """Return a table of *numbers* and the other columns, or None if only `validate_rows` can read them.
 
         Args:
             numbers: Values of the columns at `_number_positions`.

@@ -103,9 +103,7 @@ class Decoder:
         return table
 
     def _decode_large(self, raw: bytes, max_rows: int | None) -> Table:
-        """Decode a large array in parts, because Python objects of its rows could take 30 times the memory of
-        the JSON.
-        """
+        """Decode a large array in parts, because its rows as Python objects could take 30 times its memory."""
         check_json(raw)
         # There are at most as many objects as braces, which are counted in a fraction of the time.
         at_most = count_byte(raw, b"{")
@@ -118,9 +116,7 @@ class Decoder:
             return Table.join(self._columns, self._iter_validated_parts(raw))
 
     def _check_items(self, raw: bytes, max_rows: int | None) -> None:
-        """Raise `InvalidInput` if the array *raw* has more than *max_rows* items, or its items leave out most
-        columns.
-        """
+        """Raise `InvalidInput` if *raw* has more than *max_rows* items, or its items leave out most columns."""
         count = count_items(raw)
         check_max_rows(count, max_rows)
         check_sparsity(count, len(self._columns), len(raw))
@@ -222,9 +218,7 @@ class Decoder:
         return self._build_table(rows)
 
     def _may_skip_names(self, records: list[Any]) -> bool:
-        """Return whether *records* may have members that are not columns and that could not stand for a
-        column.
-        """
+        """Return whether members of *records* that are not columns can be ignored."""
         if self._options.extra_columns == "forbid":
             return False
         return not self._optional or not find_similar(self._names, _member_names(records))
@@ -338,9 +332,7 @@ def _field_type(column: Column) -> Any:
 
 
 def _iter_parts(raw: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield the parts of the large array *raw*, each with the offset from positions in the part to positions
-    in *raw*.
-    """
+    """Yield the parts of the large array *raw*, each with the offset of its positions in *raw*."""
     offset = 0
     for part in split_items(raw, _PART):
         stop_if_abandoned()

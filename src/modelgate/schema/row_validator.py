@@ -104,9 +104,7 @@ def validate_part(
 
 
 def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
-    """Return the name of the object in the first row that contains the columns, or None if there is no such
-    object.
-    """
+    """Return the name of the object in the first row that contains the columns, or None if there is none."""
     for name, value in rows[0].items() if rows else ():
         inner = value[0] if isinstance(value, list) and value else value
         if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):

@@ -81,9 +81,7 @@ class Table:
         return values.astype(np.int64 if column.kind == "integer" else np.bool_)
 
     def stored(self, name: str) -> Sequence[Any] | npt.NDArray[np.float64]:
-        """Return the values of the column *name* in the form in which they are stored; see *numbers* and
-        *texts*.
-        """
+        """Return the values of the column *name* as they are stored; see *numbers* and *texts*."""
         column, index = self._locate()[name]
         return self.numbers[:, index] if column.numeric else self.texts[index]
 

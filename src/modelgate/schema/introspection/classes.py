@@ -40,8 +40,6 @@ def stored_classes(model: Any) -> list[list[Any]] | None:
 
 
 def final_estimator(model: Any) -> Any:
-    """Return the estimator that predicts, such as the last step of a pipeline or the best estimator of a
-    search.
-    """
+    """Return the estimator that predicts, such as the last step of a pipeline."""
     inner = model.steps[-1][1] if getattr(model, "steps", None) else unwrap_estimator(model)
     return model if inner is None else final_estimator(inner)

@@ -239,9 +239,7 @@ class _ColumnTracer:
         return []
 
     def _trace_single(self, step: Any, columns: list[_Provenance]) -> list[_Provenance]:
-        """Trace *columns* through one estimator, which transforms each column, selects columns, or combines
-        all.
-        """
+        """Trace *columns* through an estimator that transforms each column, selects columns, or combines all."""
         extended = _extend_paths(step, columns)
         if is_sklearn_subclass(step, "SelectorMixin"):
             support = step.get_support()
@@ -321,9 +319,7 @@ def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
 
 
 def _fitted_members(step: Any) -> list[Any]:
-    """Return the members of an ensemble, except the constant estimators that scikit-learn fits to constant
-    labels.
-    """
+    """Return the members of an ensemble, except the constants that replace estimators for constant labels."""
     members = getattr(step, "estimators_", None)
     if not isinstance(members, list):
         return []

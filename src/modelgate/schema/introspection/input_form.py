@@ -40,9 +40,7 @@ def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
 
 
 def _takes_records(model: Any) -> bool:
-    """Return whether *model* takes dictionaries, because its first step is a DictVectorizer or a
-    FeatureHasher.
-    """
+    """Return whether *model* takes dictionaries, as a DictVectorizer or a FeatureHasher does."""
     first = _first_step(model)
     if type(first).__name__ == "FeatureHasher":
         return bool(first.input_type == "dict")
