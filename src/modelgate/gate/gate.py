@@ -33,7 +33,7 @@ from ..scoring.layers.context import add_context
 from ..scoring.layers.curve import AddCurve
 from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
-from .dispatcher import RequestDispatcher, score_and_encode
+from .dispatcher import RequestDispatcher
 from .options import (
     check_deployments,
     create_layers,
@@ -44,6 +44,7 @@ from .options import (
 )
 from .poller import create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router
+from .score_and_encode import score_and_encode
 
 __all__ = ["Gate"]
 

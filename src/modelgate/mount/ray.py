@@ -9,7 +9,7 @@ from ray import serve
 
 from ..errors import ConfigurationError
 from ..flow import adrive
-from ..importing import import_object
+from ..importing import create_gate
 from .asgi import Receive, Scope, Send
 
 __all__ = ["create_application"]
@@ -78,8 +78,7 @@ class _GateApp:
     """
 
     def __init__(self, source: str | Callable[[], Any], models_per_replica: int | None) -> None:
-        gate = import_object(source, "gate") if isinstance(source, str) else source()
-        self.gate = gate() if callable(gate) and not hasattr(gate, "deployments") else gate
+        self.gate = create_gate(source)
         self.gate.deployments.warm()
         self._report_loaded: Callable[[str], Awaitable[str]] | None = None
         if models_per_replica is not None:
