@@ -100,7 +100,7 @@ class CircuitBreaker:
         self.record_data_loss()
         if is_due:
             logger.warning(
-                "%s: counts lost: after FLUSHALL, eviction or a restart, limits also apply the counts of this process",
+                "%s: counts lost by FLUSHALL, eviction or a restart: limits also apply the counts of this process",
                 self._server,
             )
 

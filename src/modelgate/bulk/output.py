@@ -54,8 +54,8 @@ def check_paths(source: Path | int | None, output: Path) -> None:
     """
     if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(
-            f"{source} must be a regular file, because a resumed run reads it again: for a pipe, pass - and"
-            " standard input"
+            f"{source} must be a regular file, because a resumed run reads it again: to read a"
+            " pipe, pass - and connect it to standard input"
         )
     if output.suffix.lower() in COMPRESSED_SUFFIXES:
         raise ConfigurationError(
@@ -231,7 +231,9 @@ class Output(ABC):
             yield from (cells + empty for cells in self._pending_cells or [b""] * self.done.refused)
         elif scored.header not in (None, self.done.header):
             raise UnexpectedResponse(
-                200, "The output columns have changed: the model was replaced during the run"
+                200,
+                "The output columns have changed, because the model was replaced during the run: start over with"
+                " --overwrite",
             )
         if isinstance(scored.results, Lines) and not self._passthrough:
             yield scored.results.raw
@@ -278,7 +280,7 @@ class FileOutput(Output):
         for written, size in ((path, done.output), (self._errors_path, done.errors)):
             if size and (not written.exists() or written.stat().st_size < size):
                 raise ConfigurationError(
-                    f"{written} has lost rows since the last run: start over with --overwrite"
+                    f"{written} is shorter than at the end of the last run: start over with --overwrite"
                 )
 
     def start(self) -> None:

@@ -84,7 +84,7 @@ def replay(
     """
     requests = list(read_recording(path.read_bytes().split(b"\n"), key))
     if not requests:
-        raise ConfigurationError(f"{path} has no request: it must hold one JSON object per line")
+        raise ConfigurationError(f"{path} has no request: it must contain one JSON object per line")
     differences: list[Difference] = []
     answered: list[RecordedRequest] = []
     with _open_client(target, key) as http:

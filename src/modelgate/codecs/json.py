@@ -166,7 +166,7 @@ def reject_encoded_text(subject: str, value: object) -> None:
     """
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         raise MalformedBody(
-            f"{subject} is a text that holds JSON: it was encoded twice; send the object or array itself"
+            f"{subject} is a text that contains JSON: it was encoded twice, so send the object or array itself"
         )
 
 

@@ -96,7 +96,7 @@ def forecast_encoder(dialect: Dialect) -> Callable[[Request, Query, Prediction],
     )
     if encode is None:
         raise InvalidInput(
-            f"This deployment predicts time series, which the wire format {dialect.name!r} has no fields for:"
+            f"This deployment predicts time series, but the wire format {dialect.name!r} does not support them:"
             " send the rows in the wire format 'native' or 'datarobot'"
         )
     return encode

@@ -349,9 +349,13 @@ def _parse_options(request: Request) -> dict[str, Any]:
     kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
     for extra in extras:
         if extra == "context" and kind in (NPY, "text/csv"):
-            raise InvalidInput(f"{kind} cannot have context: request JSON with the header field Accept")
+            raise InvalidInput(
+                f"{kind} cannot contain the context: request JSON with the header field Accept"
+            )
         if kind == NPY:
-            raise InvalidInput(f"{NPY} cannot have {extra}: request JSON or CSV with the header field Accept")
+            raise InvalidInput(
+                f"{NPY} cannot contain {extra}: request JSON or CSV with the header field Accept"
+            )
     return options
 
 

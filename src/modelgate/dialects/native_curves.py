@@ -71,7 +71,7 @@ def decode_curve(request: Request) -> Flow[Query]:
     row = b"" if body.row == _NULL else bytes(body.row)
     if row[:1] != b"{" and (row or not body.average):
         raise InvalidInput(
-            "row must be an object of feature names and values; leave it out only with average"
+            "row must be an object of feature names and values: it can be left out only with average"
         )
     layer = AddCurve(body.column, body.grid, body.points, average=bool(body.average))
     return Query(row or b"[]", single=bool(row), max_rows=None, layer=layer)

@@ -301,7 +301,7 @@ class SqlKeyStore(KeyAdmin):
         try:
             self.note_use(uses, at_most_every=timedelta(seconds=_USE_INTERVAL))
         except StoreError as error:
-            logger.warning("key store: could not write when keys were last used", exc_info=error)
+            logger.warning("key store: cannot record when keys were last used", exc_info=error)
 
 
 def _unavailable() -> StoreError:

@@ -165,7 +165,7 @@ class DriftCounter:
             self._unsent = []
         except Exception as error:
             self._unsent = self._unsent[-_MAX_UNSENT:]
-            logger.error("drift monitor: cannot send alarms: they are sent later", exc_info=error)
+            logger.error("drift monitor: cannot send alarms: retrying later", exc_info=error)
 
 
 def _describe_subject(alarm: DriftAlarm) -> str:

@@ -108,7 +108,7 @@ class SQLDriftStorage:
             if text not in self._damaged:
                 self._damaged.add(text)
                 logger.error(
-                    "drift monitor: deployment %s: left out a damaged value of version %s: %s",
+                    "drift monitor: deployment %s: ignored a damaged value of version %s: %s",
                     row.deployment,
                     row.version,
                     error,

@@ -209,7 +209,7 @@ def _check(outcomes: Sequence[Outcome]) -> None:
     for index, outcome in enumerate(outcomes):
         if (outcome.request_id is None) == (outcome.association is None):
             raise InvalidInput(
-                f"outcomes[{index}]: send either request_id, with row if the request had several, or association"
+                f"outcomes[{index}]: send either association, or request_id (and row if the request had several)"
             )
         if not isinstance(outcome.actual, str) and abs(outcome.actual) > _LARGEST:
             raise InvalidInput(f"outcomes[{index}].actual must be at most 2**53")

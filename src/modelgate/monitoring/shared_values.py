@@ -125,7 +125,7 @@ class SharedValues:
             # A full disk: counting must not fail a request.
             if not self._unstored:
                 logger.error(
-                    "metrics_dir: cannot store values, which only process %d reports: %s", self._pid, error
+                    "metrics_dir: cannot store values, so only process %d reports them: %s", self._pid, error
                 )
             cells = create_cells(size)
             self._unstored.append((name, labels, cells))
@@ -191,7 +191,7 @@ class SharedValues:
         """Log once that the file at *path* is ignored."""
         if path.name not in self._unreadable:
             self._unreadable.add(path.name)
-            logger.error("metrics_dir: left out %s, which cannot be read: %s", path, error)
+            logger.error("metrics_dir: ignored %s, which cannot be read: %s", path, error)
 
     def _is_live(self, path: Path) -> bool:
         try:

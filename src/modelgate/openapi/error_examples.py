@@ -34,7 +34,7 @@ _ALL: list[type[AnswerableError]] = [
 
 def _errors_with_arguments() -> Iterator[AnswerableError]:
     """Yield an example of each error whose message depends on arguments."""
-    yield errors.InvalidInput("10001 rows are more than the 10000 accepted at once: send fewer")
+    yield errors.InvalidInput("10001 rows are more than the limit of 10000 per request: send fewer rows")
     yield errors.Unauthorized(headers={"www-authenticate": 'Bearer realm="modelgate", error="invalid_token"'})
     yield errors.KeyInactive("k1", "revoked", "This API key was revoked. Ask its issuer for a new one")
     yield errors.BatchTooLarge(10_000, 1000)

@@ -83,7 +83,7 @@ class CSVDecoder:
             count += len(table)
             if max_rows is not None and count > max_rows:
                 raise InvalidInput(
-                    f"The CSV body has more than the {max_rows} rows accepted at once: send fewer",
+                    f"The CSV body has more than the {max_rows} rows accepted in one request: send fewer rows",
                     details={"max_rows": max_rows},
                 )
             yield table
@@ -184,7 +184,7 @@ class CSVDecoder:
             stop_if_abandoned()
             self._validate(header, cells, report)
         report.raise_for_errors(report.rows, self._columns, self._options)
-        raise AssertionError("a row was invalid before")
+        raise AssertionError("an earlier row was invalid")
 
     def _validate(self, header: list[str], cells: list[list[str]], report: ValidationReport) -> Table | None:
         rows = [dict(zip(header, row, strict=True)) for row in cells]

@@ -32,7 +32,7 @@ def check_header(header: Sequence[str], columns: Sequence[Column], options: Sche
             raise MalformedBody(f"The separator of the CSV body is a {separator}: send a comma between cells")
         if _looks_like_data(header, columns):
             raise MalformedBody(
-                "Line 1 of the CSV body was read as the header, and looks like data: send a line with the"
+                "Line 1 of the CSV body was read as the header, but looks like data: send a line with the"
                 f" column names first{_describe_names(columns) if options.show_schema else ''}"
             )
     if len(set(header)) != len(header):

@@ -141,7 +141,7 @@ def check_max_rows(rows: int, max_rows: int | None) -> None:
     """Raise `InvalidInput` if the number of *rows* is larger than *max_rows*."""
     if max_rows is not None and rows > max_rows:
         raise InvalidInput(
-            f"{rows} rows are more than the {max_rows} accepted at once: send fewer",
+            f"{rows} rows are more than the limit of {max_rows} per request: send fewer rows",
             details={"max_rows": max_rows},
         )
 

@@ -88,8 +88,8 @@ def match_categories(
             found[name] = levels_to_array(declared)
             if columns[name].dtype is None and list(declared) != sorted(declared, key=_pandas_order):
                 logger.warning(
-                    "column %s: levels are not sorted: the model does not store their order: check that it is the"
-                    ' order of training, and confirm it with Column(…, dtype="category")',
+                    "column %s: levels are not sorted: the model does not store their order, so check that it is the"
+                    ' order of the training data, and confirm it with Column(…, dtype="category")',
                     name,
                 )
     missing = [name for name, values in found.items() if values is None]
@@ -97,7 +97,7 @@ def match_categories(
         which = f"column {missing[0]!r}" if missing else "the model's categorical columns"
         raise ConfigurationError(
             f"schema must have the levels of {which} in the order of training:"
-            " set schema=Schema.from_sample(frame), with the training frame"
+            " set schema=Schema.from_sample(frame), with the training DataFrame"
         )
     return {name: values for name, values in found.items() if values is not None}
 
