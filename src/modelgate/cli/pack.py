@@ -177,7 +177,7 @@ def _load(path: Path, load_pickle: bool) -> "ModelPackage":
 
 
 def _schema_of(model: Any, raw: bytes, sample: Path, target: str | Sequence[str]) -> "Schema":
-    from ..schema import Schema, Table
+    from ..schema import Schema
     from ..schema.training import columns_without_guesses
 
     try:
