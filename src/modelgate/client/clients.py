@@ -205,7 +205,7 @@ class Client(_BaseClient["httpx.Client"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return predictions for *row* with each value of a grid in *column*.
+        """Return predictions for *row* with *column* set to each value of a grid.
 
         Args:
             column: Name of the column that varies.
@@ -274,7 +274,7 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return predictions for *row* with each value of a grid in *column*; see `Client.curve`."""
+        """Return predictions for *row* with *column* set to each value of a grid; see `Client.curve`."""
         return await adrive(request_curve(self._session, column, row, grid, points, average=average))
 
     async def aclose(self) -> None:

@@ -371,7 +371,7 @@ class _Job(Future[Any]):
         self.stop_requested = False
 
     def cancel(self) -> bool:
-        # The call may be running: let it stop by itself, see `modelgate.cancellation`.
+        # The call may be running: let it stop by itself; see `modelgate.cancellation`.
         self.stop_requested = True
         cancelled = self.started_at == math.inf and super().cancel()
         if cancelled:

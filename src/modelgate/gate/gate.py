@@ -75,7 +75,7 @@ class Gate:
         cors: Origins of web pages that may call the gate, such as ``["https://app.example"]``, or ``"*"``;
             see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
-        deadline: Maximum duration of a request in seconds, see `Deadline`; None for no deadline. While a
+        deadline: Maximum duration of a request in seconds; see `Deadline`; None for no deadline. While a
             model call exceeds the deadline, new requests to its deployment get 503.
         body_limit: Largest body in bytes, or a `BodyLimit`; by default the limit of each dialect.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
@@ -289,7 +289,7 @@ class Gate:
         average: bool = False,
         timeout: float | None = None,
     ) -> Prediction:
-        """Return predictions for *row* with each value of a grid in *column*; see `Prediction.curve`.
+        """Return predictions for *row* with *column* set to each value of a grid; see `Prediction.curve`.
 
         Args:
             name: Deployment name.
