@@ -28,7 +28,8 @@ class PredictionWriter(Protocol):
 def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[dict[str, Any]]:
     """Yield an entry of plain values for each predicted row.
 
-    ``input`` has all columns except images, tensors and those in *redact*. It is None for a forecast, whose
+    ``hypothetical`` is true for rows that the caller has marked as made up, see `PredictionRecord`. ``input``
+    has all columns except images, tensors and those in *redact*. It is None for a forecast, whose
     predictions have a ``series`` and a ``timestamp`` instead; the series is None if a column of the table is
     in *redact*.
     """
@@ -54,6 +55,7 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
             "key_id": record.key_id,
             "time": datetime.fromtimestamp(record.time, UTC),
             "seconds": record.seconds,
+            "hypothetical": record.hypothetical,
             "input": None if inputs is None else inputs[row],
             "prediction": {name: output[row] for name, output in zip(names, values, strict=True)},
             "probabilities": {
