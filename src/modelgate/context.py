@@ -129,6 +129,7 @@ class RequestContext(msgspec.Struct, eq=False):
         failure_counted: Whether this request was counted as a failed authentication.
         settled: What the gate's quick path has done for the request; None if it has done nothing.
         failure: Query that the quick path could not score, and its error; None if it did not call the model.
+        app_called: Whether the app was called that the layers are wrapped around.
     """
 
     principal: "Principal | None" = None
@@ -145,6 +146,12 @@ class RequestContext(msgspec.Struct, eq=False):
     failure_counted: bool = False
     settled: Settled | None = None
     failure: "tuple[Query, BaseException] | None" = None
+    app_called: bool = False
+
+    @property
+    def work_began(self) -> bool:
+        """Whether rows were handed to the model, or the request to the app that the layers are wrapped around."""
+        return self.app_called or (self.query is not None and self.query.model_called)
 
     def __repr__(self) -> str:
         # Without attributes: a part of the body may contain an API key, and error tracking stores this text.

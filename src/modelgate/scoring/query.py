@@ -43,6 +43,7 @@ class Query(msgspec.Struct, eq=False):
         intervals: Levels of the prediction intervals to add to predicted numbers, in percent.
         hypothetical: Whether the rows are made up, such as those of a what-if analysis: see `PredictionRecord`.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
+        model_called: Whether the rows were handed to the model, in whose queue they may still be.
     """
 
     rows: Any
@@ -64,4 +65,5 @@ class Query(msgspec.Struct, eq=False):
     intervals: Sequence[float] = ()
     adjusted: bool = False
     hypothetical: bool = False
+    model_called: bool = False
     layer: "Callable[[Query, Handler[Query, Prediction]], Flow[Prediction]] | None" = None
