@@ -150,7 +150,7 @@ class RequestContext(msgspec.Struct, eq=False):
 
     @property
     def work_began(self) -> bool:
-        """Whether rows were handed to the model, or the request to the app that the layers are wrapped around."""
+        """Whether the model was called, or the app that the layers are wrapped around."""
         return self.app_called or (self.query is not None and self.query.model_called)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Answer requests: find the route, run the HTTP layers, then score or call the route's handler."""
+"""Dispatch requests: find the route, run the HTTP layers, then score or call the route's handler."""
 
 import contextlib
 import logging
@@ -40,12 +40,12 @@ logger = logging.getLogger("modelgate")
 
 
 class RequestDispatcher:
-    """Answers the requests of a gate; every error becomes a response.
+    """Dispatcher for the requests to a gate. Every error becomes a response.
 
     Args:
         router: Routes of the gate.
         deployments: Deployments of the gate.
-        layers: HTTP layers around all deployments. Only the `Deadline` among them applies to public routes.
+        layers: HTTP layers around all deployments. On public routes, only the `Deadline` applies.
         default_dialect: Dialect for requests to unknown paths.
     """
 
@@ -85,7 +85,7 @@ class RequestDispatcher:
             return _error_response(request, ServingError())
 
     def _check_keys(self) -> None:
-        """Log a warning if keys permit deployments that the gate does not have.
+        """Log a warning if a configured key permits a deployment that the gate does not have.
 
         The first request runs this check, because `Gate.handler` adds deployments after construction.
         """
@@ -112,10 +112,10 @@ class RequestDispatcher:
             context.action = route.action
 
     def _respond(self, request: Request) -> Flow[Response]:
-        """Answer a request that has passed the gate's HTTP layers; errors become responses.
+        """Respond to a request that has passed the gate's HTTP layers. Errors become responses.
 
-        The deployment's own layers run after the path and the body have been read, so they do not see
-        errors in the path or the body.
+        The deployment's own layers run after the path and the body have been decoded, so they do not see
+        errors in them.
         """
         context: RequestContext = request.context
         try:
@@ -169,7 +169,7 @@ class RequestDispatcher:
             raise
 
     def _add_example(self, error: RequestError, dialect: Dialect, context: RequestContext) -> None:
-        """Add an example of a body to *error*, unless the schema is hidden or not in memory."""
+        """Add an example body to *error*, unless the deployment's schema is hidden or not in memory."""
         with contextlib.suppress(RequestError):
             name = self._deployment_name(context, None)
             live = self._deployments.catalog[name]
@@ -179,7 +179,7 @@ class RequestDispatcher:
                 error.add_hint(f". Example: {msgspec.json.encode(example).decode()}", example=example)
 
     def _check_version(self, context: RequestContext, version: str) -> Flow[None]:
-        """Raise `NotFound` unless the deployment has the *version* of the request's path."""
+        """Raise `NotFound` unless the deployment has the *version* that the request path names."""
         assert context.deployment is not None and context.route is not None
         live = self._deployments.catalog.get_active(context.deployment)
         versions = yield from live.versions()
@@ -190,7 +190,9 @@ class RequestDispatcher:
             raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
 
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
-        """Return the deployment that the path or body names, or the only one that the caller can use."""
+        """Return the deployment that the path or the body names, or else the only one that the caller may
+        use.
+        """
         principal, name = context.principal, context.deployment or name_in_body
         if name is not None:
             if name_in_body is not None and name_in_body != name:
@@ -278,7 +280,7 @@ def _forbid_caching(request: Request, response: Response) -> None:
 
 
 def _report_exception(request: Request, error: BaseException, message: str, *args: object) -> None:
-    """Report *error* to the app's error tracking, through the log and the framework."""
+    """Report *error* to the app's error tracker, through the log and the framework."""
     logger.error(message, *args, exc_info=error, extra={"request_id": request.id})
     context: RequestContext = request.context
     if context.catalog is not None and context.deployment is not None:

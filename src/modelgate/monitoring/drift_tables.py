@@ -1,4 +1,4 @@
-"""Tables of drift monitoring in a SQL database, which several processes and machines may share."""
+"""Storage for drift counts in a SQL database, which several processes and machines may share."""
 
 import logging
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ class SQLDriftStorage:
         return sorted(monitored, key=lambda model: model.buckets[-1].start)
 
     def _decode(self, row: Any, text: str, kind: type[T]) -> T | None:
-        """Decode a JSON value of *row*. If it is damaged, log so once, and return None."""
+        """Decode a JSON value of *row*. If it is damaged, log this once, and return None."""
         try:
             return msgspec.json.decode(text, type=kind)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Scoring as a function call, without a server, an event loop or an API key."""
+"""Score with a function call, without a server, an event loop or an API key."""
 
 from collections.abc import Sequence
 from typing import Any
