@@ -134,6 +134,7 @@ class RequestContext(msgspec.Struct, eq=False):
         failure_counted: Whether this request was counted as a failed authentication.
         settled: Results of the quick path for the request; None if it has computed none.
         failure: Query that the quick path could not score, and the error; None if scoring has not failed.
+        app_called: Whether the layers have called the app that they wrap.
     """
 
     principal: "Principal | None" = None
@@ -150,6 +151,12 @@ class RequestContext(msgspec.Struct, eq=False):
     failure_counted: bool = False
     settled: Settled | None = None
     failure: "tuple[Query, BaseException] | None" = None
+    app_called: bool = False
+
+    @property
+    def work_began(self) -> bool:
+        """Whether the model was called, or the app that the layers are wrapped around."""
+        return self.app_called or (self.query is not None and self.query.model_called)
 
     def __repr__(self) -> str:
         # Without attributes: a part of the body may contain an API key, and error tracking stores this text.

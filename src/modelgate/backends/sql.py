@@ -61,6 +61,8 @@ def from_timestamp(seconds: float) -> datetime:
 class Database:
     """Database connections. Missing tables are created on first use.
 
+    A table of an earlier version of modelgate may lack columns. Those with a server default are added, too.
+
     Args:
         url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
         metadata: Definitions of the tables.
@@ -137,13 +139,26 @@ class Database:
         if self.backend == "sqlite":
             table_exists.append(sa.exc.OperationalError)
         for _ in self._metadata.tables:
-            # Another process may create a table concurrently. Retry for the other tables.
+            # Another process may create a table or a column concurrently. Retry for the other tables.
             with contextlib.suppress(*table_exists):
-                self._metadata.create_all(self.engine)
+                self._create_missing()
                 break
         else:
-            self._metadata.create_all(self.engine)
+            self._create_missing()
         self._ready = True
+
+    def _create_missing(self) -> None:
+        self._metadata.create_all(self.engine)
+        for table in self._metadata.tables.values():
+            addable = [column for column in table.columns if column.server_default is not None]
+            if not addable:
+                continue
+            with self.engine.begin() as connection:
+                existing = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+                for column in addable:
+                    if column.name not in existing:
+                        definition = sa.schema.CreateColumn(column).compile(self.engine)
+                        connection.execute(sa.DDL(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
 def require_existing(url: str, option: str) -> None:

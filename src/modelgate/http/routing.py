@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import MethodNotAllowed, NotFound
@@ -25,11 +26,13 @@ class RouteSpec(NamedTuple):
         summary: Name of the operation.
         answer: Type of the JSON body of a response.
         request: Type of the JSON body of a request; None for a request without a body.
+        query: Description of each parameter of the query string by name. All are optional texts.
     """
 
     summary: str
     answer: type
     request: type | None = None
+    query: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

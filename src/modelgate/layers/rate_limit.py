@@ -60,8 +60,10 @@ class RateLimit:
             estimates.
         exempt: Function of the request. If it returns True, the request is not counted.
         charge_when: Function of the response. If it returns False, the charge for the request is refunded.
-            For an error raised by the app, the function gets a response with the status 500. In the `limits`
-            package, only Redis and Valkey with fixed windows can refund a charge.
+            For an error raised by the app, the function gets a response with the status 500. The function is
+            not called if the server cancels the request because its caller disconnected: such a request is
+            charged if the model or the app was called. In the `limits` package, only Redis and Valkey with
+            fixed windows can refund a charge.
         dry_run: Count requests, but reject none. `rejected` counts those that would have been rejected.
         on_storage_error: Behaviour while the storage does not answer: ``"local"`` applies this
             process's share of the rate, ``"deny"`` rejects everything with 503.
@@ -197,8 +199,8 @@ class RateLimit:
             response = yield from call_next(request)
         except AnswerableError as error:
             response = encode_error(request, error)
-        except Exception:
-            yield from self._refund_uncounted(request, Response(500), identity, decision)
+        except BaseException as error:
+            yield from self._refund_failed(request, error, [(identity, decision)])
             raise
         if self._charge_when is not None or response.status == Overloaded.status:
             decision = yield from self._refund_uncounted(request, response, identity, decision)
@@ -241,9 +243,8 @@ class RateLimit:
         context.on_rows = (*context.on_rows, charge)
         try:
             response = yield from call_encoding_errors(request, call_next)
-        except Exception:
-            for identity, decision in charges:
-                yield from self._refund_uncounted(request, Response(500), identity, decision)
+        except BaseException as error:
+            yield from self._refund_failed(request, error, charges)
             raise
         if not charges and request.method in ("POST", "PUT", "PATCH") and response.status < 400:
             # Without this error, a request whose rows are never counted would pass every limit.
@@ -284,7 +285,26 @@ class RateLimit:
         """
         is_rejected = response.status == Overloaded.status and request.error_code == Overloaded.code
         is_counted = not is_rejected and (self._charge_when is None or self._charge_when(response))
-        if is_counted or not decision.allowed or not self._limiter.can_refund:
+        return decision if is_counted else (yield from self._refund(identity, decision))
+
+    def _refund_failed(
+        self, request: Request, error: BaseException, charges: list[tuple[str, RateLimitDecision]]
+    ) -> Flow[None]:
+        """Refund the charges of a request that *error* has ended, unless it counts.
+
+        An error of the app counts like its response 500. A cancelled request counts if the model or the app was
+        called. A generator that is being closed cannot wait for a refund.
+        """
+        context: RequestContext = request.context
+        for identity, decision in charges:
+            if isinstance(error, Exception):
+                yield from self._refund_uncounted(request, Response(500), identity, decision)
+            elif not isinstance(error, GeneratorExit) and not context.work_began:
+                yield from self._refund(identity, decision)
+
+    def _refund(self, identity: str, decision: RateLimitDecision) -> Flow[RateLimitDecision]:
+        """Refund a charge if the storage can, and return the resulting decision."""
+        if not decision.allowed or not self._limiter.can_refund:
             return decision
         refund = self._limiter.refund(decision.rate, identity, decision.cost, decision.now)
         if refund is not None:

@@ -176,6 +176,11 @@ class ModelCache(Generic[T]):
             cached = self._models.get(name)
         return None if cached is None else cached.model
 
+    def names(self) -> list[str]:
+        """Return the names of the cached models, the least recently used first."""
+        with self._lock:
+            return list(self._models)
+
     def reload(self, name: str) -> Flow[T]:
         """Load the model *name* again. Until the load succeeds, the cached model continues to serve.
 

@@ -80,11 +80,13 @@ class SQLDriftStorage:
 
         self._database.commit(write)
 
-    def load(self, deployment: str) -> list[MonitoredModel]:
-        counts = _COUNTS.select().where(_COUNTS.c.deployment == deployment)
+    def load(self, deployment: str, version: str | None = None) -> list[MonitoredModel]:
+        names = (
+            {"deployment": deployment} if version is None else {"deployment": deployment, "version": version}
+        )
         with self._database.transaction() as connection:
-            models = connection.execute(_MODELS.select().where(_MODELS.c.deployment == deployment)).all()
-            rows = connection.execute(counts).all()
+            models = connection.execute(_MODELS.select().where(_matches(_MODELS, names))).all()
+            rows = connection.execute(_COUNTS.select().where(_matches(_COUNTS, names))).all()
         parts: dict[ModelKey, list[Window]] = {}
         for row in rows:
             part_counts = self._decode(row, row.counts, DriftCounts)

@@ -221,6 +221,7 @@ class _WrappedRequest(ASGIRequest):
 
     async def call_app(self) -> None:
         """Run the app until it returns. `_handle_message` passes the response to the flow of the layers."""
+        self.context.app_called = True
         self.scope["modelgate.request"] = self
         self.on_close.append(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:

@@ -24,6 +24,7 @@ from ..http import (
 )
 from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 from .prefix import require_prefix
+from .streaming_body import StreamingBody
 
 __all__ = ["WSGIApp", "WSGIRequest", "app", "mount", "wrap"]
 
@@ -252,7 +253,7 @@ def _send(
             payload = response.payload(request.method)
             start_response(response.status_line, response.headers)
             if not isinstance(payload, bytes):
-                return _StreamingBody(payload, request.close)
+                return StreamingBody(payload, request.close)
         except BaseException:
             request.close()
             raise
@@ -263,36 +264,6 @@ def _send(
         request.close()
         raise
     return [payload]
-
-
-class _StreamingBody:
-    """Response body that calls *on_close* when it ends, fails or is closed. Some servers do not close bodies.
-
-    Args:
-        body: Parts of the body.
-        on_close: Function to call once.
-    """
-
-    def __init__(self, body: Iterable[bytes], on_close: Callable[[], None]) -> None:
-        self._body = body
-        self._on_close = on_close
-        self._is_closed = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._body
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if self._is_closed:
-            return
-        try:
-            getattr(self._body, "close", lambda: None)()
-        finally:
-            self._on_close()
-        # Only now: an interrupted call is repeated.
-        self._is_closed = True
 
 
 def _call_app(application: WSGIApplication, request: Request) -> Flow[Response]:
@@ -318,6 +289,7 @@ class _AppCall:
 
     def respond(self) -> Response:
         """Call the app, and return its response as soon as the app has set the status."""
+        self._request.context.app_called = True
         iterable = self._application(self._prepare_environ(), self._start_response)
         iterator = iter(iterable)
         first = []
@@ -326,7 +298,7 @@ class _AppCall:
                 first.append(next(iterator))
         except StopIteration:
             pass
-        body = _StreamingBody(chain(self._written, first, iterator), getattr(iterable, "close", lambda: None))
+        body = StreamingBody(chain(self._written, first, iterator), getattr(iterable, "close", lambda: None))
         if self._limiter.exceeded:
             # The app may have caught the error and sent another response. Report the actual reason.
             body.close()
@@ -340,7 +312,7 @@ class _AppCall:
         payload = self._join(body) if self._request.whole_response else body
         return Response(int(code), payload, headers, reason)
 
-    def _join(self, body: _StreamingBody) -> bytes:
+    def _join(self, body: StreamingBody) -> bytes:
         try:
             return b"".join(body)
         finally:

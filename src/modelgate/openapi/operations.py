@@ -152,7 +152,7 @@ class OperationBuilder:
     def add_route(self, route: Route) -> None:
         """Add the operation of a *route* that scores no rows. Its API key is in a header field."""
         assert route.spec is not None
-        summary, answer, request = route.spec
+        summary, answer, request, query = route.spec
         path = self._fill(route.path)
         name = f"{route.method.lower()}_{path.rpartition('/')[2]}"
         types = [answer] if request is None else [answer, request]
@@ -184,7 +184,13 @@ class OperationBuilder:
             "operationId": name,
             "tags": [_MONITORING["name"]],
             "summary": summary,
-            "parameters": [_ref("parameters", "X-Request-ID")],
+            "parameters": [
+                _ref("parameters", "X-Request-ID"),
+                *(
+                    {"name": parameter, "in": "query", "description": text, "schema": {"type": "string"}}
+                    for parameter, text in query.items()
+                ),
+            ],
             **({} if request is None else {"requestBody": {"required": True, "content": content[1]}}),
             "responses": {
                 "200": _ref("responses", f"{name}_200"),

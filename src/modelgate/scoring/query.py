@@ -45,6 +45,7 @@ class Query(msgspec.Struct, eq=False):
         hypothetical: Whether the rows are hypothetical, such as the rows of a what-if analysis; see
             `PredictionRecord`.
         load_timeout: Number of seconds to wait for a model that is being loaded; see `ModelCache.get`.
+        model_called: Whether the rows were passed to the model. They may still be in its queue.
     """
 
     rows: Any
@@ -66,4 +67,5 @@ class Query(msgspec.Struct, eq=False):
     intervals: Sequence[float] = ()
     adjusted: bool = False
     hypothetical: bool = False
+    model_called: bool = False
     layer: "Callable[[Query, Handler[Query, Prediction]], Flow[Prediction]] | None" = None
