@@ -209,7 +209,7 @@ class Client(_BaseClient["httpx.Client"]):
 
         Args:
             column: Name of the column that varies.
-            row: A complete row. May be None if *average* is True, to return only the average.
+            row: A complete row; None to return only the *average*.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
             points: Number of values in the default grid of a column of numbers; by default 50.
