@@ -50,8 +50,7 @@ T = TypeVar("T")
 class FairThreadPool:
     """Thread pool that runs at most *number* jobs at once, with a quota for each model.
 
-    Queued jobs of different quotas start in turn. Threads start on demand and are daemons, so a call that
-    hangs does not prevent the program from exiting.
+    Quotas take turns. Threads start on demand and are daemons, so hanging calls do not prevent an exit.
 
     A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Slow jobs count
     towards *number* only for quotas that have slow jobs themselves. So a quota gets threads even if several
