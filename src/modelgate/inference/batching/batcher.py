@@ -179,7 +179,7 @@ class Batcher:
             self._end(run)
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
-        """Queue *table*, and return a future of the running event loop for its result."""
+        """Queue *table*, and return an asyncio future for the result."""
         rows, key, loop = len(table.numbers), self._key_of(table), asyncio.get_running_loop()
         waiter = LoopWaiter(table, rows, key, loop, loop.create_future(), this_thread.in_worker)
         try:
