@@ -1,4 +1,4 @@
-"""Standard input and output in place of the files of ``modelgate score``."""
+"""Use standard input and output instead of files in ``modelgate score``."""
 
 import io
 import sys
@@ -38,7 +38,10 @@ def stdin_descriptor() -> int | None:
 
 @contextmanager
 def open_input(path: Path | str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """Open the file or URL *path*, or standard input if it is `PIPE`, and return it with its size in bytes."""
+    """Open the file or URL *path*, or standard input if *path* is `PIPE`.
+
+    Return the open file and its size in bytes.
+    """
     if path != PIPE:
         with open_source(path) as opened:
             yield opened
@@ -64,7 +67,7 @@ class _StandardError(io.RawIOBase):
 
 
 class PipeOutput(Output):
-    """Output of predictions to standard output, and of rejected rows to standard error.
+    """Output that writes predictions to standard output, and rejected rows to standard error.
 
     Rows are written as soon as they are scored. The run cannot be resumed.
     """
@@ -77,7 +80,7 @@ class PipeOutput(Output):
         return _StandardError()  # type: ignore[return-value]
 
     def save(self) -> None:
-        """Store nothing."""
+        """Do nothing, because the run cannot be resumed."""
 
     def finish(self) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""Adapter for Ray Serve, which serves a gate from the replicas of a Serve deployment."""
+"""Adapter for Ray Serve, which serves a gate in the replicas of a Serve deployment."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from ray import serve
 
 from ..errors import ConfigurationError
 from ..flow import adrive
-from ..importing import import_object
+from ..importing import create_gate
 from .asgi import Receive, Scope, Send
 
 __all__ = ["create_application"]
@@ -21,15 +21,15 @@ def create_application(
     multiplexed: bool = False,
     **options: Any,
 ) -> serve.Application:
-    """Return a Ray Serve application whose replicas each serve a gate.
+    """Return a Ray Serve application, each replica of which serves a gate.
 
     - A replica takes requests once it has read the deployment registry and loaded all of its models. If a model
       cannot be loaded, Serve reports the deployment as unhealthy, and an update stops while the old replicas
       continue to serve.
     - Serve replaces a replica that is no longer ready (see `Gate`: ``/v2/health/ready``).
-    - A replica that is stopped first answers its requests (``graceful_shutdown_timeout_s``), then flushes the
-      hooks of *on_prediction* and closes the gate.
-    - State in the memory of a replica, such as rate limits without Redis, is not shared with the others.
+    - When a replica is stopped, it first answers its requests (``graceful_shutdown_timeout_s``), then flushes
+      the *on_prediction* hooks and closes the gate.
+    - State in the memory of a replica, such as rate limits without Redis, is not shared with other replicas.
 
     Args:
         gate: Gate to import in each replica, such as ``"app:gate"``, or a function that creates the gate. A
@@ -72,8 +72,7 @@ class _GateApp:
     """
 
     def __init__(self, source: str | Callable[[], Any], *, multiplexed: bool) -> None:
-        gate = import_object(source, "gate") if isinstance(source, str) else source()
-        self.gate = gate() if callable(gate) and not hasattr(gate, "deployments") else gate
+        self.gate = create_gate(source)
         self.multiplexed = multiplexed
         # Read the registry first, so that neither this nor the first request loads models that it replaces.
         self.gate._poll_once()
