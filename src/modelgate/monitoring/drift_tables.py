@@ -104,7 +104,7 @@ class SQLDriftStorage:
         """Decode a JSON value of *row*. If it is damaged, log so once, and return None."""
         try:
             return msgspec.json.decode(text, type=kind)
-        except ValueError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             if text not in self._damaged:
                 self._damaged.add(text)
                 logger.error(
