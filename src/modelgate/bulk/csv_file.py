@@ -56,10 +56,12 @@ class CSVFile(NamedTuple):
         content: Content as CSV, decompressed.
         measure: Function that returns the fraction of the file that has been read, from 0 to 1, or None if its
             size is not known. The argument is the number of processed bytes of *content*.
+        hint: What else to do if the content has changed when a run is resumed.
     """
 
     content: io.BufferedReader
     measure: Callable[[int], float | None]
+    hint: str = ""
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def open_csv(file: BinaryIO, name: str, size: int | None) -> Iterator[CSVFile]:
         head, source = _read_head(file)
         if head.startswith(PARQUET_MAGIC) and b"\0" in head:
             rows = ParquetReader(file, name)
-            yield CSVFile(io.BufferedReader(rows, _BUFFER), lambda _: rows.fraction)
+            yield CSVFile(rows.content, lambda _: rows.fraction)
             return
         module = _module_for(name, head)
         damaged: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, *_errors_of(module))
