@@ -1,4 +1,4 @@
-"""Scoring of a file with a gate, as a function call."""
+"""Score a file with a gate, without a server."""
 
 import asyncio
 import os
@@ -31,11 +31,11 @@ class ScoredFile:
     """Result of `score_file`.
 
     Args:
-        output: File or URL with the predictions, one line per row, in the order of the rows.
-        errors: File or URL with the line number, the reason and the text of each rejected row; None if all rows were
-            scored.
+        output: File or URL of the predictions, one line per input row, in input order.
+        errors: File or URL of the rejected rows, with the line number, the reason and the text of each; None
+            if all rows were scored.
         scored: Number of scored rows.
-        rejected: Number of rejected rows, whose lines in *output* have empty cells.
+        rejected: Number of rejected rows. Their lines in *output* have empty cells.
         versions: Versions of the models that scored the rows.
     """
 
@@ -61,36 +61,36 @@ def score_file(
     batch_rows: int = 10_000,
     overwrite: bool = False,
 ) -> ScoredFile:
-    """Score the rows of a file with the deployment of a gate, without a server.
+    """Score the rows of a file with a deployment of a gate, without a server.
 
-    The predictions and the rejected rows are those of requests in the dialect `native`. The keys, the limits
-    and the other HTTP layers of the gate do not apply, and its *on_prediction* functions are not called. A run
-    that was stopped continues when the function is called again with the same arguments.
+    The results are the same as for requests in the `native` dialect. API keys, limits and other HTTP layers
+    do not apply, and *on_prediction* functions are not called. To resume a stopped run, call the function
+    again with the same arguments.
 
     Args:
-        path: CSV file, which may be compressed with gzip, bzip2 or xz, or Parquet file (extra ``parquet``);
-            or its URL, such as ``s3://bucket/big.csv`` (extra ``fsspec``); or the URL of a database for *query*,
-            ``sqlite:///path`` (extra ``sql``) or ``postgresql://…`` (extra ``postgresql``).
-        output: CSV file or URL for the predictions. Those of a URL are written to a folder in the working folder,
-            and uploaded when all are known. For ``scored.csv``, the rejected rows are in
-            ``scored.errors.csv``.
-        gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. A script
-            that passes a function must call `score_file` below ``if __name__ == "__main__":``.
+        path: Input file or its URL, such as ``s3://bucket/big.csv`` (extra ``fsspec``). The file may be CSV,
+            CSV compressed with gzip, bzip2 or xz, or Parquet (extra ``parquet``). For *query*, URL of the
+            database: ``sqlite:///path`` (extra ``sql``) or ``postgresql://…`` (extra ``postgresql``).
+        output: CSV file or URL for the predictions. For a URL, the predictions are first written to a local
+            folder in the working directory, and uploaded when the run is complete. If *output* is
+            ``scored.csv``, rejected rows are written to ``scored.errors.csv``.
+        gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. If a
+            script passes a function, it must call `score_file` inside ``if __name__ == "__main__":``.
         query: SQL statement that returns the rows; None for the rows of a file.
-        deployment: Name of the deployment; None for the only one of the gate.
+        deployment: Name of the deployment; may be None if the gate has only one.
         workers: Number of processes; by default one per processor of this machine, or of the Ray cluster.
         engine: ``"processes"`` on this machine, or ``"ray"`` for the nodes of a Ray cluster (extra ``ray``).
         passthrough: Columns of the file to copy to the output, before the predictions.
-        explain: Number of contributions to add to each prediction; None for none.
-        intervals: Levels in percent of the prediction intervals to add.
+        explain: Number of contributions (explanations) to add to each prediction; None adds none.
+        intervals: Levels of the prediction intervals to add, in percent.
         batch_rows: Maximum number of rows that are scored together.
         overwrite: Whether to start over and replace existing output files.
 
     Raises:
         ConfigurationError: An option, the file or the gate cannot be used, or there are no rows.
         NotFound: There is no such deployment.
-        MissingColumns, InvalidInput: All rows are invalid because of the columns.
-        PredictionError, ServingError: The model failed, or a worker ended.
+        MissingColumns, InvalidInput: All rows are invalid because of their columns.
+        PredictionError, ServingError: The model failed, or a worker process ended.
     """
     if engine not in ("processes", "ray"):
         raise ConfigurationError(f'engine must be "processes" or "ray" (got {engine!r})')

@@ -7,7 +7,7 @@ __all__ = ["hide_password", "is_database", "is_url", "local_file"]
 
 
 def is_url(path: str | Path) -> bool:
-    """Return whether *path* is the URL of a remote file."""
+    """Return whether *path* is a URL, rather than a local path."""
     return isinstance(path, str) and "://" in path
 
 
@@ -26,7 +26,7 @@ def local_file(path: str | Path) -> Path | None:
 
 
 def hide_password(path: str | Path) -> str:
-    """Return *path* as text; a URL without user and password, and that of a database without its options."""
+    """Return *path* as text. In a URL, the user name, the password and options of a database are left out."""
     if is_database(path):
         # A password may contain any other character.
         return re.sub("://.*@", "://", str(path)).partition("?")[0]

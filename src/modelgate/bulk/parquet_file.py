@@ -1,4 +1,4 @@
-"""Parquet files, read as CSV."""
+"""Read Parquet files as a stream of CSV."""
 
 import csv
 import io
@@ -20,21 +20,21 @@ _BUFFER = 1 << 22
 
 
 class ParquetReader:
-    """Reader of the rows of a Parquet file as CSV, which are converted while they are read.
+    """Reader that converts the rows of a Parquet file to CSV as they are read.
 
     Nulls and NaN become empty cells. Timestamps with a time zone become UTC.
 
     Args:
-        file: The file, which must be seekable.
-        name: Name of the file in errors.
+        file: Seekable binary file.
+        name: File name to show in errors.
 
     Attributes:
         content: Stream of the CSV.
         fraction: Fraction of the rows that have been converted, from 0 to 1.
 
     Raises:
-        ConfigurationError: pyarrow is missing, or the file is a pipe, damaged, or has a column whose values have
-            no form as a cell. Damage may be found only while reading.
+        ConfigurationError: pyarrow is not installed, the file is a pipe or damaged, or the values of a column
+            cannot be written as CSV cells. Damage may be noticed only while the stream is read.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -107,7 +107,7 @@ def _to_csv(batch: Any) -> bytes:
 
 
 def _to_cells(column: Any, empty: str) -> Any:
-    """Return the cells of *column* as text, in quotes if necessary, with *empty* for null, NaN and empty text."""
+    """Return the values of *column* as CSV cells. Null, NaN and empty text become *empty*."""
     import pyarrow
     from pyarrow import compute, types
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from inspect import GEN_RUNNING, getgeneratorstate
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +62,7 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
             hint = ", with a query that has ORDER BY unique columns"
             yield CSVFile(open_blocks(blocks), lambda _: None, hint)
         finally:
-            if blocks.gi_running:  # The run stops while a thread waits for rows.
+            if getgeneratorstate(blocks) == GEN_RUNNING:  # The run stops while a thread waits for rows.
                 _cancel(connection.connection.driver_connection)
 
 

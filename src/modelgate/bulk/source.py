@@ -26,10 +26,10 @@ def check_query(path: str | Path, query: str | None) -> None:
 
 @contextmanager
 def open_source(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
-    """Open an input file or URL for reading, and return it with its size in bytes.
+    """Open an input file or URL, and return the open file and its size in bytes.
 
     Raises:
-        ConfigurationError: There is no such remote file, or its URL is not valid.
+        ConfigurationError: The remote file does not exist, or the URL is not valid.
         StoreError: The storage failed.
     """
     if is_url(path):

@@ -1,4 +1,4 @@
-"""CSV files of API keys that callers already have."""
+"""Read CSV files of existing API keys."""
 
 import csv
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Standard input and output in place of the files of ``modelgate score``."""
+"""Use standard input and output instead of files in ``modelgate score``."""
 
 import io
 import sys
@@ -64,7 +64,7 @@ class _StandardError(io.RawIOBase):
 
 
 class PipeOutput(Output):
-    """Output of predictions to standard output, and of rejected rows to standard error.
+    """Output that writes predictions to standard output, and rejected rows to standard error.
 
     Rows are written as soon as they are scored. The run cannot be resumed.
     """
@@ -77,7 +77,7 @@ class PipeOutput(Output):
         return _StandardError()  # type: ignore[return-value]
 
     def save(self) -> None:
-        """Store nothing."""
+        """Do nothing, because the run cannot be resumed."""
 
     def finish(self) -> None:
         """Do nothing."""

@@ -17,7 +17,7 @@ __all__ = ["score"]
 
 
 class _PathOrURL(click.Path):
-    """Path, or URL of a file system of fsspec, which stays text."""
+    """Option type for a path, or for the URL of an fsspec file system. A URL stays text."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if "://" in value else super().convert(value, param, ctx)

@@ -1,4 +1,4 @@
-"""One run of ``modelgate score`` over a file."""
+"""Job of ``modelgate score``: score one file, and report progress and results."""
 
 import time
 from collections.abc import Callable
@@ -37,12 +37,12 @@ _REPORTED_WAIT = 3.0
 
 
 class Job:
-    """One run over a file.
+    """Job that scores one file.
 
     Args:
         path: Input file or URL; `PIPE` for standard input.
         output: Path of the predictions; `PIPE` for standard output.
-        remote: Remote file to which the predictions are uploaded; None to keep them at *output*.
+        remote: Remote file to upload the predictions to; None if *output* is the final file.
         done: Checkpoint to continue from; updated as rows are scored.
         query: Database query of the rows, if *path* is the URL of a database.
     """
@@ -73,12 +73,12 @@ class Job:
         open_session: Callable[[Any], Session],
         in_flight: int,
     ) -> None:
-        """Score the remaining rows by requests to a server.
+        """Score the remaining rows by sending them to a server.
 
         Args:
             file: File to which the predictions are appended.
             report_progress: Function that reports progress.
-            open_session: Function that opens the session with the deployment; see `open_session`.
+            open_session: Function that opens a session for the deployment; see `open_session`.
             in_flight: Maximum number of concurrent requests.
         """
         httpx = httpx_package()
@@ -88,13 +88,13 @@ class Job:
     def open_session(
         self, url: str, query: str, key: str | None, key_header: str
     ) -> Callable[[Any], Session]:
-        """Return a function that opens a session with a deployment, given the httpx client.
+        """Return a function that takes an httpx client and opens a session for a deployment.
 
         Args:
             url: URL of the deployment.
             query: Query string of the requests.
             key: API key; None for a gate that requires no key.
-            key_header: Header field of the key, see `Session`.
+            key_header: Header field of the key; see `Session`.
         """
         if key is not None:
             warn_of_plain_http(url)
@@ -152,7 +152,7 @@ class Job:
         report_progress(fraction, text)
 
     def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
-        """Report *error* and how to resume, and exit with the code of the error."""
+        """Print *error* and how to resume the run, and exit with the exit code for *error*."""
         lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset and self._to_stdout:
@@ -164,7 +164,7 @@ class Job:
         raise click.exceptions.Exit(exit_code(error))
 
     def report(self, as_json: bool) -> None:
-        """Print the summary and exit: code 0, or 1 if rows were rejected."""
+        """Print the summary, and exit with code 0, or 1 if rows were rejected."""
         seconds = time.monotonic() - self._since
         output, errors = str(self._output), str(errors_path(self._output))
         if self._to_stdout:

@@ -23,20 +23,20 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def write_csv(
     columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False, header: bool = True
 ) -> bytes:
-    """Return the columns as CSV; see `iter_csv`."""
+    """Return the columns as CSV. The arguments are those of `iter_csv`."""
     return b"".join(iter_csv(columns, rows, escape_formulas=escape_formulas, header=header))
 
 
 def iter_csv(
     columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False, header: bool = True
 ) -> Iterator[bytes]:
-    """Yield the columns as CSV in UTF-8, with commas and newlines, in pieces of at most 8,192 rows.
+    """Yield the columns as CSV in UTF-8, with commas and newlines, in parts of at most 8,192 rows.
 
-    Numbers are written with `repr`, JSON arrays and objects as JSON. Null becomes an empty cell, as do NaN
-    and infinity in a numpy array.
+    Numbers are written with `repr`, and arrays and objects as JSON. Null, and NaN and infinity in a numpy
+    array, become empty cells.
 
     Args:
-        columns: Name and values of each column. The values are a numpy array, a list of plain Python
+        columns: Name and values of each column. The values may be a numpy array, a list of plain Python
             values and raw JSON, or one value for all rows.
         rows: Number of rows.
         escape_formulas: Whether text that spreadsheets would treat as a formula is prefixed with ``'``
@@ -117,7 +117,7 @@ def _to_raw(cell: str) -> msgspec.Raw:
 def _format_floats(values: npt.NDArray[np.float64], empty: msgspec.Raw) -> list[float | msgspec.Raw]:
     """Return each finite value, or its `repr` if JSON writes it in another way, and *empty* for any other value.
 
-    msgspec writes a float in a twentieth of the time of `repr`.
+    The digits are those of JSON, which msgspec writes twenty times faster than `repr`.
     """
     size = np.abs(values)
     cells: list[float | msgspec.Raw] = values.tolist()
@@ -134,7 +134,7 @@ def _to_repr(number: str) -> str:
     """Return the `repr` of a float that is less than 0.0001, or 1e16 or more.
 
     Args:
-        number: The float in JSON, such as ``0.000012``, ``1e-7`` or ``1e22``.
+        number: Number in JSON, such as ``0.000012``, ``1e-7`` or ``1e22``.
     """
     sign = "-" if number[0] == "-" else ""
     digits, _, exponent = number[len(sign) :].partition("e")

@@ -1,4 +1,4 @@
-"""Items of large JSON arrays, counted and split without decoding them.
+"""Count and split the items of large JSON arrays without decoding them.
 
 As Python objects, the items of a small body can take hundreds of megabytes.
 """
@@ -52,7 +52,7 @@ def _is_json(raw: bytes) -> bool:
 
 
 def _split_exactly(raw: bytes, size: int) -> Iterator[bytes]:
-    """Split any items. This takes ten times as long as looking for the end of an object."""
+    """Split items of any form. This takes ten times as long as searching for the end of an object."""
     start = last = 1
     for ends in _item_ends(raw):
         while len(ends) and ends[-1] - start > size:

@@ -1,4 +1,4 @@
-"""Deployments: models under names that callers use, and how they are loaded, changed and paused."""
+"""Deployments, which give models the names that callers use. Load, replace and pause models."""
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .deployments import Deployments

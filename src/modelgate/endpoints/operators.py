@@ -1,4 +1,4 @@
-"""Permission to operate a gate."""
+"""Check the permission to operate a gate."""
 
 from ..errors import Forbidden, InsufficientScope
 from ..http import Request

@@ -36,7 +36,10 @@ def to_prediction(
 
 
 def describe_result(result: object) -> str:
-    """Return the type and size of *result* for the log, without its values, which may be private."""
+    """Return the type and the size of *result* for the log.
+
+    The values are left out, because they may be private.
+    """
     if result is None:
         return "None"
     size: object = getattr(result, "shape", None)

@@ -1,4 +1,4 @@
-"""Decision rule of binary classifiers: predict the positive class if its probability reaches a threshold."""
+"""Decision rule for binary classifiers: predict the positive class if its probability reaches a threshold."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -76,7 +76,9 @@ class ModelThreshold(NamedTuple):
 
 
 def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) -> tuple[float | None, Any]:
-    """Return *threshold* and *positive_class*; if *threshold* is None, those that *model* applies itself.
+    """Return *threshold* and *positive_class*.
+
+    If *threshold* is None, return the values that *model* itself applies.
 
     The model's own threshold is ignored if it applies to a class other than *positive_class*.
     """

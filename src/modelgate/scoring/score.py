@@ -1,4 +1,4 @@
-"""Scoring as a function call, without a server, an event loop or an API key."""
+"""Score with a function call, without a server, an event loop or an API key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -64,6 +64,7 @@ def predict(query: Query) -> Flow[Prediction]:
     assert predictor is not None and query.table is not None
     if query.explain is not None and predictor.explainer is None:
         raise ExplanationsUnavailable
+    query.model_called = True
     if predictor.forecaster is None and query.forecast is None:
         flow = predictor.predict(query.table)
     else:
