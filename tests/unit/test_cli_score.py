@@ -477,7 +477,7 @@ def test_header_without_rows_is_an_error(to, run, out, arguments):
         run(make_rows(1))
     error = run(HEADER, *arguments, code=2).stderr
 
-    assert "big.csv has a header line but no rows: nothing was scored" in error
+    assert "big.csv has column names but no rows: nothing was scored" in error
     assert (expected_output(1) if arguments else "") == out.read_text()
 
 

@@ -16,7 +16,7 @@ try:
 except ImportError:
     raise ConfigurationError('a database needs SQLAlchemy: pip install "modelgate[sql]"') from None
 
-__all__ = ["Database", "UTCDateTime", "from_timestamp", "require_existing", "sa"]
+__all__ = ["Database", "UTCDateTime", "from_timestamp", "parse_url", "require_existing", "sa"]
 
 # Without timeouts an unresponsive database would block a request for minutes. A URL may set others.
 _TIMEOUTS = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
@@ -74,7 +74,7 @@ class Database:
 
     def __init__(self, url: str, metadata: sa.MetaData, *, option: str) -> None:
         self._option = option
-        self.url = _parse_url(url, option)
+        self.url = parse_url(url, option)
         self._metadata = metadata
         self._ready = False
         self._start()
@@ -171,7 +171,7 @@ def require_existing(url: str, option: str) -> None:
     Raises:
         ConfigurationError: There is no such file, or the URL is not supported.
     """
-    parsed = _parse_url(url, option)
+    parsed = parse_url(url, option)
     path = str(parsed.database)
     if parsed.drivername == "sqlite" and not path.startswith("file:") and not Path(path).exists():
         raise ConfigurationError(f"{option} must be a database that exists (there is no file {path})")
@@ -185,7 +185,16 @@ def _is_forbidden(error: object) -> bool:
     )
 
 
-def _parse_url(text: str, option: str) -> sa.URL:
+def parse_url(text: str, option: str) -> sa.URL:
+    """Return the URL of a database, with the driver and the timeouts that `Database` uses.
+
+    Args:
+        text: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
+        option: Name of the user's option that holds *text*, for error messages.
+
+    Raises:
+        ConfigurationError: The URL is not supported.
+    """
     try:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):

@@ -3,14 +3,15 @@
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from ..bulk.csv_file import CSVFile, open_csv
 from ..bulk.output import Output
-from ..bulk.remote_file import open_source
+from ..bulk.source import open_rows
 from ..errors import ConfigurationError
 from .output_tables import escape
 
@@ -37,22 +38,18 @@ def stdin_descriptor() -> int | None:
 
 
 @contextmanager
-def open_input(path: Path | str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """Open the file or URL *path*, or standard input if *path* is `PIPE`.
-
-    Return the open file and its size in bytes.
-    """
-    if path != PIPE:
-        with open_source(path) as opened:
-            yield opened
-        return
-    descriptor = stdin_descriptor()
-    if descriptor is None:
-        yield sys.stdin.buffer, None
-        return
-    # Unbuffered: the interpreter aborts at exit if a thread is blocked in the buffer of sys.stdin.
-    with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        yield file, None
+def open_input(path: Path | str, query: str | None) -> Iterator[CSVFile]:
+    """Open the rows of a file or URL, or of *query*, or those of standard input if *path* is `PIPE`."""
+    with ExitStack() as stack:
+        if path != PIPE:
+            yield stack.enter_context(open_rows(path, query))
+            return
+        descriptor = stdin_descriptor()
+        file: BinaryIO = sys.stdin.buffer
+        if descriptor is not None:
+            # Unbuffered: the interpreter aborts at exit if a thread is blocked in the buffer of sys.stdin.
+            file = stack.enter_context(open(descriptor, "rb", buffering=0, closefd=False))
+        yield stack.enter_context(open_csv(file, "standard input", None))
 
 
 class _StandardError(io.RawIOBase):

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO, NoReturn
 import click
 
 from ..bulk.checkpoint import Checkpoint
-from ..bulk.csv_file import open_csv
 from ..bulk.engine import Engine, HTTPEngine
 from ..bulk.input import Chunk, Input
+from ..bulk.location import hide_password
 from ..bulk.output import FileOutput, Output, Passthrough, errors_path
-from ..bulk.remote_file import RemoteFile, RemoteOutput, hide_password
+from ..bulk.remote_file import RemoteFile, RemoteOutput
 from ..bulk.run import score_chunks
 from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
@@ -44,13 +44,21 @@ class Job:
         output: Path of the predictions; `PIPE` for standard output.
         remote: Remote file to upload the predictions to; None if *output* is the final file.
         done: Checkpoint to continue from; updated as rows are scored.
+        query: Database query of the rows, if *path* is the URL of a database.
     """
 
-    def __init__(self, path: Path | str, output: Path, remote: RemoteFile | None, done: Checkpoint) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        output: Path,
+        remote: RemoteFile | None,
+        done: Checkpoint,
+        query: str | None = None,
+    ) -> None:
         self.name = "standard input" if path == PIPE else hide_password(path)
         self._remote = remote
         self._to_stdout = output == PIPE
-        self._path = path
+        self._path, self._query = path, query
         self._output = output
         self._done = done
         self._waits, self._reported_until = 0, 0.0
@@ -104,7 +112,7 @@ class Job:
 
     async def run(self, file: BinaryIO, report_progress: ReportProgress, engine: Engine) -> None:
         """Score the remaining rows with *engine*, and append the predictions to *file*."""
-        with open_input(self._path) as (opened, size), open_csv(opened, self.name, size) as content:
+        with open_input(self._path, self._query) as content:
             source = Input(content, self.name)
             passthrough = Passthrough(source.header, self._done.keep)
 
