@@ -45,14 +45,14 @@ def score_and_encode(
         principal: Principal | None = request.context.principal
         record = PredictionRecord(
             request.id,  # type: ignore[arg-type]  # set by `RequestId`
-            query.deployment,  # type: ignore[arg-type]  # set by the dispatcher
-            query.predictor.version,  # type: ignore[union-attr]  # set before scoring
+            query.deployment,
+            query.predictor.version,
             None if principal is None else principal.id,
             time(),
             perf_counter() - request.started,
-            query.table,  # type: ignore[arg-type]  # set by `Validate`
+            query.table,
             prediction,
-            query.predictor.training,  # type: ignore[union-attr]
+            query.predictor.training,
             query.hypothetical,
         )
         hook(record)
