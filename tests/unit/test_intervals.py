@@ -285,7 +285,10 @@ def test_native_returns_intervals_in_csv_and_ndjson(client, gate):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("bare/predict?intervals=90", "This deployment has no prediction intervals: leave out intervals"),
+        (
+            "bare/predict?intervals=90",
+            "This deployment has no prediction intervals: leave out the option intervals",
+        ),
         ("price/predict?intervals=99.9", "intervals must be percentages above 0 and at most 99.5 (got 99.9)"),
         ("price/predict?intervals=0", "intervals must be percentages above 0 and at most 99.5 (got 0)"),
         ("price/predict?intervals=inf", "intervals must be percentages above 0 and at most 99.5 (got inf)"),

@@ -37,7 +37,10 @@ _TOLERANCE = 1e-9
 
 
 class Link(NamedTuple):
-    """Space in which strengths are added up, and the function that converts their sum to the predicted number."""
+    """Scale on which the strengths of the columns add up, such as log-odds.
+
+    The function *to_numbers* converts their sum to the predicted number.
+    """
 
     space: str
     to_numbers: Callable[[Numbers], Numbers]

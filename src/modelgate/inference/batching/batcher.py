@@ -200,12 +200,12 @@ class Batcher:
         return run is not None and run.ident == threading.get_ident()
 
     def _enqueue(self, waiter: Waiter) -> bool:
-        """Queue *waiter*. Assign the next run to a leader, unless a thread is certain to begin it.
+        """Queue *waiter*, and choose who scores the next batch, unless this is already certain.
 
         Returns:
-            True if *waiter* is queued. False if it must be scored alone and immediately, because this thread
-            is scoring a batch of another model. The current run of this batcher may be waiting for that
-            model, so waiting for the run could cause a deadlock.
+            True if *waiter* is queued. False if it must be scored alone and immediately: this batcher is scoring
+            a batch, while this thread is scoring a batch of another model. That batch may be waiting for the
+            other model, so waiting for it could cause a deadlock.
 
         Raises:
             Overloaded: The queue is full, or a call of the model is stuck.
