@@ -1,4 +1,4 @@
-"""Column inference from a model together with rows of its training data."""
+"""Infer columns from a model and rows of its training data."""
 
 import csv
 import io
@@ -78,7 +78,7 @@ def _refine_columns(model: Any, columns: list[Column], X: Any) -> list[Column]: 
 
 
 def _columns_of_sample(model: Any, X: Any) -> list[Column]:  # noqa: N803
-    """Return the columns of *X*, for a *model* that stores none."""
+    """Return the columns of *X* for a *model* that stores no columns."""
     absent: Collection[str] = ()
     if isinstance(X, np.ndarray):
         values: Mapping[Any, Any] = {f"x{index}": column for index, column in enumerate(X.T)}
@@ -142,7 +142,7 @@ def _refine_kind(column: Column, values: Any) -> Column:
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
-    """Return the values of each column of a CSV file, by name. A column whose kind would be a guess has None.
+    """Return the values of each column of a CSV file by name, or None for a column whose kind is uncertain.
 
     Only text and booleans are certain. A column of digits, for example, may hold numbers or codes.
     """

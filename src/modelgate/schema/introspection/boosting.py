@@ -1,4 +1,4 @@
-"""Categorical columns of XGBoost, LightGBM and CatBoost models, and their stored levels."""
+"""Find the categorical columns of XGBoost, LightGBM and CatBoost models, and their stored levels."""
 
 import json
 import logging
@@ -58,7 +58,7 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
 
 
 def has_unassigned_categories(model: Any) -> bool:
-    """Return whether *model* stores levels without their columns, as LightGBM does for ordered categories."""
+    """Return whether *model* stores levels but not their columns, as LightGBM does for ordered categories."""
     return bool(_lightgbm_levels(_find_booster(model))) and not stored_categories(model)
 
 
@@ -89,8 +89,8 @@ def match_categories(
             found[name] = levels_to_array(declared)
             if columns[name].dtype is None and list(declared) != sorted(declared, key=_pandas_order):
                 logger.warning(
-                    "column %s: levels are not sorted: the model does not store their order: check that it is the"
-                    ' order of training, and confirm it with Column(…, dtype="category")',
+                    "column %s: levels are not sorted: the model does not store their order, so check that it is the"
+                    ' order of the training data, and confirm it with Column(…, dtype="category")',
                     name,
                 )
     missing = [name for name, values in found.items() if values is None]
@@ -98,13 +98,13 @@ def match_categories(
         which = f"column {missing[0]!r}" if missing else "the model's categorical columns"
         raise ConfigurationError(
             f"schema must have the levels of {which} in the order of training:"
-            " set schema=Schema.from_sample(frame), with the training frame"
+            " set schema=Schema.from_sample(frame), with the training DataFrame"
         )
     return {name: values for name, values in found.items() if values is not None}
 
 
 def _pandas_order(level: Any) -> tuple[str, Any]:
-    """Return a sort key for *level*. It gives the order in which pandas stores categories by default."""
+    """Return a sort key for *level* that sorts levels as pandas sorts categories by default."""
     return type(level).__name__, level
 
 
@@ -182,8 +182,8 @@ def _parse_xgboost(booster: Any, indices: Sequence[int]) -> Mapping[int, _Levels
 def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
     """Return the levels stored in *encoder*.
 
-    Levels that are integers are stored as such. Levels that are texts are stored as the bytes of all texts,
-    with the offset of each text.
+    Integer levels are stored as integers. Text levels are stored as the bytes of all texts, with the offset
+    of each text.
     """
     if "type" in encoder:
         return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
@@ -193,5 +193,5 @@ def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
 
 
 def levels_to_array(levels: Sequence[Any]) -> _Levels:
-    """Return *levels* as an array, of the dtype object if they are texts."""
+    """Return *levels* as an array. Its dtype is object if the levels are texts."""
     return np.array(levels, dtype=object if isinstance(levels[0], str) else None)

@@ -1,4 +1,4 @@
-"""Inference of input columns and outputs from a fitted scikit-learn estimator."""
+"""Infer input columns and outputs from a fitted scikit-learn estimator."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -67,7 +67,10 @@ def infer_columns(model: Any) -> list[Column]:
 
 
 def merge_columns(lists: Iterable[Sequence[Column]]) -> list[Column]:
-    """Merge the columns of several models of the same rows. A shared column gets the stricter rules."""
+    """Merge the columns of several models that predict the same rows.
+
+    A shared column gets the stricter rules.
+    """
     merged: dict[str, Column] = {}
     for column in chain.from_iterable(lists):
         merged[column.name] = _merge(merged[column.name], column) if column.name in merged else column
@@ -118,7 +121,7 @@ def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any] | None]:
 
 
 def find_none_columns(model: Any) -> frozenset[str]:
-    """Return the names of the columns in which null must be None. In all others it must be NaN."""
+    """Return the names of the columns in which null must be None. In all other columns, null must be NaN."""
     return frozenset(
         path.name
         for path in paths_through(model)
@@ -127,7 +130,7 @@ def find_none_columns(model: Any) -> frozenset[str]:
 
 
 def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
-    """Return one item for each output of *model*: its classes as in ``classes_``, or None if numeric."""
+    """Return one item for each output of *model*: its classes as in ``classes_``, or None for numbers."""
     parts = target_models(model)
     if parts is not None:
         return tuple(chain.from_iterable(map(outputs_of, parts.values())))
@@ -227,7 +230,7 @@ _KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean",
 
 
 def _merge(one: Column, other: Column) -> Column:
-    """Merge two `Column` objects inferred from two paths of one column. The stricter option applies."""
+    """Merge two `Column` objects that were inferred from two paths of one column. The stricter options apply."""
 
     def strictness(column: Column) -> tuple[bool, int]:
         return column.levels is not None, _KINDS_BY_STRICTNESS.index(column.kind)
