@@ -379,4 +379,4 @@ def test_damaged_values_in_the_database_are_left_out(tmp_path, clock, caplog, da
     gate.close()
 
     assert rows == [[each.rows for each in model.assessments] for model in judgements]
-    assert 1 == caplog.text.count("left out a damaged value of version 7")
+    assert 1 == caplog.text.count("ignored a damaged value of version 7")

@@ -1,4 +1,4 @@
-"""Table of a prediction log in a SQL database."""
+"""Write prediction logs to a table in a SQL database."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -34,7 +34,9 @@ _JSON = ("input", "prediction", "probabilities", "series")
 
 
 class LogTable:
-    """Table ``modelgate_predictions``, created on first use. Nested values are JSON.
+    """Prediction writer for the table ``modelgate_predictions``, which is created on first use.
+
+    Nested values are stored as JSON.
 
     If the table was created by an earlier version of modelgate, the first use adds the columns that it lacks.
 

@@ -1,4 +1,4 @@
-"""Operations of an OpenAPI document: one for each path on which a dialect accepts rows."""
+"""Build the operations of an OpenAPI document, one for each path on which a dialect accepts rows."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -201,7 +201,10 @@ class OperationBuilder:
         self.paths.setdefault(path, {})[route.method.lower()] = operation
 
     def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
-        """Add the operation on the path *template*. Its errors and API keys are those of *predict*."""
+        """Add the operation on the path *template*.
+
+        Its errors and API keys are those of the operation *predict*.
+        """
         path = self._fill(template)
         other = f"{name}_{path.rpartition('/')[2]}"
         schemas = {f"{other}_request": spec.request, f"{other}_answer": spec.answer(self._targets)}
@@ -309,7 +312,7 @@ class OperationBuilder:
         return {status: self._error(name, examples) for status, examples in sorted(by_status.items())}
 
     def _error(self, name: str, responses: Sequence[tuple[AnswerableError, Response]]) -> JSONSchema:
-        """Return the component for the *responses* to errors, all of which have the same status."""
+        """Return the component for error *responses* that all have the same status."""
         content: dict[str, JSONSchema] = {}
         for error, response in responses:
             media_type = _media_type(response)
