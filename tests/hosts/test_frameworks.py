@@ -16,13 +16,25 @@ import flask
 import litestar
 import pytest
 import quart
+import starlette.applications
 import starlette.requests
+import starlette.responses
+import starlette.routing
 from django.conf import settings
 from flask_cors import CORS
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 import modelgate
-from modelgate import BodyLimit, ConfigurationError, Deployment, Gate, KeyAuth, RateLimit, Schema
+from modelgate import (
+    BodyLimit,
+    ConcurrencyLimit,
+    ConfigurationError,
+    Deployment,
+    Gate,
+    KeyAuth,
+    RateLimit,
+    Schema,
+)
 from modelgate.keys import Principal
 from modelgate.testing import Client
 from support.keys import KEY, OTHER_KEY
@@ -440,6 +452,42 @@ class TestBodies:
 
         assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
         assert "10000000 bytes" in answer.json()["detail"]
+
+
+LONG = [{"amount": 1}] * 9000
+
+
+def flask_app(gate, drops):
+    app = flask.Flask("host")
+
+    @app.post("/double")
+    def double():
+        answer = gate.handle(flask.request, "double")
+        return "dropped" if drops else answer
+
+    return app
+
+
+def starlette_app(gate, drops):
+    async def double(request):
+        answer = await gate.handle(request, "double")
+        return starlette.responses.PlainTextResponse("dropped") if drops else answer
+
+    return starlette.applications.Starlette(
+        routes=[starlette.routing.Route("/double", double, methods=["POST"])]
+    )
+
+
+@pytest.mark.parametrize("create_app", [flask_app, starlette_app])
+@pytest.mark.parametrize("drops", [False, True], ids=["sent", "dropped"])
+def test_streamed_answer_of_a_view_ends_the_request(create_app, drops):
+    """Also if the view does not return it."""
+    client = make_client(create_app(make_gate(layers=[KeyAuth({KEY: "double"}), ConcurrencyLimit(1)]), drops))
+    answers = [client.post("/double", json=LONG) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    for answer in answers:
+        assert (answer.body == b"dropped") if drops else (len(answer.json()["predictions"]) == 9000)
 
 
 @pytest.mark.parametrize("mount", [modelgate.mount.wsgi, modelgate.mount.asgi])

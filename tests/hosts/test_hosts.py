@@ -8,6 +8,7 @@ from support.servers import BEARER, Server, post, send_request
 
 PREDICT = "/ml/deployments/double/predict"
 HIDES_CHUNKED = ("hypercorn-wsgi", "eventlet", "uwsgi")
+SENDS_CHUNKED = ("uvicorn", "gthread", "waitress")
 MEBIBYTE = 1024 * 1024
 
 
@@ -76,6 +77,19 @@ def test_body_that_is_too_large(server: Server) -> None:
 
     assert answer.status == 413
     assert server.post(PREDICT, {"amount": 1}).status == 200
+
+
+def test_long_answers_are_streamed(server: Server) -> None:
+    for path in views(server):
+        answer = server.post(path, [{"amount": amount} for amount in range(9000)])
+
+        assert answer.status == 200
+        assert [row["prediction"] for row in answer.json()["predictions"]] == [2.0 * n for n in range(9000)]
+        if server.name.endswith(SENDS_CHUNKED):
+            assert (answer.headers.get("transfer-encoding"), answer.headers.get("content-length")) == (
+                "chunked",
+                None,
+            )
 
 
 def test_slash_at_the_end(server: Server) -> None:

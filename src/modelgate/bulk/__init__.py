@@ -1,4 +1,4 @@
-"""Scoring of large files, with the processes of one machine or with Ray."""
+"""Score large files with processes on one machine or with Ray."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Progress of a scoring run, stored next to its output until the run is complete."""
+"""Checkpoint of a scoring run. It is stored next to the output file until the run is complete."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     """Progress of a scoring run.
 
     Args:
-        target: Options that name the input and the deployment, such as ``--url https://host/ml/churn``.
+        target: Command-line options that select the deployment, such as ``--url https://host/ml/churn``.
         chunk: Maximum number of rows that are scored together.
         keep: Input columns that are copied to the output.
         offset: Number of input bytes that have been processed.
         digest: SHA-256 of the input up to *offset*, in hexadecimal.
-        line: Number of the input line at which the remaining rows begin.
+        line: Line number of the first input row that has not been processed.
         output: Number of bytes written to the output.
         errors: Number of bytes written to the file of rejected rows.
         scored: Number of scored rows.
@@ -69,5 +69,5 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
 
 def checkpoint_path(output: Path) -> Path:
-    """Return the path of the checkpoint of *output*."""
+    """Return the path of the checkpoint file for the output file *output*."""
     return output.with_name(output.name + ".checkpoint")

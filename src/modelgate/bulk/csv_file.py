@@ -1,4 +1,7 @@
-"""Reader for CSV, compressed CSV and Parquet files. An error names the format of any other file."""
+"""Open CSV files, compressed CSV files and Parquet files as a stream of CSV.
+
+Other formats raise an error that names the format.
+"""
 
 import codecs
 import io
@@ -50,35 +53,38 @@ _FORMATS = (
 
 
 class CSVFile(NamedTuple):
-    """An open file of rows.
+    """An open input file.
 
     Args:
-        content: Content as CSV, decompressed.
-        measure: Function that returns the fraction of the file that has been read, from 0 to 1, or None if its
-            size is not known. The argument is the number of processed bytes of *content*.
+        content: Stream of the rows as uncompressed CSV.
+        measure: Function that returns the progress as a fraction from 0 to 1, or None if the size is unknown. Its
+            argument is the number of bytes of *content* that have been processed.
+        hint: What else to do if the content has changed when a run is resumed.
     """
 
     content: io.BufferedReader
     measure: Callable[[int], float | None]
+    hint: str = ""
 
 
 @contextmanager
 def open_csv(file: BinaryIO, name: str, size: int | None) -> Iterator[CSVFile]:
-    """Read a CSV file, which may be compressed, or a Parquet file.
+    """Open a CSV file, a compressed CSV file or a Parquet file as a stream of CSV.
 
     Args:
-        file: The file or pipe.
-        name: Name of the file in errors.
-        size: Number of bytes of *file*; None if it is not known.
+        file: Binary file or pipe to read.
+        name: File name to show in errors.
+        size: Size of *file* in bytes; None if it is unknown.
 
     Raises:
-        ConfigurationError: The file has another format, or is damaged. Damage may be found only while reading.
+        ConfigurationError: The file has another format, or it is damaged. Damage may be noticed only while
+            the stream is read.
     """
     with ExitStack() as stack:
         head, source = _read_head(file)
         if head.startswith(PARQUET_MAGIC) and b"\0" in head:
             rows = ParquetReader(file, name)
-            yield CSVFile(io.BufferedReader(rows, _BUFFER), lambda _: rows.fraction)
+            yield CSVFile(rows.content, lambda _: rows.fraction)
             return
         module = _module_for(name, head)
         damaged: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, *_errors_of(module))
@@ -99,7 +105,7 @@ def open_csv(file: BinaryIO, name: str, size: int | None) -> Iterator[CSVFile]:
 
 
 class _Replay(io.RawIOBase):
-    """Stream that first returns bytes that were read from a pipe earlier: a pipe cannot be rewound."""
+    """Stream that returns *head* again, then reads the rest. It replaces a seek, which pipes do not support."""
 
     def __init__(self, head: bytes, read: Callable[[int], bytes]) -> None:
         self._head = head
@@ -116,7 +122,7 @@ class _Replay(io.RawIOBase):
 
 
 def _read_head(file: BinaryIO) -> tuple[bytes, io.BufferedReader]:
-    """Return the first bytes of *file*, and a stream of its whole content."""
+    """Return the first bytes of *file*, and a stream that starts with the same bytes."""
     # Unlike `read`, `read1` returns what a pipe has. A raw file only has `read`, which does so, too.
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
     head = b""

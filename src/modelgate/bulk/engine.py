@@ -1,4 +1,4 @@
-"""Engines of a scoring run, which score chunks of rows."""
+"""Engines score the chunks of rows of a scoring run."""
 
 from abc import ABC, abstractmethod
 
@@ -11,10 +11,10 @@ __all__ = ["Engine", "HTTPEngine"]
 
 
 class Engine(ABC):
-    """Scores chunks of rows, several of them at once.
+    """Base class for engines, which score several chunks of rows concurrently.
 
     Args:
-        in_flight: Maximum number of chunks to score at once.
+        in_flight: Maximum number of chunks to score concurrently.
     """
 
     def __init__(self, in_flight: int) -> None:
@@ -22,18 +22,28 @@ class Engine(ABC):
 
     @abstractmethod
     async def score(self, rows: Rows, *, is_first: bool) -> ScoredRows:
-        """Score *rows*; see `modelgate.client.score_rows.score_rows`."""
+        """Score *rows* and return the results in the same order.
+
+        Args:
+            rows: Rows to score.
+            is_first: Whether no rows have been scored before; see `modelgate.client.score_rows.score_rows`.
+        """
 
     @abstractmethod
     async def check_header(self, header: bytes) -> None:
-        """Raise the error of a header that no rows can have."""
+        """Check the header line *header* of a file that has no rows.
+
+        Raises:
+            ModelgateError: Every row below this header would be rejected, for example because a column is
+                missing.
+        """
 
 
 class HTTPEngine(Engine):
-    """Scores rows by requests to a server.
+    """Engine that sends the rows to a server.
 
     Args:
-        session: Session with the deployment.
+        session: Client session of the deployment.
         in_flight: Maximum number of concurrent requests.
     """
 

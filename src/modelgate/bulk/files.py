@@ -1,4 +1,4 @@
-"""Scoring of a file with a gate, as a function call."""
+"""Score a file with a gate, without a server."""
 
 import asyncio
 import os
@@ -12,15 +12,16 @@ from urllib.parse import urlencode
 from ..errors import ConfigurationError
 from ..gate import Gate
 from .checkpoint import Checkpoint
-from .csv_file import open_csv
 from .engine import Engine
 from .gate_source import GateSource
 from .input import Input
+from .location import hide_password, local_file
 from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
 from .processes import ProcessEngine
 from .ray_engine import RayEngine
-from .remote_file import RemoteOutput, hide_password, is_url, open_source, prepare_output
+from .remote_file import RemoteOutput, prepare_output
 from .run import score_chunks
+from .source import check_query, open_rows
 
 __all__ = ["ScoredFile", "score_file"]
 
@@ -30,11 +31,11 @@ class ScoredFile:
     """Result of `score_file`.
 
     Args:
-        output: File or URL with the predictions, one line per row, in the order of the rows.
-        errors: File or URL with the line number, the reason and the text of each rejected row; None if all rows were
-            scored.
+        output: File or URL of the predictions, one line per input row, in input order.
+        errors: File or URL of the rejected rows, with the line number, the reason and the text of each; None
+            if all rows were scored.
         scored: Number of scored rows.
-        rejected: Number of rejected rows, whose lines in *output* have empty cells.
+        rejected: Number of rejected rows. Their lines in *output* have empty cells.
         versions: Versions of the models that scored the rows.
     """
 
@@ -50,6 +51,7 @@ def score_file(
     output: str | Path,
     gate: str | Callable[[], Gate],
     *,
+    query: str | None = None,
     deployment: str | None = None,
     workers: int | None = None,
     engine: Literal["processes", "ray"] = "processes",
@@ -59,34 +61,36 @@ def score_file(
     batch_rows: int = 10_000,
     overwrite: bool = False,
 ) -> ScoredFile:
-    """Score the rows of a file with the deployment of a gate, without a server.
+    """Score the rows of a file with a deployment of a gate, without a server.
 
-    The predictions and the rejected rows are those of requests in the dialect `native`. The keys, the limits
-    and the other HTTP layers of the gate do not apply, and its *on_prediction* functions are not called. A run
-    that was stopped continues when the function is called again with the same arguments.
+    The results are the same as for requests in the `native` dialect. API keys, limits and other HTTP layers
+    do not apply, and *on_prediction* functions are not called. To resume a stopped run, call the function
+    again with the same arguments.
 
     Args:
-        path: CSV file, which may be compressed with gzip, bzip2 or xz, or Parquet file (extra ``parquet``);
-            or its URL, such as ``s3://bucket/big.csv`` (extra ``fsspec``).
-        output: CSV file or URL for the predictions. Those of a URL are written to a folder in the working folder,
-            and uploaded when all are known. For ``scored.csv``, the rejected rows are in
-            ``scored.errors.csv``.
-        gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. A script
-            that passes a function must call `score_file` below ``if __name__ == "__main__":``.
-        deployment: Name of the deployment; None for the only one of the gate.
+        path: Input file or its URL, such as ``s3://bucket/big.csv`` (extra ``fsspec``). The file may be CSV,
+            CSV compressed with gzip, bzip2 or xz, or Parquet (extra ``parquet``). For *query*, URL of the
+            database: ``sqlite:///path`` (extra ``sql``) or ``postgresql://…`` (extra ``postgresql``).
+        output: CSV file or URL for the predictions. For a URL, the predictions are first written to a local
+            folder in the working directory, and uploaded when the run is complete. If *output* is
+            ``scored.csv``, rejected rows are written to ``scored.errors.csv``.
+        gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. If a
+            script passes a function, it must call `score_file` inside ``if __name__ == "__main__":``.
+        query: SQL statement that returns the rows; None for the rows of a file.
+        deployment: Name of the deployment; may be None if the gate has only one.
         workers: Number of processes; by default one per processor of this machine, or of the Ray cluster.
         engine: ``"processes"`` on this machine, or ``"ray"`` for the nodes of a Ray cluster (extra ``ray``).
         passthrough: Columns of the file to copy to the output, before the predictions.
-        explain: Number of contributions to add to each prediction; None for none.
-        intervals: Levels in percent of the prediction intervals to add.
+        explain: Number of contributions (explanations) to add to each prediction; None adds none.
+        intervals: Levels of the prediction intervals to add, in percent.
         batch_rows: Maximum number of rows that are scored together.
         overwrite: Whether to start over and replace existing output files.
 
     Raises:
         ConfigurationError: An option, the file or the gate cannot be used, or there are no rows.
         NotFound: There is no such deployment.
-        MissingColumns, InvalidInput: All rows are invalid because of the columns.
-        PredictionError, ServingError: The model failed, or a worker ended.
+        MissingColumns, InvalidInput: All rows are invalid because of their columns.
+        PredictionError, ServingError: The model failed, or a worker process ended.
     """
     if engine not in ("processes", "ray"):
         raise ConfigurationError(f'engine must be "processes" or "ray" (got {engine!r})')
@@ -94,18 +98,18 @@ def score_file(
         if type(value) is not int or value < 1:
             raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
     options = {"explain": explain, "intervals": ",".join(map(str, intervals))}
-    query = urlencode({name: value for name, value in options.items() if value})
-    source = GateSource(gate, deployment, query=query)
+    parameters = urlencode({name: value for name, value in options.items() if value})
+    source = GateSource(gate, deployment, query=parameters)
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
-    target = f"--gate {name} --deployment {deployment} {query}".strip()
+    target = f"--gate {name} --deployment {deployment} {parameters}".strip()
     fresh = Checkpoint(target=target, chunk=batch_rows, keep=list(passthrough))
+    check_query(path, query)
     remote, written_to = prepare_output(path, output, overwrite)
-    check_paths(None if is_url(path) else Path(path), written_to)
+    check_paths(local_file(path), written_to)
     with ExitStack() as stack:
         file = stack.enter_context(exclusive_lock(written_to))
         done = fresh if overwrite else resume_output(fresh, written_to)
-        opened, size = stack.enter_context(open_source(path))
-        content = stack.enter_context(open_csv(opened, hide_password(path), size))
+        content = stack.enter_context(open_rows(path, query))
         rows = Input(content, hide_password(path))
         scorer: Engine
         if engine == "ray":

@@ -1,14 +1,13 @@
-"""Descriptions of a deployment from which each process creates its own gate."""
+"""Picklable description of a deployment, from which each worker process creates its own gate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from ..errors import ConfigurationError
 from ..gate import Gate
-from ..importing import import_object
+from ..importing import create_gate
 from .local_session import LocalSession
 
 __all__ = ["GateSource"]
@@ -16,16 +15,17 @@ __all__ = ["GateSource"]
 
 @dataclass(frozen=True, slots=True)
 class GateSource:
-    """A deployment of a gate, which other processes can create too.
+    """Picklable description of a deployment and its gate.
 
     Args:
-        gate: Gate, or function that returns one: ``"app:gate"``, or a function that can be pickled. None to
-            serve *model*.
-        deployment: Name of the deployment; None for the only one of the gate.
+        gate: Import path of a gate or of a function that returns one, such as ``"app:gate"``, or a picklable
+            function that returns a gate; None if *model* is set.
+        deployment: Name of the deployment; may be None if the gate has only one.
         model: Path of a model file; None if *gate* is set.
-        sha256: SHA-256 of the file if it is a pickle that may be loaded, in hexadecimal; else None.
-        query: Options of the rows' requests as a query string, such as ``intervals=90``.
-        key: Identity of the source, by which processes cache the gate. A copy has the same key.
+        sha256: SHA-256 of the model file in hexadecimal, which allows loading a pickle; None to reject
+            pickles.
+        query: Query string with prediction options, such as ``intervals=90``.
+        key: Cache key under which a process stores the gate it created. Copies have the same key.
     """
 
     gate: str | Callable[[], Gate] | None = field(default=None, compare=False)
@@ -36,7 +36,7 @@ class GateSource:
     key: str = field(default_factory=lambda: uuid4().hex)
 
     def open_session(self) -> LocalSession:
-        """Create the gate in this process, load the model, and return a session with the deployment.
+        """Create the gate in this process, load the model, and return a session for the deployment.
 
         Raises:
             ConfigurationError: The gate or the model cannot be loaded, or there is no such deployment.
@@ -64,8 +64,7 @@ class GateSource:
             if "explain=" in self.query:
                 deployment = replace(deployment, explanations="auto")
             return Gate([deployment], keys="open")
-        value: Any = import_object(self.gate, "gate") if isinstance(self.gate, str) else self.gate
-        gate = value() if callable(value) and not isinstance(value, Gate) else value
+        gate = create_gate(self.gate)  # type: ignore[arg-type]  # set if there is no model
         if not isinstance(gate, Gate):
             raise ConfigurationError(
                 f"gate must be a Gate or a function that returns one (got {type(gate).__name__})"

@@ -1,4 +1,4 @@
-"""CSV input, read in chunks of whole rows."""
+"""Read CSV input in chunks of complete rows."""
 
 import csv
 import hashlib
@@ -21,12 +21,12 @@ class Chunk(NamedTuple):
     """Rows that are scored together.
 
     Args:
-        rows: The rows.
-        lines: For each row, the line of the file in which it begins.
+        rows: Rows of the chunk.
+        lines: For each row, the number of the line at which it begins in the file.
         offset: Position in the decompressed file at which the next chunk begins.
         digest: SHA-256 of the decompressed file up to *offset*, in hexadecimal.
         line: Line number at *offset*.
-        fraction: Fraction of the file that has been read, from 0 to 1; None if its size is not known.
+        fraction: Fraction of the file that has been read, from 0 to 1; None if the file size is unknown.
     """
 
     rows: Rows
@@ -38,15 +38,15 @@ class Chunk(NamedTuple):
 
 
 class Input:
-    """CSV that need not fit into memory. It is read once, from start to end.
+    """Reader for CSV input that need not fit into memory. It reads the file once, from start to end.
 
     Args:
-        opened: The open file.
-        name: Name of the file in errors.
+        opened: Open input file.
+        name: File name to show in errors.
 
     Attributes:
-        header: First line.
-        initial_fraction: Fraction of the file, from 0 to 1, that was done before this run.
+        header: Header line of the file.
+        initial_fraction: Fraction of the file that earlier runs processed, from 0 to 1.
 
     Raises:
         ConfigurationError: The file is empty, damaged, or not a CSV file.
@@ -64,7 +64,7 @@ class Input:
             raise ConfigurationError(f"{name} is empty: it must begin with a header line of column names")
 
     def chunks(self, rows: int, done: Checkpoint) -> Iterator[Chunk]:
-        """Yield the rows that follow the checkpoint *done*, at most *rows* per chunk.
+        """Yield the rows after the checkpoint *done* in chunks of at most *rows* rows.
 
         Raises:
             ConfigurationError: The part before the checkpoint has changed, or the file is damaged.
@@ -77,9 +77,10 @@ class Input:
             yield chunk
 
     def _read_plain_chunk(self, rows: int) -> Chunk | None:
-        """Return the next chunk if each of its lines is a row. Checking that is faster than parsing the lines.
+        """Return the next chunk if every line in it is one row, else None.
 
-        Otherwise, for example if a cell is quoted, return None and leave the lines to `_read_parsed_chunk`.
+        This test is faster than parsing the lines. If it fails, for example because a cell is quoted, the
+        caller uses `_read_parsed_chunk`.
         """
         size = count = 0
         while count < rows and size <= _CHUNK_BYTES:
@@ -133,7 +134,7 @@ class Input:
             self._consume(min(done.offset - self._offset, len(self._buffer) - self._start), 0)
         if self._digest.hexdigest() != done.digest:
             raise ConfigurationError(
-                f"{self.name} has changed since scoring started: start over with --overwrite"
+                f"{self.name} has changed since scoring started: start over with --overwrite{self._opened.hint}"
             )
         self._line = done.line
 
@@ -166,7 +167,11 @@ class Input:
 
 
 def _is_plain(raw: bytes) -> bool:
-    """Return whether each line of *raw* is a row: there are no quotes, empty lines and overlong cells."""
+    """Return whether every line of *raw* is exactly one row.
+
+    That is so if *raw* has no quotes, no empty lines, no carriage returns within a line, and no line longer
+    than the field size limit of the csv module.
+    """
     if b'"' in raw or raw.startswith((b"\n", b"\r\n")) or b"\n\n" in raw or b"\n\r\n" in raw:
         return False
     if b"\r" in raw and raw.count(b"\r") != raw.count(b"\r\n"):

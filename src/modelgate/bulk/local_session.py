@@ -1,4 +1,4 @@
-"""Scoring of CSV by a gate in this process, with the results of a request to it."""
+"""Session that scores CSV with a gate in this process, with the same results as an HTTP request."""
 
 from ..client.errors import error_from_response
 from ..client.session import HTTPResponse
@@ -6,18 +6,18 @@ from ..dialects import DIALECTS
 from ..errors import AnswerableError, PredictionError
 from ..flow import Flow
 from ..gate import Gate
-from ..gate.dispatcher import score_and_encode
+from ..gate.score_and_encode import score_and_encode
 from ..http import Request, Response
 
 __all__ = ["LocalSession"]
 
 
 class LocalSession:
-    """Session with a deployment of a gate in this process.
+    """Session for a deployment of a gate in this process.
 
-    The results are those of `POST /deployments/{deployment}/predict`: the deployment's schema, exact plans,
-    humility rules, rounding and scoring layers apply. HTTP layers do not: no key is needed, and no rate limit
-    or deadline applies. Nothing is reported to `Gate(on_prediction=…)`.
+    The results equal those of `POST /deployments/{deployment}/predict`: the deployment's schema, exact plans,
+    humility rules, rounding and scoring layers apply. HTTP layers do not apply: there are no keys, rate
+    limits or deadlines. Functions passed as `Gate(on_prediction=…)` are not called.
 
     Args:
         gate: The gate.
@@ -33,7 +33,11 @@ class LocalSession:
         self._dialect = DIALECTS["native"]()
 
     def post(self, body: bytes, media_type: str, accept: str) -> Flow[HTTPResponse]:
-        """Score *body*. Raises the error that a client of the gate would raise."""
+        """Score *body* and return the encoded results.
+
+        Raises:
+            ModelgateError: The same error that a client of the gate would raise.
+        """
         path, headers = (
             f"/deployments/{self._deployment}/predict",
             {"content-type": media_type, "accept": accept},

@@ -1,4 +1,4 @@
-"""Output files of a scoring run: predictions and rejected rows, in input order, with a checkpoint."""
+"""Output files of a scoring run: predictions and rejected rows in input order, and the checkpoint."""
 
 import codecs
 import csv
@@ -37,24 +37,25 @@ __all__ = [
 
 
 def errors_path(output: Path) -> Path:
-    """Return the path of the file of rejected rows that belongs to *output*."""
+    """Return the path of the rejected-rows file that belongs to the output file *output*."""
     return output.with_name(f"{output.stem}.errors{output.suffix}")
 
 
 def check_paths(source: Path | int | None, output: Path) -> None:
-    """Check that *source* can be read again and that no output file is the input or a special file.
+    """Check the input and output paths of a run.
 
     Args:
-        source: Path of the input, or the file descriptor of standard input; None if it has none.
-        output: Path of the predictions.
+        source: Path of the input file, or file descriptor of standard input; None if the input is a URL.
+        output: Path of the predictions file.
 
     Raises:
-        ConfigurationError: A path cannot be used.
+        ConfigurationError: The input cannot be read again, an output file would overwrite the input, or an
+            output file is not a regular file.
     """
     if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(
-            f"{source} must be a regular file, because a resumed run reads it again: for a pipe, pass - and"
-            " standard input"
+            f"{source} must be a regular file, because a resumed run reads it again: to read a"
+            " pipe, pass - and connect it to standard input"
         )
     if output.suffix.lower() in COMPRESSED_SUFFIXES:
         raise ConfigurationError(
@@ -70,7 +71,7 @@ def check_paths(source: Path | int | None, output: Path) -> None:
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[BinaryIO]:
-    """Open the file at *path* for appending, and lock it against other runs.
+    """Open the file at *path* for appending, with a lock that excludes other runs.
 
     Raises:
         ConfigurationError: Another run holds the lock.
@@ -87,10 +88,10 @@ def exclusive_lock(path: Path) -> Iterator[BinaryIO]:
 
 
 def resume_output(fresh: Checkpoint, output: Path) -> Checkpoint:
-    """Return the checkpoint of an unfinished run on *output*, or *fresh* if there is none.
+    """Return the checkpoint of the unfinished run that wrote *output*, or *fresh* if there is no such run.
 
     Raises:
-        ConfigurationError: The output is complete, or belongs to a run with other options.
+        ConfigurationError: The output is complete, or it belongs to a run with other options.
     """
     stored = Checkpoint.load(checkpoint_path(output))
     if stored is None:
@@ -110,14 +111,14 @@ def resume_output(fresh: Checkpoint, output: Path) -> Checkpoint:
 
 
 class Passthrough:
-    """Input columns that are copied to the output, before the predictions.
+    """Passthrough columns: input columns that are copied to the output, before the predictions.
 
     Args:
         header: Header line of the input.
         names: Names of the columns.
 
     Attributes:
-        header: Names of the columns, with a comma after each.
+        header: Column names, each followed by a comma.
 
     Raises:
         ConfigurationError: The input lacks one of the columns.
@@ -141,7 +142,7 @@ class Passthrough:
         return bool(self._positions)
 
     def copy(self, record: bytes) -> bytes:
-        """Return the cells to copy from *record*, with a comma after each. Missing cells become empty."""
+        """Return the passthrough cells of *record*, each followed by a comma. Missing cells become empty."""
         if not self._positions:
             return b""
         # Latin-1 leaves every byte as it is: the record may have been rejected because it is not UTF-8.
@@ -152,12 +153,14 @@ class Passthrough:
 
 
 class Output(ABC):
-    """Output of a run: a line of predictions per row, and a line per rejected row.
+    """Base class for the output of a run, with one line of predictions per row.
+
+    Each rejected row has a line in the rejected-rows file, too.
 
     Args:
-        file: File of the predictions, open for appending.
+        file: Predictions file, open for appending.
         done: Checkpoint to continue from.
-        passthrough: Columns to copy.
+        passthrough: Input columns to copy to the output.
     """
 
     def __init__(self, file: BinaryIO, done: Checkpoint, passthrough: Passthrough) -> None:
@@ -180,11 +183,11 @@ class Output(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Prepare for writing. Later calls do nothing."""
+        """Prepare the output for writing. Only the first call has an effect."""
 
     @abstractmethod
     def open_errors(self) -> BinaryIO:
-        """Return the file of rejected rows."""
+        """Return the rejected-rows file, open for appending."""
 
     @abstractmethod
     def save(self) -> None:
@@ -192,13 +195,13 @@ class Output(ABC):
 
     @abstractmethod
     def finish(self) -> None:
-        """End a run that is complete."""
+        """Clean up after the last chunk has been written."""
 
     def add(self, chunk: Chunk, scored: ScoredRows) -> None:
-        """Write the results of *chunk*, then save the checkpoint.
+        """Write the results *scored* of *chunk*, then save the checkpoint.
 
         Raises:
-            UnexpectedResponse: The columns of *scored* differ from the columns of earlier chunks.
+            UnexpectedResponse: The output columns differ from those of earlier chunks.
         """
         self.start()
         # `Lines` contains no rejected row.
@@ -217,7 +220,7 @@ class Output(ABC):
         self.save()
 
     def _lines(self, chunk: Chunk, scored: ScoredRows) -> Iterator[bytes]:
-        """Yield the lines to write. A rejected row gets a line of empty cells."""
+        """Yield the output line of each row of *chunk*. A rejected row gets a line of empty cells."""
         copied = map(self._passthrough.copy, chunk.rows.data)
         if scored.header is not None and self.done.header is None:
             self.done.header = scored.header
@@ -228,7 +231,9 @@ class Output(ABC):
             yield from (cells + empty for cells in self._pending_cells or [b""] * self.done.refused)
         elif scored.header not in (None, self.done.header):
             raise UnexpectedResponse(
-                200, "The output columns have changed: the model was replaced during the run"
+                200,
+                "The output columns have changed, because the model was replaced during the run: start over with"
+                " --overwrite",
             )
         if isinstance(scored.results, Lines) and not self._passthrough:
             yield scored.results.raw
@@ -253,18 +258,18 @@ class Output(ABC):
 
 
 class FileOutput(Output):
-    """Output to files, which a later run can resume.
+    """Output to local files. A later run can resume an unfinished one.
 
     Existing files are not changed until the first rows have been scored.
 
     Args:
-        file: File of the predictions, open for appending.
-        path: Path of the file of the predictions.
-        done: Checkpoint to continue from. Rows that follow the checkpoint in the files are replaced.
-        passthrough: Columns to copy.
+        file: Predictions file, open for appending.
+        path: Path of the predictions file.
+        done: Checkpoint to continue from. Anything in the files beyond the checkpoint is replaced.
+        passthrough: Input columns to copy to the output.
 
     Raises:
-        ConfigurationError: A file is shorter than the checkpoint requires.
+        ConfigurationError: A file is shorter than the checkpoint states.
     """
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
@@ -275,11 +280,14 @@ class FileOutput(Output):
         for written, size in ((path, done.output), (self._errors_path, done.errors)):
             if size and (not written.exists() or written.stat().st_size < size):
                 raise ConfigurationError(
-                    f"{written} has lost rows since the last run: start over with --overwrite"
+                    f"{written} is shorter than at the end of the last run: start over with --overwrite"
                 )
 
     def start(self) -> None:
-        """Truncate the files to the sizes in *done*. If the run starts over, delete the old checkpoint."""
+        """Truncate the files to the sizes in the checkpoint.
+
+        If the run starts over, delete the old checkpoint.
+        """
         if self._is_started:
             return
         self._is_started = True
@@ -292,7 +300,7 @@ class FileOutput(Output):
             self._errors_path.unlink(missing_ok=True)
 
     def open_errors(self) -> BinaryIO:
-        """Open the file of rejected rows."""
+        """Open the rejected-rows file for appending."""
         file = self._files.enter_context(self._errors_path.open("ab"))
         file.truncate(self.done.errors)
         return file
@@ -305,7 +313,7 @@ class FileOutput(Output):
         resumable.save(self._checkpoint)
 
     def finish(self) -> None:
-        """Delete the checkpoint: the run is complete."""
+        """Delete the checkpoint, because the run is complete."""
         self.start()
         self._checkpoint.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Engine that scores with worker processes on this machine."""
+"""Engine that scores rows in worker processes on this machine."""
 
 import asyncio
 import multiprocessing
@@ -22,11 +22,11 @@ __all__ = ["ProcessEngine"]
 
 
 class ProcessEngine(Engine):
-    """Scores rows with several processes, each with a gate of its own.
+    """Engine that scores rows in worker processes. Each process creates its own gate.
 
     Args:
-        source: Gate and deployment.
-        workers: Number of processes.
+        source: Description of the gate and the deployment.
+        workers: Number of worker processes.
     """
 
     def __init__(self, source: GateSource, workers: int) -> None:
@@ -59,7 +59,7 @@ class ProcessEngine(Engine):
             result = await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except BrokenProcessPool:
             raise ServingError(
-                "A worker process was ended, probably because memory ran out: use fewer --workers"
+                "A worker process was killed, probably because memory ran out: use fewer --workers"
             ) from None
         if isinstance(result, RaisedError):
             raise result.restore()

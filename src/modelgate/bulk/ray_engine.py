@@ -1,4 +1,4 @@
-"""Engine that scores on a Ray cluster."""
+"""Engine that scores rows on a Ray cluster."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ __all__ = ["RayEngine"]
 
 
 class RayEngine(Engine):
-    """Scores rows with tasks of Ray, which run on all nodes of the cluster.
+    """Engine that scores rows in Ray tasks, on all nodes of the cluster.
 
-    Each process of Ray creates a gate of its own, so *source* must be available on all nodes. A task whose
-    node fails runs again on another node.
+    Each Ray worker process creates its own gate, so the gate's code and models must be available on all
+    nodes. If a node fails, its tasks run again on another node.
 
     Args:
-        source: Gate and deployment.
-        workers: Maximum number of chunks to score at once; None for one per CPU of the cluster.
+        source: Description of the gate and the deployment.
+        workers: Number of chunks to score concurrently; None for one per CPU of the cluster.
 
     Raises:
         ConfigurationError: Ray is not installed, or there is no cluster.

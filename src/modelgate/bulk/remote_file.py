@@ -1,9 +1,7 @@
-"""Input and output files in object storage and in other file systems of fsspec."""
+"""Input and output files in object storage and other fsspec file systems."""
 
 import hashlib
 import io
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -12,9 +10,10 @@ from typing import Any, BinaryIO, TypeVar
 from ..backends.fsspec import open_file_system
 from ..errors import ConfigurationError, ModelgateError, StoreError
 from .checkpoint import Checkpoint, checkpoint_path
+from .location import hide_password, is_url, local_file
 from .output import FileOutput, Passthrough, errors_path
 
-__all__ = ["RemoteFile", "RemoteOutput", "hide_password", "is_url", "open_source", "prepare_output"]
+__all__ = ["RemoteFile", "RemoteOutput", "prepare_output"]
 
 T = TypeVar("T")
 
@@ -22,47 +21,23 @@ _BLOCK = 1 << 22
 """Bytes to fetch at a time. The default of s3fs would be 50 MB, of which Parquet would use a part."""
 
 
-def is_url(path: str | Path) -> bool:
-    """Return whether *path* is the URL of a remote file."""
-    return isinstance(path, str) and "://" in path
-
-
-def hide_password(path: str | Path) -> str:
-    """Return *path* as text; a URL without user and password."""
-    return re.sub(r"^(\w+://)[^/@]*@", r"\1", str(path)) if is_url(path) else str(path)
-
-
-@contextmanager
-def open_source(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
-    """Open an input file or URL for reading, and return it with its size in bytes.
-
-    Raises:
-        ConfigurationError: There is no such remote file, or its URL is not valid.
-        StoreError: The storage failed.
-    """
-    if is_url(path):
-        with RemoteFile(str(path)).open() as opened:
-            yield opened
-    else:
-        with Path(path).open("rb", buffering=0) as file:
-            yield file, os.fstat(file.fileno()).st_size
-
-
 def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tuple[RemoteFile | None, Path]":
-    """Return the remote file of *output*, or None if it is local, and the local file to write.
+    """Return the remote file at *output*, or None if it is local, and the path of the local file to write.
 
     Args:
         path: Input file or URL.
         output: Output file or URL.
-        overwrite: Whether existing output is replaced.
+        overwrite: Whether to replace existing output.
 
     Raises:
-        ConfigurationError: The URL is not valid, is that of the input, or has a file, and no run to resume.
+        ConfigurationError: The URL is not valid or names the input, or the output exists and no unfinished
+            run can be resumed.
         StoreError: The storage failed.
     """
     if not is_url(output):
         return None, Path(output)
-    if path == output:
+    source, target = local_file(path), local_file(output)
+    if path == output or (source and target and source.exists() and source.samefile(target)):
         raise ConfigurationError(
             f"{hide_password(path)} is the input and would be overwritten: choose another --output"
         )
@@ -74,14 +49,14 @@ def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tu
 
 
 class RemoteFile:
-    """File in a file system of fsspec.
+    """File in an fsspec file system.
 
     Args:
         url: URL of the file, such as ``s3://bucket/rows.csv``.
 
     Attributes:
-        url: The URL without user and password.
-        staging: Path of the local file in which an output is written before it is uploaded.
+        url: URL without the user name and the password.
+        staging: Path of the local file to which output is written before the upload.
 
     Raises:
         ConfigurationError: The URL is not valid, or a library is missing.
@@ -96,18 +71,18 @@ class RemoteFile:
 
     @property
     def errors_url(self) -> str:
-        """URL of the file of rejected rows that belongs to this output."""
+        """URL of the rejected-rows file that belongs to this output file."""
         return self.url.removesuffix(self.staging.name) + errors_path(self.staging).name
 
     @contextmanager
     def open(self) -> Iterator[tuple[BinaryIO, int]]:
-        """Open the file for reading, and return it with its size in bytes."""
+        """Open the file for reading, and return the open file and its size in bytes."""
         size = self._call(lambda: int(self._fs.size(self._path)))
         with self._call(lambda: self._fs.open(self._path, "rb", block_size=_BLOCK)) as file:
             yield _Reader(file, self._call), size  # type: ignore[misc]
 
     def check_absent(self) -> None:
-        """Raise `ConfigurationError` if an output of this name exists."""
+        """Raise `ConfigurationError` if the file or its rejected-rows file exists."""
         for url, path in ((self.url, self._path), (self.errors_url, self._errors_path)):
             if self._call(lambda path=path: self._fs.exists(path)):  # type: ignore[misc]
                 raise ConfigurationError(
@@ -115,7 +90,10 @@ class RemoteFile:
                 )
 
     def upload(self, *, has_errors: bool) -> None:
-        """Upload the files of `staging`. The predictions come last, so that they exist only if all is complete."""
+        """Upload the local files.
+
+        The predictions are uploaded last, so that they exist only once the rejected rows do.
+        """
         if has_errors:
             self._call(lambda: self._fs.put_file(str(errors_path(self.staging)), self._errors_path))
         elif self._call(lambda: self._fs.exists(self._errors_path)):
@@ -138,7 +116,7 @@ class RemoteFile:
 
 
 class _Reader(io.RawIOBase):
-    """Reader of a remote file whose errors are reported as errors of the storage."""
+    """Reader for a remote file. It re-raises storage errors as `StoreError`."""
 
     def __init__(self, file: Any, call: Callable[[Callable[[], Any]], Any]) -> None:
         self._file = file
@@ -163,15 +141,15 @@ class _Reader(io.RawIOBase):
 
 
 class RemoteOutput(FileOutput):
-    """Output that is written to local files, and uploaded once it is complete.
+    """Output that is written to local files, and uploaded when it is complete.
 
     Object storage cannot append to a file.
 
     Args:
-        file: Local file of the predictions, open for appending.
-        remote: Target of the upload.
+        file: Local predictions file, open for appending.
+        remote: Remote file to upload to.
         done: Checkpoint to continue from.
-        passthrough: Columns to copy.
+        passthrough: Input columns to copy to the output.
     """
 
     def __init__(
@@ -181,7 +159,7 @@ class RemoteOutput(FileOutput):
         self._remote = remote
 
     def finish(self) -> None:
-        """Upload the files, then delete them and the checkpoint.
+        """Upload the local files, then delete them and the checkpoint.
 
         Raises:
             StoreError: The storage failed. The next run repeats the upload.

@@ -1,4 +1,4 @@
-"""Scoring run: read chunks, score several at once, and write the results in input order."""
+"""Scoring run: read chunks, score several of them concurrently, and write the results in input order."""
 
 import asyncio
 from collections import deque
@@ -24,18 +24,18 @@ async def score_chunks(
     rows: int,
     on_chunk: Callable[[Chunk], None] = lambda _: None,
 ) -> None:
-    """Score the rows of *source* that follow the checkpoint of *output*, and write the results.
+    """Score the rows of *source* after the checkpoint of *output*, and write the results.
 
     Args:
         source: Rows to score.
         engine: Engine that scores them.
-        output: Output of the results.
+        output: Output to write the results to.
         rows: Maximum number of rows per chunk.
         on_chunk: Function called after the results of a chunk are written.
 
     Raises:
         ConfigurationError: There are no rows, or the input cannot be read.
-        ModelgateError: The rows cannot be scored, but not because of individual rows.
+        ModelgateError: Scoring failed for a reason other than an invalid row.
     """
     done = output.done
     chunks = source.chunks(rows, done)
@@ -57,7 +57,7 @@ async def score_chunks(
                     # Report an invalid header rather than the missing rows.
                     await engine.check_header(source.header)
                     raise ConfigurationError(
-                        f"{source.name} has a header line but no rows: nothing was scored"
+                        f"{source.name} has column names but no rows: nothing was scored"
                     )
                 reading = None if chunk is None else _read_chunk(chunks)
             if in_flight and in_flight[0][1].done():
@@ -73,9 +73,10 @@ async def score_chunks(
 
 
 def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
-    """Read the next chunk in a daemon thread, because a pipe may be slow. The result is None at the end.
+    """Read the next chunk in a daemon thread, and return a future for it, or for None at the end of the
+    input.
 
-    A run that stops does not wait for the thread.
+    A slow pipe can block the thread. When the run stops, it does not wait for the thread.
     """
     future: Future[Chunk | None] = Future()
 

@@ -1,4 +1,4 @@
-"""Scoring of chunks in a worker process, for the engines that distribute them."""
+"""Score chunks of rows in worker processes."""
 
 import functools
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ __all__ = ["RaisedError", "score_chunk"]
 
 
 class RaisedError(NamedTuple):
-    """Error of a worker. Unlike the error itself, it can always be pickled.
+    """Picklable form of an error that a worker raised. Some errors cannot be pickled themselves.
 
     Args:
         kind: Class of the error.
-        args: Arguments of the error.
-        attributes: Attributes of the error, which include its notes.
+        args: Positional arguments of the error.
+        attributes: Instance attributes of the error, including its notes.
     """
 
     kind: type[ModelgateError]
@@ -26,7 +26,7 @@ class RaisedError(NamedTuple):
     attributes: dict[str, Any]
 
     def restore(self) -> ModelgateError:
-        """Return the error."""
+        """Return the original error."""
         # Without a call of the constructor, whose parameters depend on the class.
         error = self.kind.__new__(self.kind)
         error.args = self.args
@@ -39,13 +39,15 @@ _open_session = functools.lru_cache(maxsize=4)(GateSource.open_session)
 
 
 def score_chunk(source: GateSource, header: bytes, lines: Any, *, is_first: bool) -> ScoredRows | RaisedError:
-    """Score CSV lines with the gate of *source*, which the first call in a process creates.
+    """Score rows, or check a header, with the gate that *source* describes.
+
+    The first call in a process creates the gate; later calls use it again.
 
     Args:
-        source: Gate and deployment.
-        header: Header line.
-        lines: Records, each with its line end; without any, the header is checked.
-        is_first: See `modelgate.client.score_rows.score_rows`.
+        source: Description of the gate and the deployment.
+        header: Header line of the CSV.
+        lines: Rows as CSV, each with its line end. If there are none, only the header is checked.
+        is_first: Whether no rows have been scored before; see `modelgate.client.score_rows.score_rows`.
     """
     try:
         session = _open_session(source)

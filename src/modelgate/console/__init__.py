@@ -2,8 +2,8 @@
 
 The page is a single file. Its Content-Security-Policy allows requests only to the gate that serves it.
 
-The page contains no data and is the same for every deployment, even for one that does not exist. With the
-user's key, its script fetches the data to show.
+The page contains no data, and is the same for every deployment, even for a deployment that does not exist.
+Its script fetches the data to show with the user's key.
 """
 
 import base64
@@ -94,7 +94,7 @@ def _build_page(keyed: bool, key_header: str) -> tuple[bytes, bytes, Sequence[tu
 
 
 def _bundle(name: str, bundled: set[str] | None = None) -> str:
-    """Return the source of the module *name*, preceded by that of the modules it imports.
+    """Return the source of the JavaScript module *name*, after the sources of the modules it imports.
 
     The modules share one scope, so no two of them may declare the same name. Modules in *bundled* are left
     out, and this function adds the others to it.

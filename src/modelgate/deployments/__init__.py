@@ -1,4 +1,4 @@
-"""Deployments: models under names that callers use, and how they are loaded, changed and paused."""
+"""Deployments: models with the names that callers use. They are loaded, replaced and paused here."""
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .deployments import Deployments

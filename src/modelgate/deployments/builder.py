@@ -1,4 +1,4 @@
-"""Build live deployments from their options."""
+"""Build live deployments from deployment options."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,14 +29,14 @@ __all__ = ["DeploymentBuilder", "is_same_model"]
 
 
 class DeploymentBuilder:
-    """Builds the layers and model revisions of deployments.
+    """Builder for live deployments with their layers and model revisions.
 
     Args:
-        loader: Creates predictors.
+        loader: Loader that creates predictors.
         cache: Cache of predictors.
         metadata: Cache of model metadata.
         scoring_layers: Scoring layers of the gate; None for the standard ones.
-        answer: Function that answers a request. It takes two arguments: a handler for scoring, and the
+        answer: Function that answers a request. Its arguments are a handler that scores queries, and the
             request.
     """
 
@@ -58,8 +58,8 @@ class DeploymentBuilder:
         """Build *deployment*. Models from files and stores are not loaded yet.
 
         Args:
-            deployment: Options, with the models of its rollout and shadow.
-            known: Existing revisions. A revision is reused if its model, version and digest are the same.
+            deployment: Options of the deployment, including its rollout and shadow.
+            known: Existing revisions. One is reused if its model, version and digest match.
 
         Raises:
             ConfigurationError: A model cannot be used.
@@ -102,7 +102,8 @@ class DeploymentBuilder:
     def _answer_with_version(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
         """Answer a request to a deployment with a rollout.
 
-        The caller is stored in the query, and the version in a header of the response.
+        The caller is stored in the query, because the rollout may depend on it. The version is sent in a
+        response header.
         """
         query, principal = request.context.query, request.context.principal
         assert query is not None
@@ -157,7 +158,9 @@ def _exposure_layers(deployment: Deployment) -> list[ScoringLayer]:
 
 
 class _ScoreByRollout:
-    """Score each query with the revision of the requested version, or else with the one *splitter* picks."""
+    """Handler that scores each query with the requested version, or else with the revision that *splitter*
+    picks.
+    """
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions
@@ -197,5 +200,5 @@ def _has_same_model(deployment: Deployment, other: Deployment) -> bool:
 
 
 def is_same_model(model: Any, other: Any) -> bool:
-    """Return True if *model* and *other* are the same object, or the same name or path of a stored model."""
+    """Return True if *model* and *other* are the same object, or equal names or paths of stored models."""
     return model is other or (isinstance(model, str | Path) and model == other)

@@ -37,7 +37,7 @@ class ModelRevision:
         model: Layer that provides the model.
         score: Handler that scores a query: all scoring layers, including *model*.
         handle: Handle of a model that is loaded on demand; None for a model passed as an object.
-        serves_callers: False for the revision of a shadow, whose calls are counted separately.
+        serves_callers: False for the revision of a shadow. Its calls are counted separately.
     """
 
     deployment: Deployment
@@ -48,7 +48,7 @@ class ModelRevision:
 
 
 class InFlight:
-    """The requests of a deployment that are not answered yet.
+    """Requests in flight: the requests to a deployment that are not answered yet.
 
     Attributes:
         last_error: Error of the last request that failed because of the model or a layer.
@@ -62,7 +62,7 @@ class InFlight:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start with no requests. Requests from before a fork are answered by the parent process."""
+        """Start with no requests. After a fork, the parent process answers the earlier requests."""
         self._requests: set[object] = set()
         self.begin, self.end = self._requests.add, self._requests.discard
 
@@ -85,10 +85,11 @@ class LiveDeployment:
     Args:
         deployment: Options of the deployment.
         revisions: Model revisions that answer requests, the deployment's own model first.
-        score: Scores a query with one of the revisions.
-        answer: Answers a request: the deployment's HTTP layers around *score*.
+        score: Handler that scores a query with one of the revisions.
+        answer: Handler that answers a request: the deployment's HTTP layers around *score*.
         state: Whether the deployment takes requests.
-        in_flight: Requests that are not answered yet. A change passes them on to the new object.
+        in_flight: Requests in flight. When a change replaces this object, the new object gets the same
+            `InFlight`.
         shadow: Layer that sends queries to the shadow; None without a shadow.
         shadow_revision: Model revision of the shadow.
         rounding: The only scoring layer that changes predictions; None if the deployment has other layers, a
@@ -115,7 +116,7 @@ class LiveDeployment:
 
     @property
     def current_state(self) -> str:
-        """The state, or ``"failed"`` if the deployment is active and its model could not be loaded."""
+        """State of the deployment, or ``"failed"`` if it is active and its model could not be loaded."""
         return "failed" if self.state == "active" and self.model.failed else self.state
 
     @property
@@ -162,14 +163,14 @@ class LiveDeployment:
         )
 
     def summarize_training(self) -> Flow[dict[str, Any]]:
-        """Return what callers may see of the training data (see `Catalog.summarize_training`)."""
+        """Return the summary of the training data for callers (see `Catalog.summarize_training`)."""
         predictor = yield from self.model.predictor()
         if not predictor.schema.options.show_schema:
             raise Forbidden("This deployment does not show its schema")
         return (yield from run(summarize_training, predictor))
 
     def is_ready(self, timeout: float | None = None) -> Flow[bool]:
-        """Return whether the deployment can score. Load its model if needed; see `LoadModel.ready`."""
+        """Load the model if needed, and return whether the deployment can score; see `LoadModel.ready`."""
         try:
             yield from self.model.ready(timeout)
         except (NotFound, DeploymentUnavailable):
@@ -190,7 +191,7 @@ class LiveDeployment:
 
 
 class DeploymentCatalog(dict[str, LiveDeployment]):
-    """The deployments of a gate by name; implements `Catalog`. Unknown names raise `NotFound`."""
+    """Catalog of a gate's deployments by name. It implements `Catalog`. Unknown names raise `NotFound`."""
 
     _has_started = False
 
@@ -200,8 +201,8 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
     def require(self, name: str) -> LiveDeployment:
         """Return the deployment *name*.
 
-        Do not call this for a caller's request: the `NotFound` for an unknown name suggests the names of all
-        deployments, even of those that the caller may not use.
+        Do not use this for a name that a caller sent: the message of `NotFound` suggests similar names, which
+        may include deployments that the caller may not use.
         """
         live = self.get(name)
         if live is None:
@@ -214,8 +215,8 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
 
         Raises:
             NotFound: There is no such deployment.
-            DeploymentInactive: It is paused.
-            DeploymentUnavailable: It is being drained.
+            DeploymentInactive: The deployment is paused.
+            DeploymentUnavailable: The deployment is being drained.
         """
         live = self[name]
         if live.state != "active":
@@ -235,7 +236,7 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
         return self.get_active(name).score(query)
 
     def score_blocking(self, name: str, query: Query) -> Prediction:
-        """Score *query* in this thread, as one of the deployment's requests in flight. See `Gate.score`."""
+        """Score *query* in this thread, and count it as a request in flight. See `Gate.score`."""
         in_flight = self.require(name).in_flight
         try:
             try:

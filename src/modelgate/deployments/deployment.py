@@ -1,4 +1,4 @@
-"""Options of a deployment: a model under a name that callers use."""
+"""Options of a deployment."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ _CHOICES = {
 @suggest_options
 @dataclass(frozen=True, eq=False)
 class Deployment:
-    """A model under a name that callers use.
+    """Model with the name that callers use, and the options of its predictions.
 
     Args:
         name: Letters, digits, ``_``, ``-`` and single dots; at most 64 characters.
@@ -108,11 +108,11 @@ class Deployment:
             ``Exposure("years", model_predicts="rate")``.
         humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`. They report,
             override or reject predictions that are uncertain, or whose input is unlike the training data.
-        max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
+        max_rows: Maximum number of rows in one request. By default the dialect decides: no limit for
             ``datarobot`` and ``native``, 10,000 rows for the others.
         explanations: Method of the explanations that callers can request (see `Explanations`): ``"auto"``,
             ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None for no
-            explanations. Needs a sample of the training rows, such as the one in a package.
+            explanations. Explanations need a sample of the training rows, such as the one in a package.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
         public_examples: Example rows that callers may see, for instance in the console: a list of rows, or
@@ -211,18 +211,18 @@ class Deployment:
 
     @property
     def _schema_options(self) -> dict[str, Any]:
-        """Options of the schema that are set on the deployment."""
+        """Schema options that are set on the deployment."""
         options = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
         options = {option: value for option, value in options.items() if value is not None}
         return options if self.csv_header is True else {**options, "csv_header": self.csv_header}
 
     def adapt_schema(self, schema: Schema) -> Schema:
-        """Return *schema* with the options that are set on the deployment."""
+        """Return a copy of *schema* with the schema options that are set on the deployment."""
         options = self._schema_options
         return schema.with_options(**options) if options else schema
 
     def extend_schema(self, schema: Schema) -> Schema:
-        """Return the schema of requests: the model's *schema*, with the column of *exposure* if set."""
+        """Return the request schema: the model's *schema*, plus the exposure column if one is set."""
         return schema if self.exposure is None else self.exposure.extend(schema)
 
     def _check_public_examples(self) -> None:
@@ -250,7 +250,7 @@ class Deployment:
 
     @property
     def stored_name(self) -> str | None:
-        """Name of the model in the gate's store; None for a model from elsewhere."""
+        """Name of the model in the gate's store; None for any other model."""
         model = self.model
         return model.removeprefix("store:") if isinstance(model, str) and model.startswith("store:") else None
 

@@ -38,8 +38,8 @@ __all__ = ["Deployments"]
 class Deployments(Mapping[str, Deployment]):
     """The deployments of a gate by name, and methods that change them while they serve.
 
-    A change first loads and tests the models it needs. It then takes effect in one step: each request sees
-    all of the change, or none of it. The methods block: call them from a thread, not from a coroutine.
+    A change first loads and tests the models it needs. It then takes effect in one step, so that each request
+    sees either the old or the new state. The methods block: call them from a thread, not from a coroutine.
 
     Example:
         gate.deployments["churn"].version
@@ -48,7 +48,7 @@ class Deployments(Mapping[str, Deployment]):
     Args:
         answer: Function that answers a request. Its arguments are a handler that scores queries, and the
             request.
-        on_add: Called with each deployment that is added.
+        on_add: Function called with each deployment that is added.
         workers: Threads in which models are called.
         store: See `Gate`.
         public_keys: See `Gate`.
@@ -60,8 +60,8 @@ class Deployments(Mapping[str, Deployment]):
         array_dir: See `Gate`.
 
     Attributes:
-        cache: Models in memory.
-        catalog: Catalog of the deployments, through which dialects score.
+        cache: Cache of the loaded models.
+        catalog: Catalog of the deployments, which dialects use to score.
         loader: Loader of the models.
 
     Raises:
@@ -145,7 +145,7 @@ class Deployments(Mapping[str, Deployment]):
             return in_model_thread(drive, self.catalog.describe(name))
 
     def predictor(self, name: str) -> Predictor:
-        """Return the predictor of a deployment, for example to read its plan. Loads the model if needed.
+        """Return the predictor of a deployment, for example to read its plan. The model is loaded if needed.
 
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `Gate.score`.
@@ -154,7 +154,7 @@ class Deployments(Mapping[str, Deployment]):
         return drive(self.catalog.get_active(name).model.predictor(math.inf))
 
     def warm(self, timeout: float | None = None) -> None:
-        """Load the models of all deployments now, not with the first request. Shadows are not loaded.
+        """Load the models of all deployments now, rather than on the first request. Shadows are not loaded.
 
         If the cache is too small for all models, the models loaded first are evicted again.
 
@@ -170,6 +170,11 @@ class Deployments(Mapping[str, Deployment]):
             for revision in live.revisions:
                 drive(revision.model.predictor(max(deadline - time.monotonic(), 0)))
 
+    def cached(self) -> list[str]:
+        """Return the names of the deployments with a model in the cache, the least recently used first."""
+        models = reversed(self.cache.names())
+        return list(dict.fromkeys(map(self.loader.deployment_name, models)))[::-1]
+
     def swap(
         self,
         name: str,
@@ -183,8 +188,8 @@ class Deployments(Mapping[str, Deployment]):
     ) -> None:
         """Replace the model of a deployment.
 
-        A current rollout or shadow ends unless it is passed again. The deployment's other options
-        do not change.
+        If the deployment has a rollout or a shadow, it ends unless you pass it again. The other options do
+        not change.
 
         The new model is loaded and tested with a row (see *example* of `Deployment`). It then replaces the
         current model in one step, so that no request fails because of the swap. If loading or the test
@@ -193,7 +198,7 @@ class Deployments(Mapping[str, Deployment]):
         Args:
             name: Deployment name.
             model: See `Deployment`; None to change only *rollout* and *shadow*.
-            version: Version of the new model; by default as in `Deployment`.
+            version: Version of the new model; for the default see `Deployment`.
             sha256: SHA-256 digest that pins the file of the new model.
             rollout: See `Deployment`. Its models are not loaded again if they are serving already.
             shadow: See `Deployment`.
@@ -231,7 +236,9 @@ class Deployments(Mapping[str, Deployment]):
                 raise DeploymentUnavailable from error
 
     def rollback(self, name: str) -> None:
-        """Restore the models that a deployment served before the last swap. A second call undoes the first.
+        """Restore the models that a deployment served before the last swap.
+
+        A second call undoes the first one.
 
         Models that were in memory at the time of the swap are restored at once. Other models are loaded
         first.
@@ -252,11 +259,11 @@ class Deployments(Mapping[str, Deployment]):
         self._controller.set_state(name, "active")
 
     def drain(self, name: str, timeout: float | None = None) -> bool:
-        """Reject new requests to a deployment with 503 and wait for those in flight.
+        """Reject new requests to a deployment with 503, and wait for the requests in flight.
 
         Args:
             name: Deployment name.
-            timeout: Seconds to wait; None to wait until all are answered.
+            timeout: Seconds to wait; None for no limit.
 
         Returns:
             True if no request is in flight any more.
@@ -274,7 +281,7 @@ class Deployments(Mapping[str, Deployment]):
         return {name: live.current_state for name, live in list(self.catalog.items())}
 
     def shadow_report(self, name: str) -> ShadowReport:
-        """Return how often the shadow and the deployment's own model agreed since the shadow was set.
+        """Return a report of how often the shadow has agreed with the deployment's own model.
 
         Raises:
             NotFound: There is no such deployment, or it has no shadow.
@@ -285,10 +292,10 @@ class Deployments(Mapping[str, Deployment]):
         return shadow.report()
 
     def watch_stores(self) -> Callable[[], None]:
-        """Return a function that swaps in the models that have changed in their file or store."""
+        """Return a function that checks all files and stores once, and swaps in the models that have changed."""
         self.loader.watching = True
         return StoreWatcher(self.catalog, self.loader, self._controller.replace).poll_once
 
     def follow(self, registry: Registry) -> Callable[[], None]:
-        """Return a function that reads *registry* and applies its records to the deployments."""
+        """Return a function that reads *registry* once, and applies its records to the deployments."""
         return RegistryReconciler(registry, self.catalog, self._controller).poll_once

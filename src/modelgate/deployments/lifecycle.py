@@ -19,7 +19,9 @@ __all__ = ["DeploymentController"]
 
 
 class DeploymentController:
-    """Adds, replaces and removes deployments. A change loads models first, then takes effect in one step.
+    """Controller that adds, replaces and removes deployments.
+
+    A change first loads models, then takes effect in one step.
 
     Args:
         catalog: Deployments that serve.
@@ -62,7 +64,10 @@ class DeploymentController:
                 handle.detach()
 
     def set_state(self, name: str, state: State) -> LiveDeployment:
-        """Change the state of a deployment, and return the deployment. Raises `NotFound`."""
+        """Change the state of a deployment, and return the deployment.
+
+        Raises `NotFound` if it does not exist.
+        """
         with self._changing:
             live = self._catalog[name] = replace(self._catalog.require(name), state=state)
         return live
@@ -112,14 +117,14 @@ class DeploymentController:
         keep: bool = True,
         instead_of: LiveDeployment | None = None,
     ) -> None:
-        """Load the models of *deployment*, except those in *known*, then serve it.
+        """Load the models of *deployment* that *known* does not contain, then serve it.
 
         Args:
             deployment: Deployment to serve.
             known: Revisions to reuse for the models that *deployment* shares with them.
             keep: Whether to keep the replaced deployment for `roll_back`.
             instead_of: Live deployment to replace, whose stored models have changed since they were loaded.
-                If other models serve by now, nothing happens. None to replace whatever serves.
+                If other models serve by now, nothing happens. None to replace the deployment in any case.
 
         Raises:
             NotFound: There is no such deployment, or no such model.
@@ -141,7 +146,7 @@ class DeploymentController:
         self._swap_in(live, loaded, keep=keep, instead_of=instead_of)
 
     def roll_back(self, name: str) -> None:
-        """Restore the models that served before the last change.
+        """Restore the models that a deployment served before its last change.
 
         Raises:
             NotFound: There is no such deployment, or its models have never changed.
@@ -217,7 +222,7 @@ def _load_unchanged(revision: ModelRevision) -> Predictor:
     """Return the model of a revision that served before.
 
     Raises:
-        ConfigurationError: The model had to be loaded again, and its file or store now has a different one.
+        ConfigurationError: The model had to be loaded again, and its file or store now has a different model.
     """
     handle = revision.handle
     before = (handle.version, handle.fingerprint) if handle is not None else (None, None)

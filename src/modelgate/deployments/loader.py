@@ -44,18 +44,19 @@ _SLOW_TEST, _TEST_TIMEOUT = 10.0, 300.0
 
 
 class Loader:
-    """Creates the predictors of deployments.
+    """Loader that creates the predictors of deployments.
 
     Args:
-        store: Store of ``"store:name"`` models; None if there is none.
+        store: Store of ``"store:name"`` models; None if the gate has no store.
         workers: Worker threads that run the models.
-        public_keys: Ed25519 keys; models must be signed with one of them.
+        public_keys: Ed25519 public keys. If there are any, models must be signed with one of them.
         values: Storage of the metrics; None for the memory of this process.
         array_dir: See `Gate`.
 
     Attributes:
         model_metrics: Metrics of the models, by deployment, version and role.
-        watching: Whether to record the fingerprint of each stored model at load, for use by `changed`.
+        watching: Whether to record the fingerprint of each stored model when it is loaded. `changed` needs
+            it.
 
     Raises:
         ConfigurationError: A public key or *array_dir* is invalid, or the store does not verify signatures.
@@ -93,15 +94,20 @@ class Loader:
     ) -> ModelHandle:
         """Return a handle to the model of *deployment*. `load` and `describe` accept the handle's name.
 
-        The first handle is named after the deployment, ``churn``. Later ones get a number: ``churn#2``.
+        The first handle has the name of the deployment, such as ``churn``. Later handles add a number:
+        ``churn#2``.
         """
         number = next(self._counts.setdefault(deployment.name, count(1)))
         name = deployment.name if number == 1 else f"{deployment.name}#{number}"
         handle = self._handles[name] = ModelHandle(name, deployment, cache, role)
         return handle
 
+    def deployment_name(self, name: str) -> str:
+        """Return the name of the deployment that the handle *name* was prepared for."""
+        return name.partition("#")[0]
+
     def check(self, deployment: Deployment) -> None:
-        """Raise `ConfigurationError` if loading the model is certain to fail. Does not load the model."""
+        """Raise `ConfigurationError` if loading the model is certain to fail. The model is not loaded."""
         if deployment.path is not None and self._policy.requires_signature:
             check_file(deployment.path, self._policy_for(deployment))
         if deployment.stored_name is None:
@@ -117,7 +123,7 @@ class Loader:
             )
 
     def load(self, name: str) -> Predictor:
-        """Load the model of the handle *name* from its file or the store. Blocks."""
+        """Load the model of the handle *name* from its file or the store. This call blocks."""
         handle, started_at = self._handles[name], monotonic()
         deployment = handle.deployment.name
         logger.info("deployment %s: loading model", deployment)
@@ -175,10 +181,10 @@ class Loader:
         return fingerprint(deployment.stored_name) if fingerprint is not None else None
 
     def describe(self, name: str) -> ModelMetadata | None:
-        """Return metadata of the model of the handle *name* without loading it.
+        """Return the metadata of the model of the handle *name* without loading the model.
 
-        The metadata comes from the package. Without a package it comes from the last load, provided that the
-        stored model has not changed since then. Otherwise the result is None.
+        The metadata is read from the package. For a model without a package, the metadata of the last load is
+        returned, or None if the stored model has changed since then.
         """
         handle = self._handles[name]
         deployment = handle.deployment
@@ -220,8 +226,8 @@ class Loader:
             role: Label of the model's metrics.
 
         Raises:
-            ConfigurationError: The options do not fit the model, or the model fails its test or does not
-                finish it within five minutes.
+            ConfigurationError: The options do not fit the model, or the model fails its test, which may take
+                up to five minutes.
         """
         pending = start_model_thread(self._predictor, deployment, model, role)
         wait([pending], _SLOW_TEST)
@@ -293,12 +299,12 @@ class Loader:
 
 
 def prevent_downgrade(deployment: Deployment, version: str, served_version: str) -> None:
-    """Raise `ConfigurationError` if an older version would replace a model without a fixed version.
+    """Raise `ConfigurationError` if a deployment without a fixed version would go back to an older version.
 
-    When the newest version is deleted from the store, the deployment must not go back to an older one.
+    This could happen when the newest version is deleted from the store.
 
     Args:
-        deployment: Deployment of the model.
+        deployment: Options of the deployment.
         version: Version that was loaded.
         served_version: Version that serves or has served.
     """
@@ -311,7 +317,7 @@ def prevent_downgrade(deployment: Deployment, version: str, served_version: str)
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
-    """Log a warning if the name of a stored model contains a version other than the model's own."""
+    """Log a warning if the version in the name of a stored model differs from the version in the model."""
     name = deployment.stored_name or (split_name(deployment.path)[0] if deployment.path is not None else "")
     named_version = name.partition("@")[2]
     if (
@@ -323,7 +329,7 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
 
 
 def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] | None:
-    """Return the example of the deployment, without an exposure that the model does not take."""
+    """Return the example of the deployment. The exposure is removed unless it is an input of the model."""
     example, exposure = deployment.example, deployment.exposure
     if example is None or exposure is None or exposure.column in predictor.schema.names:
         return example
@@ -331,7 +337,7 @@ def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] 
 
 
 def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:
-    """Return rows that the model can score: the example of the deployment, and the rows of the package."""
+    """Return rows that the model should be able to score: the deployment's example and the package's rows."""
     example = [] if deployment.example is None else [deployment.example]
     return example if package is None else [*example, *package.sample]
 

@@ -15,15 +15,17 @@ Role: TypeAlias = Literal["serving", "shadow"]
 
 
 class ModelHandle:
-    """Provides the model of a revision: a serving model from the cache, a replaced one from the handle.
+    """Handle to the model of a revision.
 
-    A replaced model is no longer in the cache. It stays in memory as long as a running request, or the
-    state that `rollback` restores, refers to this handle.
+    A serving model is in the cache, and a replaced model is in the handle.
+
+    A replaced model stays in memory as long as a running request, or the state that `rollback` restores,
+    refers to this handle.
 
     Args:
         name: Name of the model in the cache.
         deployment: Deployment that the model belongs to.
-        cache: Cache of the models that serve.
+        cache: Cache of the serving models.
         role: Label of the model's metrics.
 
     Attributes:
@@ -44,7 +46,10 @@ class ModelHandle:
 
     @property
     def loaded(self) -> Predictor | None:
-        """The model if it is in memory, else None. Reading this does not count as a use of the model."""
+        """Model if it is in memory, else None.
+
+        Reading this does not count as a use of the model in the cache.
+        """
         return self._detached_predictor or self._cache.get_cached(self.name)
 
     def peek(self) -> Predictor | None:
@@ -54,7 +59,7 @@ class ModelHandle:
         return self._cache.peek(self.name)
 
     def load(self, timeout: float | None = None) -> Flow[tuple[Predictor, bool]]:
-        """Return the model, and whether it was in memory. Waits and raises like `ModelCache.get`."""
+        """Return the model, and True if it was in memory. Waits and raises like `ModelCache.get`."""
         if self._detached_predictor is not None:
             return self._detached_predictor, True
         predictor, hit = yield from self._cache.get(self.name, timeout)
@@ -65,8 +70,8 @@ class ModelHandle:
     def publish(self, predictor: Predictor) -> None:
         """Put *predictor* into the cache.
 
-        If this handle still holds a detached model, the cache is left unchanged, because its entry of this
-        name may already belong to another model.
+        If this handle has a detached model, the cache is not changed, because its entry of this name may
+        already belong to another model.
         """
         predictor.set_serving(True)
         if self._detached_predictor is None:

@@ -15,7 +15,10 @@ logger = logging.getLogger("modelgate")
 
 
 class DesiredDeployment(Protocol):
-    """Registry record of one deployment. An unchanged record equals the one read before."""
+    """Protocol of a registry record, which describes one desired deployment.
+
+    Two reads of an unchanged record are equal.
+    """
 
     @property
     def name(self) -> str: ...
@@ -25,10 +28,10 @@ class DesiredDeployment(Protocol):
 
 
 class Registry(Protocol):
-    """Desired deployments of several gates (see `modelgate.deployments.sql_registry.SqlRegistry`)."""
+    """Protocol of registries: the desired deployments of several gates. See `SqlRegistry`."""
 
     def list(self) -> Sequence[DesiredDeployment]:
-        """Return all records. May block, and raises `StoreError` if the registry cannot be reached."""
+        """Return all records. This call may block. It raises `StoreError` if the registry cannot be reached."""
 
 
 def resolve_registry(registry: Registry | str) -> Registry:
@@ -49,7 +52,7 @@ def resolve_registry(registry: Registry | str) -> Registry:
 
 
 class Controller(Protocol):
-    """The methods of `modelgate.deployments.lifecycle.DeploymentController` that a reconciler needs."""
+    """Protocol with the methods of `DeploymentController` that a reconciler needs."""
 
     def apply(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None: ...
     def warm_up(self, name: str) -> None: ...
@@ -57,17 +60,17 @@ class Controller(Protocol):
 
 
 class RegistryReconciler:
-    """Applies the records of a registry to the deployments of a gate.
+    """Reconciler that applies the records of a registry to the deployments of a gate.
 
-    A record that cannot be applied is logged once, and each poll tries it again. In the meantime, only
-    the state in the record is applied, and the deployment otherwise serves unchanged. Deployments also serve
-    unchanged while the registry cannot be reached. Changes made in this process by other means stay in
+    If a record cannot be applied, the failure is logged once, and each poll tries again. Until then, the
+    deployment serves its current models, and only the state in the record is applied. While the registry
+    cannot be reached, all deployments stay unchanged. Changes made in this process by other means stay in
     effect until the record changes.
 
     Args:
         registry: Registry to follow.
         catalog: Deployments of the gate.
-        controller: Changes the deployments.
+        controller: Controller that changes the deployments.
     """
 
     def __init__(self, registry: Registry, catalog: DeploymentCatalog, controller: Controller) -> None:

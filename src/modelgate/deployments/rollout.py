@@ -27,7 +27,7 @@ _COLUMN = "column:"
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """Send some of a deployment's requests to other models: a canary, or an A/B test.
+    """Traffic split that sends some of a deployment's requests to other models, for a canary or an A/B test.
 
     The deployment's own model answers the remaining requests. All rows of a request go to the same model.
 
@@ -71,7 +71,7 @@ class Rollout:
 
 @dataclass(frozen=True, eq=False)
 class Shadow:
-    """Have another model score a deployment's requests, to compare its predictions.
+    """Second model that scores a deployment's requests, so that its predictions can be compared.
 
     The shadow has its own thread and a queue of 32 requests; when the queue is full, requests are
     skipped. Callers neither wait for the shadow nor see its errors.
@@ -95,7 +95,7 @@ class Shadow:
 
 
 def check_candidate(model: Any) -> None:
-    """Raise `ConfigurationError` unless *model* is a package or a stored model: only these have a version."""
+    """Raise `ConfigurationError` unless *model* is a package or a stored model. Other models have no version."""
     is_stored = isinstance(model, str) and model.startswith("store:")
     is_file = isinstance(model, str | Path) and Path(model).suffix == PACKAGE
     if not (is_stored or is_file or isinstance(model, ModelPackage)):
@@ -113,7 +113,7 @@ def _model_name(model: Any) -> str:
 def hash_to_unit(name: str, value: str) -> float:
     """Map *value* to a number from 0 to 1, evenly distributed and the same in every process.
 
-    The hash includes the deployment *name*: a value gets unrelated numbers in different deployments.
+    The hash includes the deployment *name*, so that a value gets unrelated numbers in different deployments.
     """
     data = value.encode("utf-8", "surrogatepass")
     digest = blake2b(data, digest_size=8, key=name.encode()).digest()
@@ -123,9 +123,9 @@ def hash_to_unit(name: str, value: str) -> float:
 def boundaries(shares: Sequence[float]) -> list[float]:
     """Return the boundaries between the models on the range from 0 to 1.
 
-    The ranges of the candidate models follow each other from 0 upwards, except that the last of several
-    candidates gets the range that ends at 1. The deployment's own model has the range that is left, so
-    that the first and the last candidate have room to grow.
+    The candidate models get consecutive ranges from 0 upwards, except that the last of several candidates
+    gets the range that ends at 1. The deployment's own model gets the range in between, so that the first and
+    the last candidate can grow without moving other ranges.
 
     Args:
         shares: Share of each candidate model, from 0 to 1.
@@ -138,7 +138,7 @@ def boundaries(shares: Sequence[float]) -> list[float]:
 def pick_model(edges: Sequence[float], position: float) -> int:
     """Return the index of the model at *position*: 0 for the deployment's own, 1 for the first candidate.
 
-    When the share of the first or last candidate grows, this candidate keeps all its positions.
+    When the share of the first or the last candidate grows, its earlier positions stay assigned to it.
 
     Args:
         edges: Result of `boundaries`.
@@ -149,13 +149,13 @@ def pick_model(edges: Sequence[float], position: float) -> int:
 
 
 class TrafficSplitter:
-    """Picks a model for each query of a deployment.
+    """Splitter that picks a model for each query of a deployment.
 
     Args:
         rollout: Weights and stickiness.
-        name: Deployment name; sticky assignments differ between deployments.
-        schema: Schema of the deployment's own model, or a function that returns it. It names the columns of
-            rows without names, as in CSV without a header line.
+        name: Deployment name. Sticky assignments differ between deployments.
+        schema: Schema of the deployment's own model, or a function that returns it. It provides the column
+            names for rows without names, such as CSV without a header line.
         random_number: Returns a number from 0 to 1, to assign requests at random.
     """
 
@@ -194,7 +194,7 @@ class TrafficSplitter:
         return None if value is None else str(value)
 
     def _name_columns(self, rows: CSV | SplitRows, load_timeout: float | None) -> Flow[CSV | SplitRows]:
-        """Return *rows* with the column names of the schema, unless CSV has a header line."""
+        """Return *rows* with the column names of the schema, unless they are CSV with a header line."""
         schema = self._schema
         if not isinstance(schema, Schema):
             try:

@@ -28,7 +28,7 @@ logger = logging.getLogger("modelgate")
 def enable_scoring_options(
     predictor: Predictor, deployment: Deployment, package: ModelPackage | None
 ) -> None:
-    """Enable what the deployment and its package add to the predictions of *predictor*.
+    """Enable the scoring options of *deployment* and *package* on *predictor*.
 
     Raises:
         ConfigurationError: An option does not fit the model.
@@ -58,7 +58,7 @@ def _check_forecaster_options(deployment: Deployment) -> None:
     """Raise `ConfigurationError` if an option is set that cannot be used with a forecaster."""
     if deployment.example is not None:
         raise ConfigurationError(
-            "example must be left out for a forecaster, which is tested with its own attribute example"
+            "example must be None for a forecaster, which is tested with the rows in its attribute example"
             f" (got {deployment.example!r})"
         )
     options = ("threshold", "positive_class", "explanations", "exposure", "public_examples")
@@ -72,7 +72,9 @@ def _check_forecaster_options(deployment: Deployment) -> None:
 
 
 def _set_decision(predictor: Predictor, deployment: Deployment, package: ModelPackage | None) -> None:
-    """Set the threshold of *predictor*: the deployment's, or else the package's, or else the classifier's."""
+    """Set the threshold of *predictor* to that of the deployment, or else the package, or else the
+    classifier.
+    """
     threshold, positive_class = deployment.threshold, deployment.positive_class
     if package is not None:
         manifest = package.manifest
@@ -109,7 +111,7 @@ def _check_decision(predictor: Predictor, threshold: float | None, positive_clas
 
 
 def _read_background(schema: Schema, options: Explanations, package: ModelPackage | None) -> Table:
-    """Return the background rows in *options*, else those of the package."""
+    """Return the background rows in *options*, or else the sample in the package."""
     background = None
     if options.background is not None:
         try:
@@ -129,7 +131,7 @@ def _read_background(schema: Schema, options: Explanations, package: ModelPackag
 def _read_public_examples(
     predictor: Predictor, examples: int | Sequence[Mapping[str, Any]] | None, package: ModelPackage | None
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the rows that callers may see: *examples*, or that many rows of *package*."""
+    """Return the rows that callers may see: *examples*, or, if it is a number, that many rows of *package*."""
     if isinstance(examples, int):
         if package is None or not package.background:
             raise ConfigurationError(
@@ -149,7 +151,7 @@ def _read_public_examples(
 
 
 def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
-    """Let *predictor* add prediction intervals."""
+    """Enable prediction intervals on *predictor*."""
     if len(calibration.residuals) != len(predictor.targets):
         raise ConfigurationError(
             f"the calibration must have residuals for each of {len(predictor.targets)} outputs"
@@ -161,7 +163,7 @@ def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
 
 
 def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
-    """Check that output names are unambiguous in each dialect, and that *decimals* names only outputs.
+    """Check that each dialect can tell the outputs apart by name, and that *decimals* names only outputs.
 
     Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
     """
@@ -172,8 +174,8 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
     if len(targets) > 1 and len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(
-            f"target must have names that give each column of a response its own name (got {duplicate!r} twice:"
-            " columns are named output, output_class and output_probabilities): rename an output"
+            "target must have names that are not ambiguous in responses, which have columns named output,"
+            f" output_class and output_probabilities (got {duplicate!r} twice): rename an output"
         )
     unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
     if unknown:
@@ -184,9 +186,9 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
 
 
 def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequence[Target]) -> None:
-    """Add the exposure column to the schema of requests, unless it is an input of the model.
+    """Add the exposure column to the request schema, unless it is an input of the model.
 
-    If it is an input, it is left out of explanations.
+    If it is an input, leave it out of explanations.
 
     Raises:
         ConfigurationError: The model cannot have an exposure.

@@ -1,4 +1,4 @@
-"""Deployment registry in a database, SQLite or PostgreSQL. Its methods block."""
+"""Deployment registry in SQLite or PostgreSQL. Its methods block."""
 
 import contextlib
 import time
@@ -34,15 +34,15 @@ _DEPLOYMENTS = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRecord:
-    """A row of the registry: the desired model, rollout and state of one deployment.
+    """Row of the registry: the desired model, rollout and state of one deployment.
 
     Args:
         name: Deployment name.
         model: ``"store:name"``, ``"store:name@version"`` or an alias; None to keep the app's own model.
         state: Whether the deployment takes requests.
-        percents: *weights* of the `Rollout`; empty for no rollout, None to keep the app's own weights.
-        by: *sticky_by* of the `Rollout`.
-        changed: When the row was last written; None if that is not known.
+        percents: Option *weights* of the `Rollout`; empty for no rollout, None to keep the app's own weights.
+        by: Option *sticky_by* of the `Rollout`.
+        changed: Time at which the row was last written; None if it is unknown.
     """
 
     name: str
@@ -105,7 +105,7 @@ def _check_stored(option: str, model: object) -> None:
 
 
 class SqlRegistry:
-    """Registry from which several gates read their deployments: ``Gate(deployment_registry=…)``.
+    """Deployment registry in an SQL database. Several gates can share it: ``Gate(deployment_registry=…)``.
 
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines. A `SqlModelStore` can
@@ -142,11 +142,12 @@ class SqlRegistry:
         return [_to_record(row) for row in rows]
 
     def set(self, name: str, model: str | None = None, *, rollout: Rollout | None = None) -> None:
-        """Set the models of a deployment on every gate, without changing its state.
+        """Set the model and the rollout of a deployment on every gate. Its state does not change.
 
         Args:
             name: Deployment name. Gates also serve deployments that their app does not define.
-            model: Model in the store of the gates, such as ``"store:churn@7"``; None to leave it as it is.
+            model: Model in the store of the gates, such as ``"store:churn@7"``; None to keep the current
+                model.
             rollout: Traffic split between models in the store of the gates; None for no split, even if the
                 app's own deployment has one.
 

@@ -20,7 +20,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 600.0
 
 
 class InstallFn(Protocol):
-    """Signature of `DeploymentController.replace`."""
+    """Protocol with the signature of `DeploymentController.replace`."""
 
     def __call__(
         self, deployment: Deployment, known: Sequence[ModelRevision], *, instead_of: LiveDeployment
@@ -35,16 +35,16 @@ class _Failure(NamedTuple):
 
 
 class StoreWatcher:
-    """Swaps in models that have changed in their file or store.
+    """Watcher that swaps in models that have changed in their file or store.
 
     If a changed model cannot be loaded, the current model continues to serve. Each distinct failure is logged
     once. The next attempt follows when the stored model changes again, or else after a pause. The pause
-    grows from one second to two, four, and so on, up to ten minutes.
+    starts at one second and doubles after each failure, up to ten minutes.
 
     Args:
         catalog: Deployments to watch.
-        loader: Detects changes.
-        install: Swaps in the changed models.
+        loader: Loader that detects changes.
+        install: Function that swaps in a changed model.
     """
 
     def __init__(self, catalog: DeploymentCatalog, loader: Loader, install: InstallFn) -> None:

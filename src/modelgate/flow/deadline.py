@@ -1,6 +1,6 @@
 """Deadlines for flows.
 
-If a wait is still pending at the deadline, it is cancelled on an event loop, and times out in a thread.
+A wait that is still pending at the deadline is cancelled on an event loop, and times out in a thread.
 """
 
 import asyncio
@@ -61,10 +61,10 @@ def with_deadline(
 
 
 def wait_with_deadline(wait: Wait, until: float, on_wait: Callable[[], None]) -> Wait:
-    """Return *wait* with a deadline, at which it raises `DeadlinePassed`.
+    """Return a copy of *wait* that raises `DeadlinePassed` at the deadline *until*.
 
     Args:
-        wait: Wait that gets the deadline. Under WSGI, only waits with `Wait.within` time out.
+        wait: Wait to add the deadline to. Under WSGI, only waits with `Wait.within` time out.
         until: Deadline, on the clock of `time.perf_counter`.
         on_wait: Function called if the wait does not finish immediately; under WSGI, before every wait. An
             error that the function raises ends the wait.
@@ -73,7 +73,7 @@ def wait_with_deadline(wait: Wait, until: float, on_wait: Callable[[], None]) ->
 
 
 class DeadlinePassed(Exception):
-    """A wait has reached its deadline *until*."""
+    """A wait has not finished by its deadline *until*."""
 
     def __init__(self, until: float) -> None:
         self.until = until
@@ -82,8 +82,8 @@ class DeadlinePassed(Exception):
 class _DeadlineWait:
     """A wait with a deadline.
 
-    On an event loop, the wait is cancelled at the deadline, as with `asyncio.timeout_at`. This class costs
-    less: a wait that does not suspend needs no timer, and the waits of one event loop that suspend share a
+    On an event loop, the wait is cancelled at the deadline, as with `asyncio.timeout_at`. This class is
+    cheaper: a wait that does not suspend needs no timer, and all other waits of an event loop share one
     timer.
     """
 
@@ -160,7 +160,7 @@ class _DeadlineWait:
 def resume(
     steps: Generator[Any, Any, Any] | Coroutine[Any, Any, Any], signal: Any
 ) -> Generator[Any, Any, Any]:
-    """Do what ``yield from steps`` does, for *steps* that were started by hand and have yielded *signal*."""
+    """Continue a generator that has already yielded *signal*, as ``yield from`` would."""
     try:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Coroutines called from blocking code."""
+"""Run coroutines from blocking code."""
 
 import asyncio
 import contextvars

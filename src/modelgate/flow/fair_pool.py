@@ -5,8 +5,8 @@ A thread cannot be stopped, so a call that exceeds its timeout continues in its 
 the number of such calls. There are two ways to wait:
 
 - `PoolQuota.run_with_timeout` blocks the caller until its own call returns or times out;
-- `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`: several callers
-  can wait for one model load or key look-up, each with its own timeout.
+- `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`. Several callers
+  can wait for the same call, each with its own timeout.
 
 Coroutines do not need the pool, because they can be cancelled.
 """
@@ -48,14 +48,14 @@ T = TypeVar("T")
 
 
 class FairThreadPool:
-    """Thread pool that runs at most *number* jobs at once. Each model has a quota, and quotas take turns.
+    """Thread pool that runs at most *number* jobs at once, with a quota for each model.
 
-    Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
+    Quotas take turns. Threads start on demand and are daemons, so hanging calls do not prevent an exit.
 
     A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Slow jobs count
-    towards *number* when a quota with slow jobs starts another job, but not when any other quota starts one.
-    So a quota gets threads even if several other quotas hang. After *hang_timeout* a job is stuck, and no
-    longer counts for any quota. There are at most *number* threads, plus *number* for each quota that hangs.
+    towards *number* only for quotas that have slow jobs themselves. So a quota gets threads even if several
+    other quotas hang. After *hang_timeout* a job is stuck and no longer counts. There are at most *number*
+    threads, plus *number* for each quota that hangs.
 
     Args:
         number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
@@ -123,7 +123,7 @@ class FairThreadPool:
                 self._dequeue(job)
 
     def find_stuck(self) -> None:
-        """Update which jobs count as slow or stuck."""
+        """Find the jobs that have become slow or stuck."""
         with self._lock:
             self._age()
 
@@ -150,7 +150,7 @@ class FairThreadPool:
             self._turns.remove(quota)
 
     def _start_queued(self) -> None:
-        """Start queued jobs while threads are free, one of each quota in turn."""
+        """Start queued jobs while threads are free. The quotas take turns, one job each."""
         self._age()
         limit, skipped = self.max_running_per_quota(), 0
         while skipped < len(self._turns) and len(self._fresh) < self.number:
@@ -185,7 +185,7 @@ class FairThreadPool:
         return next(iter(quota.small), None)
 
     def _start_polling(self) -> None:
-        """Start a thread that starts queued jobs as soon as running ones become slow."""
+        """Start a thread that checks regularly whether slow jobs allow a queued job to start."""
         thread = threading.Thread(target=self._poll, name="modelgate queue", daemon=True)
         # If the system cannot start a thread, queued jobs start when the next job is submitted or ends.
         with contextlib.suppress(RuntimeError):
@@ -262,7 +262,7 @@ class FairThreadPool:
                 self._end(job, stuck=1)
 
     def _end(self, job: "_Job", stuck: int = 0) -> None:
-        """Remove *job* from the running jobs, and add *stuck* to the number of stuck ones."""
+        """Remove *job* from the running jobs, and add *stuck* to its quota's number of stuck jobs."""
         if job in self._slow:
             del self._slow[job]
             job.quota.slow -= 1
@@ -280,7 +280,7 @@ class PoolQuota:
     Attributes:
         threads: The pool.
         small, large: Queued jobs with fewer than 128 rows, and the other queued jobs.
-        is_large_next: Whether large jobs are next, because the last job that started was small.
+        is_large_next: Whether a large job starts next. Small and large jobs alternate.
         rows_waiting: Number of rows in the queued jobs.
         running: Number of running jobs that are not stuck.
         running_large: Number of running large jobs.
@@ -311,9 +311,9 @@ class PoolQuota:
 
         Args:
             function: Function to call.
-            immediate: Whether the call starts immediately, in an additional thread if none is free. For
-                callers whose own thread blocks until the call returns.
-            rows: Number of rows that count as queued until the call starts.
+            immediate: Whether to start the call immediately, in an additional thread if none is free. Use
+                this if the calling thread blocks until the call returns.
+            rows: Number of rows to predict, which count as queued until the call starts.
 
         Raises:
             Overloaded: This quota has too many rows in the queue, or the system cannot start a thread.
@@ -325,7 +325,7 @@ class PoolQuota:
     def run_with_timeout(self, function: Callable[[], T], timeout: float, rows: int = 0) -> T:
         """Call *function* in a thread of the pool, and return its result.
 
-        The call is queued only if abandoned calls occupy the whole quota. Otherwise it starts immediately.
+        The call starts immediately, unless abandoned calls occupy the whole quota. In this case it is queued.
 
         Raises:
             TimeoutError: The call takes longer than *timeout* seconds. It continues as an abandoned call.
@@ -342,20 +342,20 @@ class PoolQuota:
             raise
 
     def raise_if_stuck(self) -> None:
-        """Raise `Overloaded` if as many calls are stuck as this quota may run at once."""
+        """Raise `Overloaded` if the number of stuck calls has reached the maximum number of running calls."""
         if self.running or self.stuck:
             self.threads.find_stuck()
             if self.stuck >= self.threads.max_running_per_quota():
                 raise Overloaded
 
     def set_serving(self, serving: bool) -> None:
-        """Set whether this quota counts when the threads are divided."""
+        """Set whether this quota counts when the threads are divided among the quotas."""
         quotas = self.threads.serving
         (quotas.add if serving else quotas.discard)(self)
 
 
 class _Job(Future[Any]):
-    """Call in a thread of the pool, and the future of its result."""
+    """Call that runs in a thread of the pool, with the future of its result."""
 
     def __init__(self, quota: PoolQuota, function: Callable[[], Any], rows: int) -> None:
         super().__init__()
@@ -369,7 +369,7 @@ class _Job(Future[Any]):
         self.stop_requested = False
 
     def cancel(self) -> bool:
-        # The call may be running: let it stop by itself, see `modelgate.cancellation`.
+        # The call may be running: let it stop by itself; see `modelgate.cancellation`.
         self.stop_requested = True
         cancelled = self.started_at == math.inf and super().cancel()
         if cancelled:

@@ -1,9 +1,9 @@
 """Layers as generators, and the two drivers that run them.
 
-A layer is written once and runs under WSGI and ASGI. It is a generator that yields a `Wait` for
-everything that blocks: `drive` performs the waits by blocking, `adrive` by awaiting. A layer calls
-the next handler with ``response = yield from call_next(request)``. Code above this line runs before
-the request is handled, code below it afterwards, and ``try``/``finally`` around it works as usual.
+A layer is written once and runs under WSGI and ASGI. It is a generator that yields a `Wait` for every
+blocking operation. The driver performs it: `drive` blocks, and `adrive` awaits. A layer calls the next
+handler with ``response = yield from call_next(request)``. Code above this line runs before the request is
+handled, code below it afterwards, and ``try``/``finally`` around it works as usual.
 
 Never block or sleep in a layer directly: under ASGI that stops the event loop for all requests. Use
 `run` instead.
@@ -26,7 +26,7 @@ Out = TypeVar("Out")
 
 
 class Wait(msgspec.Struct, eq=False):
-    """Operation that a flow waits for: `drive` performs it by blocking, `adrive` by awaiting.
+    """Operation that a flow waits for. `drive` performs it by blocking, and `adrive` by awaiting.
 
     Attributes:
         sync: Function that performs the operation by blocking and returns its result.
@@ -67,7 +67,7 @@ def validate_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], .
     """Return *layers* as a tuple.
 
     Raises:
-        ConfigurationError: One of them is not callable, or is a class instead of an instance.
+        ConfigurationError: A layer is not callable, or it is a class instead of an instance.
     """
     if not isinstance(layers, Iterable):
         raise ConfigurationError(f"layers must be a list of layers (got {layers!r})")
@@ -95,7 +95,7 @@ def _around(layer: Layer[In, Out], call_next: Handler[In, Out]) -> Handler[In, O
 
 
 def _takes_only(function: FunctionType, count: int) -> bool:
-    """Return whether *function* has *count* parameters, all of which can be passed by position."""
+    """Return whether *function* has exactly *count* parameters, all of which can be passed by position."""
     code = function.__code__
     variadic = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
     return code.co_argcount == count and not code.co_kwonlyargcount and not variadic

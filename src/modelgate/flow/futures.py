@@ -1,4 +1,4 @@
-"""Flows that wait for a future, which another thread sets."""
+"""Wait in a flow for a future that another thread sets."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ T = TypeVar("T")
 def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
     """Wait for the result of a *future* that another thread sets.
 
-    Cancellation or a timeout of the caller affects neither the future nor other callers.
+    If the caller is cancelled or times out, the future and other callers are not affected.
 
     Raises:
         TimeoutError: There is no result after *timeout* seconds.

@@ -1,4 +1,4 @@
-"""Support for gevent and eventlet, which can patch the standard library so that threads are greenlets."""
+"""Support for gevent and eventlet, which patch the standard library to replace threads by greenlets."""
 
 import logging
 import sys
@@ -36,7 +36,7 @@ def warn_if_patched_late() -> None:
 
 
 def call_in_os_thread(function: Callable[[], T]) -> T:
-    """Call *function* in a thread of the operating system, so that other greenlets can run meanwhile."""
+    """Call *function* in a thread of the operating system, so that other greenlets run in the meantime."""
     if "gevent.monkey" in sys.modules:
         from gevent import get_hub
 

@@ -1,4 +1,4 @@
-"""Exceptions that stay within the call that raised them."""
+"""Isolate exceptions, so that they affect only the call that raised them."""
 
 import threading
 from collections.abc import Callable
@@ -21,8 +21,8 @@ def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
 def isolate_error(error: BaseException) -> Exception:
     """Return *error*, or a RuntimeError if *error* would affect more than the failed call.
 
-    SystemExit and panics of extension modules would end a worker, CancelledError would look like the
-    cancellation of the request, and a Future cannot have StopIteration as its exception.
+    SystemExit and a panic of an extension module would end the worker process. CancelledError would look like
+    the cancellation of the request. A Future cannot store StopIteration.
 
     Raises:
         KeyboardInterrupt: *error* is a KeyboardInterrupt in the main thread, possibly from Ctrl-C.

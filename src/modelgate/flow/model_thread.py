@@ -4,8 +4,8 @@ OpenMP starts worker threads for each thread that calls it, and the workers do n
 use OpenMP, some even while they are unpickled. If a thread calls a model and then forks, as with
 ``gunicorn --preload``, a model that the thread calls in the child waits for the workers forever.
 
-So a model is loaded and tested in a new thread, which ends afterwards. And a thread that has called a model
-before a fork calls models in new threads after it.
+So a model is loaded and tested in a new thread, which then ends. If a thread has called a model before a
+fork, it calls models in new threads after the fork.
 """
 
 import contextvars
@@ -34,7 +34,7 @@ def in_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
 
 def start_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-    """Run *call* in a new thread, as `in_model_thread` does, and return the future of its result."""
+    """Like `in_model_thread`, but return a future for the result instead of waiting."""
     config = current_sklearn_config()
     context = contextvars.copy_context()
     future: Future[T] = Future()
@@ -58,7 +58,7 @@ class _Thread(threading.local):
 
     Attributes:
         has_called: Whether the thread has called a model.
-        has_forked: Whether this is a forked child, and the thread called a model before the fork.
+        has_forked: Whether the thread called a model before this process was forked.
     """
 
     has_called = has_forked = False
@@ -72,7 +72,7 @@ reset_after_fork(_thread.reset)
 
 
 def call_model(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return the result of *call*, which calls a model: in this thread, or in a new one in a forked child."""
+    """Run *call*, which calls a model, and return its result."""
     if _thread.has_forked:
         return in_model_thread(call, *args, **kwargs)
     _thread.has_called = True

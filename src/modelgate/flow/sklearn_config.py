@@ -1,4 +1,4 @@
-"""Transfer of scikit-learn's configuration from the thread that set it to the threads that call a model.
+"""Apply the scikit-learn configuration of one thread in the threads that call a model.
 
 ``sklearn.set_config`` applies to one thread only. Other threads start with the defaults.
 """
@@ -16,9 +16,9 @@ Config: TypeAlias = Mapping[str, Any] | None
 
 
 def current_sklearn_config() -> Config:
-    """Return scikit-learn's configuration in this thread.
+    """Return scikit-learn's configuration in this thread, or None.
 
-    Returns None if it is the default, or if scikit-learn is not imported.
+    None means that the configuration is the default, or that scikit-learn is not imported.
     """
     get_config = getattr(sys.modules.get("sklearn"), "get_config", None)
     if get_config is None:

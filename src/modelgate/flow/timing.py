@@ -1,4 +1,4 @@
-"""Durations of the phases of a request."""
+"""Measure the durations of the phases of a request."""
 
 from time import perf_counter
 
@@ -6,7 +6,7 @@ __all__ = ["Timing"]
 
 
 class Timing:
-    """Durations of the phases of a request. A phase begins when the previous one ends.
+    """Timer for the phases of a request. A phase begins when the previous one ends.
 
     Args:
         started: Start of the first phase, on the clock of `time.perf_counter`.
@@ -29,7 +29,7 @@ class Timing:
     def field(self, cache_hit: bool | None) -> str:
         """Return the value of the ``Server-Timing`` field (W3C Server Timing, section 3).
 
-        The durations of phases with the same name are added.
+        Durations of phases with the same name are summed.
 
         Args:
             cache_hit: Whether the model was in memory; None if no model was needed.

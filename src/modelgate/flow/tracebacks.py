@@ -1,4 +1,4 @@
-"""Local variables in the tracebacks of errors."""
+"""Remove local variables from the tracebacks of errors."""
 
 import traceback
 from typing import TypeVar
@@ -11,7 +11,8 @@ E = TypeVar("E", bound=BaseException)
 def clear_locals(error: E) -> E:
     """Clear the local variables in the tracebacks of *error* and its causes, and return *error*.
 
-    Otherwise a stored error would hold them in memory, and an error collector may send them elsewhere.
+    Otherwise a stored error would keep the variables in memory, and an error tracker might transmit their
+    values.
     """
     causes: list[BaseException] = []
     cause: BaseException | None = error

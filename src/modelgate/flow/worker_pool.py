@@ -27,10 +27,9 @@ class WorkerPool:
 
     Args:
         threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
-        hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
-            a model with too many stuck calls rejects further calls. If *hang_timeout* is set and a WSGI
-            request has a deadline, the request's calls also run in these threads, because a thread cannot
-            cancel its own call.
+        hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and a
+            model with too many stuck calls rejects further calls. If *hang_timeout* is set, WSGI requests
+            that have a deadline also use these threads, because a thread cannot cancel its own call.
     """
 
     def __init__(self, threads: int | None = None, *, hang_timeout: float | None = None) -> None:
@@ -54,7 +53,7 @@ class WorkerPool:
         return self._threads.share()
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-        """Call *function* in the caller's thread under WSGI, in a thread of the pool under ASGI.
+        """Call *function* in the calling thread under WSGI, or in a thread of the pool under ASGI.
 
         The call has the caller's context variables. It is dropped if the request is cancelled while the
         call is queued.
@@ -69,9 +68,9 @@ class WorkerPool:
 
         Args:
             call: Function without arguments that raises only isolated errors (see `isolate_error`).
-            inline_ok: Whether a request under WSGI makes the call in its own thread even if it has a
+            inline_ok: Whether a WSGI request makes the call in its own thread even if the request has a
                 deadline.
-            rows: Number of rows that count as queued until the call starts.
+            rows: Number of rows to predict, which count as queued until the call starts.
 
         Raises:
             Overloaded: Too many calls in this share of the pool do not finish.
@@ -90,7 +89,10 @@ class WorkerPool:
         return self._share.run_with_timeout(partial(context.run, call), seconds, rows)
 
     def set_serving(self, serving: bool) -> None:
-        """Set whether this share counts when the threads are divided. False for a replaced model."""
+        """Set whether this share counts when the threads are divided.
+
+        Pass False for a model that was replaced.
+        """
         self._share.set_serving(serving)
 
     @property
@@ -103,8 +105,8 @@ class WorkerPool:
 
         Args:
             call: Function to call. It must not raise.
-            immediate: Whether the call starts immediately, in an additional thread if none is free. For
-                callers whose own thread blocks until the call returns.
+            immediate: Whether to start the call immediately, in an additional thread if none is free. Use
+                this if the calling thread blocks until the call returns.
         """
         self._share.submit(call, immediate=immediate)
 
@@ -115,7 +117,7 @@ _functions: WeakKeyDictionary[Any, WorkerPool] = WeakKeyDictionary()
 
 
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Call *function* in the caller's thread under WSGI, in another thread under ASGI.
+    """Call *function* in the calling thread under WSGI, or in another thread under ASGI.
 
     The call has the caller's context variables. It is dropped if the request is cancelled while the
     call is queued.
@@ -134,9 +136,10 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
 
 
 def run_long(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Like `run`, but also use another thread under WSGI if the request has a deadline, which then ends the wait.
+    """Like `run`, but if the request has a deadline, use another thread under WSGI, too.
 
-    The call itself ends early if it uses `modelgate.cancellation.stop_if_abandoned`.
+    The wait then ends at the deadline. The call itself ends early if it uses
+    `modelgate.cancellation.stop_if_abandoned`.
     """
     return (yield _pool_for(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 

@@ -1,15 +1,14 @@
-"""Answer requests: find the route, run the HTTP layers, then score or call the route's handler."""
+"""Dispatch requests: find the route, run the HTTP layers, then score or call the route's handler."""
 
 import contextlib
 import logging
 from collections.abc import Sequence
-from time import perf_counter, time
 
 import msgspec
 
 from ..context import RequestContext
 from ..deployments import Deployments, HTTPLayer
-from ..dialects import Dialect, forecast_encoder
+from ..dialects import Dialect
 from ..errors import (
     AnswerableError,
     InsufficientScope,
@@ -19,33 +18,25 @@ from ..errors import (
     RequestError,
     ServingError,
 )
-from ..flow import Flow, Handler, run_long
+from ..flow import Flow
 from ..flow.tracebacks import clear_locals
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
-from ..http.spooling import spool
-from ..inference import Prediction
-from ..inference.nonfinite import reject_lone_surrogates
-from ..keys import Principal
 from ..layers import Deadline, KeyAuth
-from ..monitoring import PredictionRecord
-from ..monitoring.prediction_hook import PredictionHooks
 from ..openapi.body_example import example_body
-from ..scoring import Query
-from ..scoring.many_rows import MANY_ROWS, is_large
 
-__all__ = ["RequestDispatcher", "score_and_encode"]
+__all__ = ["RequestDispatcher"]
 
 logger = logging.getLogger("modelgate")
 
 
 class RequestDispatcher:
-    """Answers the requests of a gate; every error becomes a response.
+    """Dispatcher for the requests to a gate. Every error becomes a response.
 
     Args:
         router: Routes of the gate.
         deployments: Deployments of the gate.
-        layers: HTTP layers around all deployments. Only the `Deadline` among them applies to public routes.
+        layers: HTTP layers around all deployments. On public routes, only the `Deadline` applies.
         default_dialect: Dialect for requests to unknown paths.
     """
 
@@ -85,7 +76,7 @@ class RequestDispatcher:
             return _error_response(request, ServingError())
 
     def _check_keys(self) -> None:
-        """Log a warning if keys permit deployments that the gate does not have.
+        """Log a warning if a configured key permits a deployment that the gate does not have.
 
         The first request runs this check, because `Gate.handler` adds deployments after construction.
         """
@@ -112,10 +103,10 @@ class RequestDispatcher:
             context.action = route.action
 
     def _respond(self, request: Request) -> Flow[Response]:
-        """Answer a request that has passed the gate's HTTP layers; errors become responses.
+        """Respond to a request that has passed the gate's HTTP layers. Errors become responses.
 
-        The deployment's own layers run after the path and the body have been read, so they do not see
-        errors in the path or the body.
+        The deployment's own layers run after the path and the body have been decoded, so they do not see
+        errors in them.
         """
         context: RequestContext = request.context
         try:
@@ -169,7 +160,7 @@ class RequestDispatcher:
             raise
 
     def _add_example(self, error: RequestError, dialect: Dialect, context: RequestContext) -> None:
-        """Add an example of a body to *error*, unless the schema is hidden or not in memory."""
+        """Add an example body to *error*, unless the deployment's schema is hidden or not in memory."""
         with contextlib.suppress(RequestError):
             name = self._deployment_name(context, None)
             live = self._deployments.catalog[name]
@@ -179,7 +170,7 @@ class RequestDispatcher:
                 error.add_hint(f". Example: {msgspec.json.encode(example).decode()}", example=example)
 
     def _check_version(self, context: RequestContext, version: str) -> Flow[None]:
-        """Raise `NotFound` unless the deployment has the *version* of the request's path."""
+        """Raise `NotFound` unless the deployment has the *version* that the request path names."""
         assert context.deployment is not None and context.route is not None
         live = self._deployments.catalog.get_active(context.deployment)
         versions = yield from live.versions()
@@ -190,12 +181,12 @@ class RequestDispatcher:
             raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
 
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
-        """Return the deployment that the path or body names, or the only one that the caller can use."""
+        """Return the deployment that the path or the body names, or the only one that the caller may use."""
         principal, name = context.principal, context.deployment or name_in_body
         if name is not None:
             if name_in_body is not None and name_in_body != name:
                 raise InvalidInput(
-                    f"The path names deployment {name!r}, and the body another one: send one name"
+                    f"The path names deployment {name!r}, but the body names another one: send only one name"
                 )
             context.require_access(name)
             return name
@@ -209,51 +200,6 @@ class RequestDispatcher:
             f"The request must name a deployment, in the path or in the member 'deployment' of the body:"
             f" {', '.join(names)}"
         )
-
-
-def score_and_encode(
-    score: Handler[Query, Prediction], request: Request, hook: PredictionHooks | None = None
-) -> Flow[Response]:
-    """Score the query of *request*, encode the prediction, and report it to *hook*."""
-    query = request.context.query
-    assert query is not None
-    query.on_rows, query.timing = request.context.on_rows, request.timing
-    prediction = yield from score(query)
-    dialect: Dialect = request.wire  # type: ignore[assignment]
-    encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
-    try:
-        if len(prediction.outputs[0].values) > MANY_ROWS or (
-            prediction.passthrough_columns and is_large(query.rows)
-        ):
-            response = yield from run_long(encode, request, query, prediction)
-        else:
-            response = encode(request, query, prediction)
-        if request.body_share is not None:
-            request.body_share.limit_sending()
-        if not isinstance(response.body, bytes) and request.needs_length:
-            response = yield from run_long(spool, response, request.on_close)
-    except UnicodeEncodeError:
-        reject_lone_surrogates(prediction)
-        raise
-    if hook is not None and prediction.curve is None:
-        hook(_record(request, query, prediction))
-    return response
-
-
-def _record(request: Request, query: Query, prediction: Prediction) -> PredictionRecord:
-    principal: Principal | None = request.context.principal
-    return PredictionRecord(
-        request.id,  # type: ignore[arg-type]  # set by `RequestId`
-        query.deployment,  # type: ignore[arg-type]  # set by the dispatcher
-        query.predictor.version,  # type: ignore[union-attr]  # set before scoring
-        None if principal is None else principal.id,
-        time(),
-        perf_counter() - request.started,
-        query.table,  # type: ignore[arg-type]  # set by `Validate`
-        prediction,
-        query.predictor.training,  # type: ignore[union-attr]
-        query.hypothetical,
-    )
 
 
 def _error_response(request: Request, error: AnswerableError) -> Response:
@@ -278,7 +224,7 @@ def _forbid_caching(request: Request, response: Response) -> None:
 
 
 def _report_exception(request: Request, error: BaseException, message: str, *args: object) -> None:
-    """Report *error* to the app's error tracking, through the log and the framework."""
+    """Report *error* to the app's error tracker, through the log and the framework."""
     logger.error(message, *args, exc_info=error, extra={"request_id": request.id})
     context: RequestContext = request.context
     if context.catalog is not None and context.deployment is not None:

@@ -1,4 +1,4 @@
-"""The gate: deployments, the layers around them, and the dialects in which they are called."""
+"""The gate: deployments, the layers around them, and the dialects that callers use."""
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ from ..scoring.layers.context import add_context
 from ..scoring.layers.curve import AddCurve
 from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
-from .dispatcher import RequestDispatcher, score_and_encode
+from .dispatcher import RequestDispatcher
 from .options import (
     check_deployments,
     create_layers,
@@ -44,6 +44,7 @@ from .options import (
 )
 from .poller import create_poll_callbacks, create_polling_layer
 from .router import add_endpoint, create_router
+from .score_and_encode import score_and_encode
 
 __all__ = ["Gate"]
 
@@ -54,56 +55,57 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Gate:
     """Serves deployments from inside an app.
 
-    `asgi` and `wsgi` are apps to mount, `handle` answers in an ordinary route, and `score` needs no server.
-    A gate is itself a handler of requests. Gates in one process share nothing.
+    Mount `asgi` or `wsgi` in an app, call `handle` in a route of the app, or call `score` without a server. A
+    gate can also be called as a request handler. Several gates in one process share no state.
 
     Args:
-        deployments: Deployments to serve; `handler` adds functions later.
+        deployments: Deployments to serve. `handler` can add functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
         key_header: The only header field in which keys are accepted, ``"x-api-key"`` or
             ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
-        limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
-            `ConcurrencyLimit`; by default 1,000,000 a minute and 10,000,000 a day (ML Clever Prediction API).
-        idempotency: True to repeat the answer to requests with the same ``Idempotency-Key``, or an `Idempotency`.
+        limits: Rate limits per caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit`. The
+            default is that of the ML Clever Prediction API, 1,000,000 requests a minute and 10,000,000 a day.
+        idempotency: True to repeat the answer to a repeated ``Idempotency-Key``, or an `Idempotency` layer.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
-        trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
-            trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
-        cors: Origins of web pages that may call, such as ``["https://app.example"]``, or ``"*"``; see `Cors`.
+        trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is trusted; see
+            `TrustedProxies`. An empty list declares that there are no proxies.
+        cors: Origins of the web pages that may call the gate, or ``"*"``; see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
-        deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a model
-            exceeds the deadline, new requests to its deployment get 503.
+        deadline: Maximum duration of a request in seconds (see `Deadline`); None for no deadline. While a
+            model call exceeds the deadline, new requests to its deployment get 503.
         body_limit: Largest body in bytes, or a `BodyLimit`; by default the limit of each dialect.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
             ``"*:read"``), ``"open"`` to serve it to anyone, False to collect no metrics.
-        dialects: Wire formats, by name or as a `Dialect`; by default all. The first answers unknown paths, too.
+        dialects: Wire formats, by name or as a `Dialect`; by default all. Errors for unknown paths use the
+            first.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
             `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*,
             *body_limit*, or *keys* other than ``"open"``. *deadline* and *auth_failure_limit* have no effect.
-        scoring_layers: Scoring layers to use instead of `Round`. Rows are validated and models cached anyway.
+        scoring_layers: Scoring layers that replace `Round`. The layers that validate and predict always run.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
         public_keys: Ed25519 public keys, as PEM files or in base64. Packages loaded from files or a
             folder must be signed with one of them. A *store* object has its own *public_keys*.
-        cache_size: Maximum number of loaded models to keep in memory.
+        cache_size: Maximum number of loaded models in memory.
         cache_bytes: Maximum total size of the files of these models; None for no limit.
-        load_timeout: Seconds a request waits for a model that is being loaded, counted from the start of
-            the load, before it gets 503. `warm` and `score` wait until the model is loaded.
-        poll_interval: Seconds between checks for changed model files, which are then swapped in, or None.
-        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or its URL.
-            The gate reads the list every *poll_interval* seconds, or every 10 if that is None.
-        threads: Maximum number of predictions at once under ASGI. Default: cores + 4, at most 32. Deployments
-            take turns, each with at most half of the threads if there are several.
-        console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
+        load_timeout: Seconds from the start of a model load after which waiting requests get 503. `warm` and
+            `score` wait until the model is loaded.
+        poll_interval: Seconds between checks for changed model files, which are swapped in; None to disable.
+        deployment_registry: Registry of deployments that several processes share: a `SqlRegistry`, or its
+            URL. The gate reads it every *poll_interval* seconds; every 10 seconds by default.
+        threads: Maximum number of concurrent model calls under ASGI. Default: cores + 4, at most 32.
+            Deployments take turns, each with at most half of the threads if there are several.
+        console: Whether ``GET /deployments/{deployment}/console`` serves a page for trying out a deployment.
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
-        array_dir: Directory in which the processes of one user share the large arrays of loaded models, or None.
-        tracing: Whether to record spans with OpenTelemetry, see `Tracing`.
+        array_dir: Directory in which the processes of one user share large arrays of loaded models, or None.
+        tracing: Whether to record spans with OpenTelemetry; see `Tracing`.
 
     Attributes:
         deployments: The deployments by name, a `Deployments`.
         layers: The HTTP layers around all deployments.
-        limits: The rate limits, with a method `reset` that gives a caller its limits back.
+        limits: The rate limits. Their method `reset` discards the counts of a caller.
         metrics: The metrics, a `MetricsEndpoint`; None if none are collected.
         asgi, wsgi: Apps to mount.
 
@@ -251,9 +253,9 @@ class Gate:
             rows: Rows in any form that `modelgate.Schema.read` accepts.
             explain: Number of contributions to return for each row, or an `Explain`; see `Output.explanations`.
             forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
-            timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
-            intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
-            context: Whether to return where the values lie in the training data, see `Prediction.context`.
+            timeout: Seconds to wait for a model that is being loaded; None for no limit.
+            intervals: Levels of the prediction intervals to add, in percent; see `ModelPackage.calibrate`.
+            context: Whether to return where the values lie in the training data; see `Prediction.context`.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
@@ -279,20 +281,20 @@ class Gate:
         average: bool = False,
         timeout: float | None = None,
     ) -> Prediction:
-        """Return the predictions for *row* as *column* takes each value of a grid; see `Prediction.curve`.
+        """Return predictions for *row* with *column* set to each value of a grid; see `Prediction.curve`.
 
         Args:
             name: Deployment name.
             column: Name of the column that varies.
-            row: One row in any form that `score` accepts. With *average*, None returns the average alone.
+            row: One row in any form that `score` accepts; None to return only the *average*.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
             points: Number of values in the default grid of a number; by default 50.
-            average: Whether to add the mean predictions of the packaged rows.
+            average: Whether to add the mean predictions for the sample of training rows in the package.
             timeout: See `score`.
 
         Raises:
-            InvalidInput: The row, the column or the grid is not valid, or there is no average. See `score`.
+            InvalidInput: The row, the column or the grid is not valid, or there is no sample. See `score`.
         """
         layer = AddCurve(column, grid, points, average=average)
         query = Query([] if row is None else row, deployment=name, layer=layer)
@@ -305,10 +307,9 @@ class Gate:
         return self._catalog.score_blocking(name, query)
 
     def openapi(self, name: str | None = None) -> dict[str, Any]:
-        """Return the OpenAPI 3.1 document of a deployment, or of all if *name* is None.
+        """Return the OpenAPI 3.1 document of a deployment, or of all deployments if *name* is None.
 
-        The path ``openapi.json`` serves the same document, and its ``servers`` are relative to that path.
-        Replace ``servers`` with absolute URLs before you publish the document.
+        The path ``openapi.json`` serves the same document. Make its ``servers`` absolute to publish it.
 
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
@@ -317,7 +318,7 @@ class Gate:
         return create_document(self._openapi, self.deployments, name)
 
     def close(self) -> None:
-        """Stop polling, and close the hooks of *on_prediction*. The gate continues to serve."""
+        """Stop polling, and close the *on_prediction* hooks. The gate can still serve requests."""
         if self._poll is not None:
             self._poll.close()
         self._hooks.close()
@@ -338,7 +339,7 @@ class Gate:
         frameworks.mount(app, prefix, self, openapi=self.openapi)
 
     def init_app(self, app: Any, prefix: str) -> None:
-        """Serve the gate from routes of a Flask app or blueprint, see `modelgate.mount.flask.init_app`."""
+        """Add routes for the gate to a Flask app or blueprint; see `modelgate.mount.flask.init_app`."""
         from ..mount import flask
 
         flask.init_app(app, prefix, self)
@@ -363,7 +364,7 @@ class Gate:
         dialect: str | None = None,
         response: Any = None,
     ) -> Any:
-        """Answer the request of one of the app's own routes.
+        """Answer a request in one of the app's own routes.
 
         - Sync views of Flask, Django, Pyramid or Bottle: ``return gate.handle(request, "churn")``
         - Async views of FastAPI, Starlette, Django, Quart, Litestar, BlackSheep or Sanic:

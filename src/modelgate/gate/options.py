@@ -53,7 +53,7 @@ def create_layers(
     *,
     https_only: bool,
 ) -> Sequence[HTTPLayer]:
-    """Return the HTTP layers of a gate: *layers*, or the standard ones if that is None.
+    """Return the HTTP layers of a gate: *layers*, or the standard layers if *layers* is None.
 
     Args:
         layers, keys, limits, idempotency, auth_failure_limit, deadline, key_header, body_limit, https_only:
@@ -80,11 +80,11 @@ def create_outer_layers(
     timing_for_everyone: bool,
     cors: Sequence[str] | Literal["*"] | None,
 ) -> list[HTTPLayer]:
-    """Return the layers around those of `create_layers`, which all requests to the gate pass.
+    """Return the outermost layers of a gate, through which all requests to it pass.
 
     Args:
-        catalog: Deployments of the gate.
-        metrics: Layer that counts requests; None for none.
+        catalog: Catalog of the gate's deployments.
+        metrics: Layer that counts requests; None to count none.
         tracing: See `Gate`.
         timing_for_everyone: Option *everyone* of `ServerTiming`.
         cors: See `Gate`.
@@ -154,7 +154,7 @@ def _auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> lis
 
 
 def check_deployments(deployments: Iterable[Deployment]) -> Iterable[Deployment]:
-    """Return *deployments*. Raises `ConfigurationError` unless it is a list or another iterable."""
+    """Return *deployments*, or raise `ConfigurationError` if it is not iterable."""
     if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
         raise ConfigurationError(
             f"deployments must be a list of Deployment(name, model) (got {deployments!r})"
@@ -196,7 +196,7 @@ def _check_custom_layers(
         )
     kinds = [type(layer) for layer in layers]
     if Idempotency in kinds and KeyAuth in kinds[kinds.index(Idempotency) :]:
-        raise ConfigurationError("layers must have KeyAuth before Idempotency, which answers without a key")
+        raise ConfigurationError("layers must have KeyAuth before Idempotency, which does not check keys")
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
     return layers

@@ -1,4 +1,4 @@
-"""Polling of model stores and of the deployment registry."""
+"""Poll model stores and the deployment registry."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _FIRST_POLL_TIMEOUT = 2.0
 def create_poll_callbacks(
     deployments: Deployments, interval: float | None, registry: Registry | str | None
 ) -> list[Callable[[], None]]:
-    """Return the functions to call in each poll; see *poll_interval* and *deployment_registry* of `Gate`."""
+    """Return the functions to call in each poll of the model stores and the deployment registry."""
     follow = [] if registry is None else [deployments.follow(resolve_registry(registry))]
     return follow if interval is None else [*follow, deployments.watch_stores()]
 
@@ -23,7 +23,7 @@ def create_poll_callbacks(
 def create_polling_layer(
     poll: Callable[[], None], interval: float | None, registry: object
 ) -> "PollingLayer | None":
-    """Return a layer that calls the method *poll* periodically, or None if there is nothing to poll."""
+    """Return a layer that calls *poll* periodically, or None if there is nothing to poll."""
     if interval is None and registry is None:
         return None
     # The first requests wait until the registry is read, so that a paused deployment does not answer them.

@@ -1,4 +1,4 @@
-"""Routes of a gate."""
+"""Create the routes of a gate."""
 
 from collections.abc import Collection, Sequence
 
@@ -26,7 +26,7 @@ def create_router(
     *,
     console: bool,
 ) -> Router:
-    """Return a router with the routes of the dialects, the metadata routes, and the pages.
+    """Return a router with the routes of the dialects, the metadata routes and the web pages.
 
     Args:
         dialects: Dialects of the gate.

@@ -1,4 +1,4 @@
-"""Records by key, which change only if they have an expected value; and their storage in memory."""
+"""Interface of the stores for idempotent responses, and the store in memory."""
 
 import threading
 import time
@@ -17,19 +17,22 @@ _OVERHEAD = 512
 
 
 class AnswerStore(Protocol):
-    """Storage of records. A record is a reservation, or an answer.
+    """Store for idempotent responses.
 
-    The methods raise `StorageUnavailable` while the storage does not respond.
+    Each key has at most one record: the reservation of a request that is running, or the answer to a request
+    that has finished. A caller that owns a reservation can replace or release it; other callers cannot.
+
+    All methods raise `StorageUnavailable` if the storage does not respond.
     """
 
     def reserve(self, key: str, reservation: bytes, ttl: float) -> Flow[bytes | None]:
-        """Store *reservation* for *ttl* seconds if *key* has no record. Return the existing record, or None."""
+        """Store *reservation* for *ttl* seconds and return None, or return the existing record of *key*."""
 
     def replace(self, key: str, reservation: bytes, answer: bytes, ttl: float) -> Flow[None]:
-        """Store *answer* for *ttl* seconds, if the record is *reservation* or has expired."""
+        """Store *answer* for *ttl* seconds, unless *key* has a record other than *reservation*."""
 
     def release(self, key: str, reservation: bytes) -> Flow[None]:
-        """Delete the record if it is *reservation*."""
+        """Delete the record of *key* if it is *reservation*."""
 
 
 class _Record(NamedTuple):
@@ -38,10 +41,10 @@ class _Record(NamedTuple):
 
 
 class MemoryAnswerStore:
-    """Records in the memory of this process. The records used least recently are discarded first.
+    """Store in the memory of this process. When it is full, it discards the least recently used records.
 
     Args:
-        max_bytes: Maximum size of all records.
+        max_bytes: Maximum total size of the records, in bytes.
         clock: Function that returns the time in seconds.
     """
 

@@ -1,4 +1,4 @@
-"""Create the storage of answers for a URI."""
+"""Create the answer store for a storage URI."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ __all__ = ["SharedAnswerStore", "create_answer_store"]
 
 
 class SharedAnswerStore(AnswerStore, Protocol):
-    """Storage of answers that all processes share.
+    """Answer store that all processes share.
 
     Attributes:
         breaker: Circuit breaker of the storage.
@@ -20,10 +20,10 @@ class SharedAnswerStore(AnswerStore, Protocol):
 
 
 def create_answer_store(storage: str) -> SharedAnswerStore | None:
-    """Return the storage for the URI *storage*, or None for the memory of this process.
+    """Return the answer store for the URI *storage*, or None for the memory of this process.
 
     Raises:
-        ConfigurationError: The URI is invalid, or a package is missing.
+        ConfigurationError: The URI is invalid, or a required package is not installed.
     """
     scheme = storage.partition("://")[0] if isinstance(storage, str) else ""
     if storage == "memory://":

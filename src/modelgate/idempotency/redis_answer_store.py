@@ -1,4 +1,4 @@
-"""Records in Redis."""
+"""Answer store in Redis."""
 
 from ..flow import Flow
 from ..limiting.lua_scripts import Script
@@ -26,10 +26,10 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 
 
 class RedisAnswerStore:
-    """Records in Redis, for all processes.
+    """Answer store in Redis, shared by all processes.
 
     Args:
-        uri: See `RedisScriptRunner`.
+        uri: URI of the Redis server; see `RedisScriptRunner`.
     """
 
     def __init__(self, uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Records in SQLite or PostgreSQL."""
+"""Answer store in SQLite or PostgreSQL."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,9 @@ _answers = sa.Table(
 
 
 class SqlAnswerStore:
-    """Records in a database, for all processes. Records expire by the clocks of the processes.
+    """Answer store in an SQL database, shared by all processes.
+
+    Each process uses its own clock to decide whether a record has expired.
 
     Args:
         url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.

@@ -1,4 +1,4 @@
-"""Inference: predictions for validated tables, made by a fitted model or a function."""
+"""Inference: predict validated tables with a fitted model or a function."""
 
 from .exposure import Exposure
 from .prediction import Output, Prediction, Target

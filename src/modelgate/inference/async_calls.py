@@ -1,4 +1,4 @@
-"""Calls of models that are coroutine functions."""
+"""Call models that are coroutine functions."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,9 +10,9 @@ __all__ = ["isolate_async_errors", "run_with_timeout"]
 
 
 async def isolate_async_errors(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Await *call*, and turn exceptions that would end the task or the program into RuntimeError.
+    """Await *call*, and convert exceptions that would end the task or the program to RuntimeError.
 
-    This is `isolate_errors` for a coroutine function.
+    This is the counterpart of `isolate_errors` for a coroutine function.
     """
     task = asyncio.current_task()
     try:

@@ -1,4 +1,4 @@
-"""Check that a prediction has a value for each row, and values that JSON can represent."""
+"""Check that a prediction has a value for each row, and that JSON can represent the values."""
 
 import math
 from typing import Any
@@ -25,9 +25,9 @@ class UnrepresentableError(ValueError):
     """A model predicted values that JSON cannot represent.
 
     Attributes:
-        problem: What is wrong with the values, for example "is not a finite number".
+        problem: Problem with the values, for example "is not a finite number".
         rows: Indices of the rows, from 0.
-        count: Number of all rows that were scored.
+        count: Total number of rows that were scored.
     """
 
     def __init__(self, name: str, problem: str, rows: list[int], count: int) -> None:
@@ -81,7 +81,7 @@ def check_values(prediction: Prediction, *, nullable: bool = False) -> None:
 
 
 def _check_invalid(output: Output, *, nullable: bool) -> None:
-    """Raise the error for an output with invalid values. NaN and infinities are valid if *nullable*."""
+    """Raise the error for an output with invalid values. NaN and infinities are valid if *nullable* is True."""
     values, kind, count = output.values, output.values.dtype.kind, len(output.values)
     if kind == "O":
         rows = [i for i, value in enumerate(values) if not (_is_json_value(value) or _is_non_finite(value))]

@@ -1,4 +1,4 @@
-"""Comparison of the values of a row with the training data of the model."""
+"""Compare the values of a row with the model's training data."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def _compare_level(
 ) -> dict[str, Any] | None:
     """Return the share of *value*.
 
-    If *counts* lacks the value, return a share of 0 if *is_complete*, and None otherwise.
+    If *counts* lacks the value, return a share of 0 if *is_complete* is True, and None otherwise.
     """
     count = counts.get(_level_key(value))
     if count is not None:

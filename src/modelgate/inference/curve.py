@@ -46,7 +46,7 @@ def _usual_range(statistics: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def mean_outputs(outputs: Sequence[Output], points: int) -> list[Average]:
-    """Return the mean prediction at each point. The rows of *outputs* must be grouped by point, in order.
+    """Return the mean prediction at each point. The rows of *outputs* must be in the order of the points.
 
     Raises:
         InvalidInput: An output has neither numbers nor probabilities.

@@ -1,4 +1,4 @@
-"""Decision rule of binary classifiers: predict the positive class if its probability reaches a threshold."""
+"""Decision rule for binary classifiers: predict the positive class if its probability reaches a threshold."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class DecisionRule:
     Args:
         threshold: Minimum probability for predicting the positive class; None to keep the labels of the
             model.
-        positive_class: The positive one of the two classes; None for the second of ``classes_``.
+        positive_class: Positive class; None for the second of ``classes_``.
 
     Raises:
         ConfigurationError: *threshold* is not a number from 0 to 1.
@@ -68,7 +68,7 @@ class ModelThreshold(NamedTuple):
 
     Args:
         threshold: Minimum probability for predicting *positive_class*.
-        positive_class: The positive one of the two classes; None for the second of ``classes_``.
+        positive_class: Positive class; None for the second of ``classes_``.
     """
 
     threshold: float
@@ -76,7 +76,9 @@ class ModelThreshold(NamedTuple):
 
 
 def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) -> tuple[float | None, Any]:
-    """Return *threshold* and *positive_class*; if *threshold* is None, those that *model* applies itself.
+    """Return *threshold* and *positive_class*.
+
+    If *threshold* is None, return the values that *model* itself applies.
 
     The model's own threshold is ignored if it applies to a class other than *positive_class*.
     """

@@ -1,4 +1,4 @@
-"""Predictions of a fitted model, made by the model or by an equivalent plan."""
+"""Predict with a fitted model, or with an equivalent plan."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -34,11 +34,11 @@ _CHUNK_ROWS = 8192
 
 
 class Estimator:
-    """Predicts tables with a fitted model, or with a plan that replaces the model.
+    """Predictor function of a fitted model. It calls the model, or a plan that replaces the model.
 
     A `Runtime` calls the model with rows in the form that the model was fitted on (see `ModelInput`). The
-    model's ``n_jobs`` becomes 1 (see `force_single_job`). Every call runs under the scikit-learn
-    configuration of the thread that constructs this object.
+    model's ``n_jobs`` is set to 1 (see `force_single_job`). Every call uses the scikit-learn configuration of
+    the thread that constructs this object.
 
     Args:
         model: Fitted model with ``predict``, or an `OnnxModel`.
@@ -139,7 +139,7 @@ class Estimator:
         """Return the prediction for *table*.
 
         Raises:
-            ValueError: The output of the estimator is invalid, see `check_shape` and `check_values`.
+            ValueError: The output of the estimator is invalid; see `check_shape` and `check_values`.
             Exception: The error that the estimator raised.
         """
         if self._config is None:

@@ -1,4 +1,4 @@
-"""Data that explanations read from a predictor: the numbers to explain, and the features of the last step."""
+"""Read from a predictor what explanations need: the numbers to explain, and the features of the last step."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,11 +26,11 @@ def enable_explanations(predictor: Predictor, background: Table, options: Explan
 
     Args:
         predictor: Predictor of the model to explain.
-        background: One or more rows, with which explained rows are compared.
+        background: Background rows with which explained rows are compared. At least one row is required.
         options: Options of the deployment.
 
     Raises:
-        ConfigurationError: The model cannot be explained, or not by the method of *options*.
+        ConfigurationError: The model cannot be explained, or the method in *options* does not support it.
     """
     prediction = predictor.score(background.slice(0, 1))
     kind = _kind(predictor, prediction.outputs)
@@ -49,10 +49,12 @@ def enable_explanations(predictor: Predictor, background: Table, options: Explan
 
 
 def explained_numbers(predictor: Predictor, table: Table, prediction: Prediction) -> Numbers:
-    """Return the numbers to explain, of shape (rows, numbers). Several outputs are side by side.
+    """Return the numbers to explain, of shape (rows, numbers).
 
-    These are the probabilities of the classes, the score of each class if there are no probabilities, or the
-    predicted numbers.
+    The numbers of several outputs are concatenated.
+
+    For a classifier, these are the probabilities of the classes, or the class scores if there are no
+    probabilities. Otherwise, they are the predicted numbers.
     """
     columns = []
     for output in prediction.outputs:
@@ -99,7 +101,7 @@ def _input_columns(estimator: Any, names: Sequence[str]) -> list[int]:
 def _feature_reader(
     predictor: Predictor, background: Table, steps: Sequence[Any], final: Any
 ) -> Callable[[Table], Any]:
-    """Return a function that computes the features of the last step, by a plan if there is one."""
+    """Return a function that computes the features of the last step. It uses a plan if there is one."""
     estimator = predictor.estimator
     assert isinstance(estimator, Estimator)
     transform = partial(estimator.transform, steps)

@@ -1,7 +1,8 @@
-"""Exposure of rows in a regression of counts: how long, or how often, the counted event could occur.
+"""Exposure of rows in a regression of counts, that is, the time or the number of occasions for the counted
+event.
 
-The definitions are those of the DataRobot Prediction API: ``prediction`` includes the exposure of its row,
-and ``adjustedPrediction`` is the prediction for one unit of exposure.
+As in the DataRobot Prediction API, ``prediction`` includes the exposure of its row, and
+``adjustedPrediction`` is the prediction for one unit of exposure.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ _RULE = "must be a finite number above 0"
 class Exposure:
     """Column with the exposure of each row, for a regression of counts.
 
-    Callers must send the column. It is a number above 0, such as the years for which a policy was insured.
+    Callers must send the column. Its values are numbers above 0, such as the number of years for which a
+    policy was insured.
 
     * A model of rates was fitted without the column, on counts divided by exposure. The prediction for
       a row is the rate from the model times the exposure of the row.
@@ -44,17 +46,17 @@ class Exposure:
 
     def __post_init__(self) -> None:
         if not isinstance(self.column, str) or not self.column:
-            raise ConfigurationError(f"column must be the name of the exposure (got {self.column!r})")
+            raise ConfigurationError(f"column must be the name of the exposure column (got {self.column!r})")
         if self.model_predicts not in ("rate", "count"):
             raise ConfigurationError(
                 f'model_predicts must be "rate" or "count" (got {self.model_predicts!r})'
             )
 
     def extend(self, schema: Schema) -> Schema:
-        """Return the schema of requests: *schema* with the column of the exposure.
+        """Return the request schema: *schema* with the exposure column.
 
         Raises:
-            ConfigurationError: The column is in *schema*, but is not a column of numbers.
+            ConfigurationError: *schema* already has the column, but it is not a column of numbers.
         """
         for column in schema:
             if column.name == self.column:
@@ -68,7 +70,7 @@ class Exposure:
         return Schema([*schema, added], schema.options)
 
     def check(self, targets: Sequence[Target]) -> None:
-        """Raise `ConfigurationError` if the model predicts classes."""
+        """Raise `ConfigurationError` if a target has classes."""
         for target in targets:
             if target.classes is not None:
                 raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Test prediction of a model before it serves, to detect a model that cannot score any row."""
+"""Test a model with one prediction before it serves, to detect a model that cannot score any row."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -31,7 +31,7 @@ def try_prediction(
     """Return the prediction for the first row of *sample*, or for the first synthetic row that can be scored.
 
     Args:
-        score: Function of the model that returns the prediction for a table.
+        score: Function that returns the model's prediction for a table.
         schema: Schema of the rows.
         sample: Rows that the model must be able to score; None for synthetic rows.
         has_form: Whether the error message suggests the option ``input``.

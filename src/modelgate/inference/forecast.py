@@ -1,4 +1,4 @@
-"""Predictions of forecasters."""
+"""Predict with forecasters."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -21,7 +21,7 @@ __all__ = ["ForecastFunction", "check_forecaster_options", "try_forecast"]
 
 
 class ForecastFunction:
-    """Function that returns the prediction of *forecaster* for a request.
+    """Callable that returns the prediction of *forecaster* for a request.
 
     Args:
         forecaster: Forecaster. The regressor of a `DirectForecaster` is replaced by its exact plan.
@@ -47,7 +47,7 @@ class ForecastFunction:
 
         Raises:
             ValueError: The forecaster returned too many or too few values, or a value that is not finite
-                although null is not allowed.
+                while *nullable* is False.
         """
         forecaster, window, future = self._forecaster, request.window, request.future
         # Copies, because a forecaster may return the same array from each call.
@@ -134,7 +134,7 @@ def try_forecast(
 
 
 class _PlannedRegressor:
-    """Regressor that takes the same features as *regressor*, and uses its exact plan.
+    """Regressor with the same interface as *regressor*, which predicts by its exact plan if there is one.
 
     Args:
         regressor: Fitted regressor.

@@ -1,4 +1,4 @@
-"""Counters of a deployment's model calls, and estimates of how long they take."""
+"""Count a deployment's model calls, and estimate their duration."""
 
 import threading
 from bisect import bisect_left
@@ -55,7 +55,7 @@ CALLS, CALL_ROWS, CALL_SECONDS, GAUGES, TRIGGERED = (
     "model_gauges",
     "humility_triggered",
 )
-"""Names under which the values are stored, see `MetricValues`."""
+"""Names under which the values are stored; see `MetricValues`."""
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 
@@ -69,7 +69,7 @@ _DECAY, _LARGEST_DECAY = 0.9, 0.99
 
 
 class WaitingRows(Protocol):
-    """Object with a queue of rows that wait for a model."""
+    """Protocol of objects with a queue of rows that wait for a model."""
 
     @property
     def rows_waiting(self) -> int:
@@ -77,7 +77,7 @@ class WaitingRows(Protocol):
 
 
 class ModelMetrics:
-    """Counters of the calls of a model. Loading the model again does not reset them.
+    """Counters of a model's calls. Loading the model again does not reset them.
 
     Args:
         labels: Deployment, version of the model, and its role: ``serving`` or ``shadow``.
@@ -190,7 +190,7 @@ class ModelMetrics:
 
 
 class LatencyEstimator:
-    """Estimate of how long the calls of a model take.
+    """Estimator for the duration of a model's calls.
 
     A call is expected to take the longer of two times:
 
@@ -219,7 +219,7 @@ class LatencyEstimator:
     def is_light(self, rows: int, limit: float = LIGHT) -> bool:
         """Return whether a call with *rows* rows is expected to take less than *limit* seconds.
 
-        Always False before the first call is recorded.
+        The result is False until a call has been recorded.
         """
         if self._slowest is None or rows > LIGHT_ROWS:
             return False

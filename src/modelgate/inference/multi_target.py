@@ -1,4 +1,4 @@
-"""Predictions of a `MultiTarget`: those of its models, each made by the model or by its exact plan."""
+"""Predict with a `MultiTarget`: each of its models predicts, or the exact plan of the model."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -13,7 +13,10 @@ __all__ = ["MultiTargetEstimator", "create_estimator"]
 
 
 class MultiTargetEstimator(Estimator):
-    """Predicts tables with all models of a `MultiTarget`. The options are those of `Estimator`."""
+    """Predictor function of a `MultiTarget`, which calls all of its models.
+
+    The options are those of `Estimator`.
+    """
 
     def __init__(self, model: MultiTarget, schema: Schema, *, name: str, **options: Any) -> None:
         self._estimators = []

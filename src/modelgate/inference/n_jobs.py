@@ -1,4 +1,4 @@
-"""Limit on the number of processor cores that an estimator uses."""
+"""Limit the number of processor cores that an estimator uses."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ def force_single_job(model: Any) -> None:
     """Set ``n_jobs`` to 1 on *model* and on every scikit-learn estimator in it, in place.
 
     Distributing a few rows to several threads takes longer than scoring them (for a forest, twice as long),
-    and a server needs its cores for other requests. Predictions stay the same, apart from rounding: with one
+    and a server needs its cores for other requests. Predictions stay the same, except for rounding: with one
     job, the trees of a forest are always added up in the same order.
     """
     seen: set[int] = set()

@@ -1,4 +1,6 @@
-"""Predictions that JSON cannot represent: an error that names the rows or, for NaN and infinities, null."""
+"""Handle predictions that JSON cannot represent: raise an error that names the rows, or replace NaN and
+infinities by null.
+"""
 
 import numpy as np
 
@@ -12,7 +14,7 @@ __all__ = ["NullNonFinite", "prediction_error", "reject_lone_surrogates"]
 
 
 def prediction_error(error: Exception) -> PredictionError:
-    """Return the error to send to the caller if the model failed with *error*."""
+    """Return the error for the caller after the model failed with *error*."""
     if not isinstance(error, UnrepresentableError):
         return PredictionError()
     message = f"{PredictionError.default_message}: its prediction {error.problem}"
@@ -24,7 +26,10 @@ def prediction_error(error: Exception) -> PredictionError:
 
 
 def reject_lone_surrogates(prediction: Prediction) -> None:
-    """Raise `PredictionError` if a label contains lone surrogates. To be called after a failure: looking takes time."""
+    """Raise `PredictionError` if a label contains lone surrogates.
+
+    Call this only after encoding has failed, because the search takes time.
+    """
     try:
         check_text(prediction)
     except ValueError as error:
@@ -32,7 +37,7 @@ def reject_lone_surrogates(prediction: Prediction) -> None:
 
 
 class NullNonFinite:
-    """Replaces predictions that are not finite numbers by null, and adds a warning that names the rows.
+    """Filter that replaces predictions that are not finite by null, and adds a warning that names the rows.
 
     A number becomes NaN, which every wire format encodes as null. A label becomes None if the row has a
     probability that is not finite, because the label is then meaningless.

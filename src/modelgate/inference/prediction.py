@@ -46,7 +46,7 @@ class Target:
 
     @classmethod
     def from_output(cls, output: "Output") -> "Target":
-        """Return the description of the quantity in *output*."""
+        """Return the target that *output* belongs to."""
         number = output.classes is None and output.values.dtype.kind in "iuf"
         return cls(output.name, output.classes, output.probabilities is not None, number)
 
@@ -74,15 +74,16 @@ class Output(msgspec.Struct, eq=False):
         classes: Class labels, in the order of ``classes_``; None for numbers.
         probabilities: Probabilities in the order of *classes*, of shape (rows, classes); None if the model
             returns none.
-        positive: Index of the positive one of two classes. *threshold* applies to its probability.
+        positive: Index of the positive class if there are two classes. *threshold* applies to its
+            probability.
         threshold: Minimum probability for predicting the positive class; None to keep the labels of the model.
         explanations: Explanation of each row; None if not requested.
         intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with
             the lower and the upper limits. None if not requested, or for labels.
-        model_values: Values of the model, of shape (rows,), if humility rules have replaced some of *values*;
-            else None.
-        adjusted: Predicted numbers for one unit of exposure, of shape (rows,), if the deployment has an
-            `Exposure` and they are requested; else None.
+        model_values: Values that the model predicted, of shape (rows,); None unless humility rules have
+            replaced some of them.
+        adjusted: Predicted numbers for one unit of exposure, of shape (rows,); None unless the deployment has
+            an `Exposure` and the caller requests them.
     """
 
     name: str
@@ -104,7 +105,9 @@ class Output(msgspec.Struct, eq=False):
         return output
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
-        """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
+        """Return a part of the output for each pair (start, stop) of *bounds*, with the rows
+        ``[start:stop]``.
+        """
         parts = []
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
@@ -159,12 +162,12 @@ class Average:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Grid of a response curve, and the mean predictions of the packaged rows at its points.
+    """Grid of a response curve, with the mean predictions for the packaged rows at its points.
 
     Args:
         column: Name of the column that varies.
         grid: Values of the column.
-        average: Mean predictions of the packaged rows; None if they were not requested.
+        average: Mean predictions for the packaged rows; None if they were not requested.
     """
 
     column: str
@@ -183,8 +186,8 @@ class Prediction(msgspec.Struct, eq=False):
         forecast: Series and date of each prediction of a forecaster. The number of predictions may differ
             from the number of rows in the request. None for other models.
         humility: Humility rules that each row has triggered; None if the deployment has no rules.
-        context: For each row, a comparison of its values with the training data, see
-            `modelgate.inference.context.describe_rows`; None if it was not requested.
+        context: For each row, a comparison of its values with the training data; see
+            `modelgate.inference.context.describe_rows`. None if it was not requested.
         curve: Grid of a response curve, with one point for each row; None for any other prediction.
     """
 

@@ -1,4 +1,4 @@
-"""Predictor: scores tables with a fitted estimator or a function."""
+"""Predictor, which scores tables with a fitted estimator, a function or a forecaster."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class Predictor:
-    """Scores tables with *model*.
+    """Wrapper around *model* that scores tables.
 
     Args:
         model: Fitted estimator with ``predict``; a function of a `Table`, sync or async, that returns an
@@ -57,15 +57,16 @@ class Predictor:
         target: Name of the target, or of each output.
         version: Version of the model.
         model_id: Name of the model.
-        workers: Threads in which the model runs under ASGI. None to run it on the event loop, which suits
-            only a model that takes microseconds.
+        workers: Threads in which the model runs under ASGI. None to run the model on the event loop, which is
+            suitable only for a model that takes microseconds.
         plans: Whether to replace an estimator by its exact plan, if it has one (see
             `modelgate.inference.plans`); or ``"onnx"`` to replace it by an ONNX graph, whose predictions may
             differ slightly.
         batch: Whether one call may score several waiting requests together (see `Batcher`). This applies to
             estimators only, because the result of a function for a row may depend on the other rows.
-        inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
-            *workers* call the model: for every request under ASGI, for requests with a deadline under WSGI.
+        inline: Whether batches run on the event loop; None if this depends on the latency of the model. If
+            False, *workers* call the model for every request under ASGI, and for requests with a deadline
+            under WSGI.
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
@@ -185,7 +186,7 @@ class Predictor:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Description of each output, taken from a prediction for the schema's example.
+        """Target of each output, derived from a prediction for the schema's example.
 
         For a function, or an estimator that cannot score the example, only the names in the option *target*
         are known.
@@ -202,7 +203,7 @@ class Predictor:
 
     @property
     def estimator(self) -> Estimator | None:
-        """The estimator as it is called; None for a function."""
+        """Estimator as it is called, after `force_single_job`; None for a function."""
         return self._function if isinstance(self._function, Estimator) else None
 
     @property
@@ -225,7 +226,7 @@ class Predictor:
 
         Args:
             example: Row to score. If None, an estimator scores a row of *sample*, or synthetic rows if there
-                is no sample. A function is not called without an example: it may have side effects.
+                is no sample. A function is not called without an example, because it may have side effects.
 
         Returns:
             None, or the reason why the test is inconclusive.
@@ -274,7 +275,7 @@ class Predictor:
             raise prediction_error(error) from error
 
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
-        """Call *function* in a worker thread, or in this thread if the call takes little time.
+        """Call *function* in a worker thread, or in this thread if the call is expected to be short.
 
         Without workers, *function* is always called in this thread. With workers, it is always called in a
         worker thread if the model is not an estimator, because such a model may block.
@@ -282,7 +283,7 @@ class Predictor:
         Args:
             function: Function to call.
             seconds: Expected duration of the call.
-            rows: Number of rows that count as queued until the call starts.
+            rows: Number of rows to score, which count as queued until the call starts.
 
         Raises:
             Overloaded: Too many calls of the model do not finish.

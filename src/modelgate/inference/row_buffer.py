@@ -1,4 +1,4 @@
-"""Array that is filled part by part."""
+"""Buffer that builds an array from parts."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ __all__ = ["RowBuffer"]
 
 
 class RowBuffer:
-    """Array that is filled part by part, with the result of `numpy.concatenate` but without its second copy.
+    """Buffer that builds an array from parts.
+
+    The result equals that of `numpy.concatenate`, but the parts need not be in memory together.
 
     Args:
         rows: Expected number of rows.

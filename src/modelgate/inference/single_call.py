@@ -1,4 +1,4 @@
-"""Single call that replaces the two calls of a classifier, ``predict`` and ``predict_proba``.
+"""Replace the two calls of a classifier, ``predict`` and ``predict_proba``, by a single call.
 
 The two methods often do the same work:
 

@@ -1,4 +1,4 @@
-"""Training data of a model, as stored in its package."""
+"""Training data in the package of a model."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class TrainingData:
 
     @cached_property
     def background(self) -> Table | None:
-        """The sample as a table, read on first use; None if it has no rows that the schema accepts."""
+        """Sample as a table, read on first use; None if the schema accepts none of its rows."""
         return read_sample(self._schema, self._sample)
 
 

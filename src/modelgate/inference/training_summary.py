@@ -1,4 +1,4 @@
-"""Summary of the training data of a model, for callers."""
+"""Summarize the training data of a model for callers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,12 @@ __all__ = ["summarize_training"]
 
 
 def summarize_training(predictor: Predictor) -> dict[str, Any]:
-    """Return the summary of the training data of *predictor* that callers may see.
+    """Return a summary of the training data of *predictor*, with only what callers may see.
 
-    The result has aggregates, and the rows that the owner of the deployment shows. Values of a text column that
-    are not among its levels are left out, because they may be names or notes:
+    The result contains aggregates, and the example rows that the deployment's owner has released. Values of a
+    text column that are not among its levels are left out, because they may be names or notes:
 
-    - ``rows``: number of training rows, 0 if it is not known
+    - ``rows``: number of training rows, 0 if it is unknown
     - ``columns``, ``targets``: aggregates by name. For numbers these are ``minimum``, ``median``, ``maximum``
       and ``histogram``, the counts in bins of equal width from the minimum to the maximum. For levels they
       are ``levels``, pairs of a level and its count. ``nulls`` is the number of missing values.

@@ -1,4 +1,4 @@
-"""API keys: who owns them, and which deployments they permit.
+"""API keys, their owners and their permissions.
 
 `SqlKeyStore` needs the extra ``sql`` and is imported on first use.
 """

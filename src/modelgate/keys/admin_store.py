@@ -1,4 +1,4 @@
-"""Administration of API keys in SQLite or PostgreSQL. All calls block."""
+"""Administer API keys in SQLite or PostgreSQL. All calls block."""
 
 import secrets
 import time
@@ -27,12 +27,12 @@ _RECORD_COLUMNS = [KEYS.c[field.name] for field in fields(KeyRecord)]
 
 
 class KeyAdmin:
-    """Create, list, rotate and revoke the API keys in a database. Creates the table if it is missing.
+    """Administration of the API keys in a database. The table is created if it is missing.
 
     Args:
         url: ``sqlite:///keys.db``, or ``postgresql://…`` for several machines.
         pepper: Secret stored outside the database; by default the value of the environment variable
-            ``MODELGATE_KEYS_PEPPER``. Digests are HMAC-SHA-256 with a pepper, and SHA-256 without one.
+            ``MODELGATE_KEYS_PEPPER``. With a pepper, digests are HMAC-SHA-256, otherwise SHA-256.
         prefix: Prefix of new keys.
         clock: Returns the time in seconds since the epoch.
 
@@ -76,19 +76,19 @@ class KeyAdmin:
         expires: datetime | None = None,
         key: str | None = None,
     ) -> NewKey:
-        """Create a key, or add one that callers already have.
+        """Create a key, or add an existing key that callers already use.
 
         Args:
             owner: Owner of the key.
             scopes: One scope or several: ``"churn"``, ``"churn:predict"``, ``"*"`` or ``"*:read"``.
-            limits: Rate windows of this key, used instead of the gate's.
+            limits: Rate limits of this key, which replace the gate's limits.
             not_before: Start of validity.
             expires: End of validity.
-            key: Existing key of 16 to 256 ASCII characters, or, in a store without a pepper, ``sha256:`` and its
-                hexadecimal digest. None for a new key.
+            key: Existing key of 16 to 256 ASCII characters. If the store has no pepper, it may also be
+                ``sha256:`` and the key's digest in hexadecimal. None for a new key.
 
         Raises:
-            ConfigurationError: An option is invalid, or the store has the key already.
+            ConfigurationError: An option is invalid, or the store already contains the key.
             StoreError: The database is unavailable.
         """
         record = self._create_record(owner, scopes, limits, not_before, expires)
@@ -98,17 +98,17 @@ class KeyAdmin:
             return self._insert(connection, record, key)
 
     def import_keys(self, keys: Iterable[tuple[str, Mapping[str, Any]]]) -> Sequence[KeyRecord]:
-        """Add keys that callers already have: all of them, or none if one cannot be added.
+        """Add existing keys that callers already use. Either all keys are added, or none.
 
         Args:
-            keys: For each key the key or its digest, and the other arguments of `create`:
+            keys: Pairs of a key or its digest, and the other arguments of `create`:
                 ``("the-key-of-an-older-service", {"owner": "sales", "scopes": "churn"})``.
 
         Returns:
             The records of the keys, in the same order.
 
         Raises:
-            ConfigurationError: A key cannot be added. The message has its number, from 1.
+            ConfigurationError: A key cannot be added. The message contains its position, counted from 1.
             StoreError: The database is unavailable.
         """
         records: list[tuple[KeyRecord, str]] = []
@@ -174,24 +174,24 @@ class KeyAdmin:
             row = connection.execute(query).mappings().first()
         if row is None:
             # The message does not quote the id: it may be a key, passed by mistake.
-            raise NotFound("There is no key with this id: modelgate keys list shows the ids")
+            raise NotFound("There is no key with this id: to see the ids, run modelgate keys list")
         return _to_record(row)
 
     def rotate(
         self, key_id: str, *, grace: timedelta = timedelta(days=1), expires: datetime | None = None
     ) -> NewKey:
-        """Create a key that replaces *key_id*. The old and the new key are both valid during *grace*.
+        """Create a key that replaces the key *key_id*. Both keys are valid during *grace*.
 
         The new key has the owner, scopes and limits of the old key. Rate limits count both keys together.
 
         Args:
             key_id: Id of the key to replace.
-            grace: How long the old key stays valid.
-            expires: End of validity of the new key; by default that of the old key before the rotation.
+            grace: Time for which the old key stays valid.
+            expires: End of validity of the new key; by default the end of validity that the old key had.
 
         Raises:
             NotFound: There is no such key.
-            KeyInactive: The key is not active, or already replaced.
+            KeyInactive: The key is not active, or it was already replaced.
             ConfigurationError: An option is invalid.
             StoreError: The database is unavailable.
         """
@@ -260,7 +260,7 @@ class KeyAdmin:
         return record
 
     def fetch(self, digest: bytes) -> KeyRecord | None:
-        """Return the record of the key with this digest, or None if there is none.
+        """Return the record of the key with the digest *digest*, or None if there is none.
 
         Raises:
             StoreError: The database is unavailable.
@@ -271,7 +271,7 @@ class KeyAdmin:
         return _to_record(row) if row is not None and constant_time_equal(row["digest"], digest) else None
 
     def fetch_key_without_checksum(self) -> KeyRecord | None:
-        """Return the record of one key without a checksum, or None if the store has no such key.
+        """Return the record of any key that has no checksum, or None if all keys have one.
 
         Raises:
             StoreError: The database is unavailable.
@@ -282,11 +282,12 @@ class KeyAdmin:
         return None if row is None else _to_record(row)
 
     def note_use(self, uses: Mapping[str, datetime], *, at_most_every: timedelta) -> None:
-        """Store when keys were last used.
+        """Store the times at which keys were last used.
 
         Args:
             uses: Time of the last use, by key id.
-            at_most_every: Minimum interval between two stored times of a key. Uses in between are not stored.
+            at_most_every: Minimum interval between two writes for the same key. Uses in between are not
+                stored.
 
         Raises:
             StoreError: The database is unavailable.
@@ -301,11 +302,11 @@ class KeyAdmin:
         return datetime.fromtimestamp(self._clock(), UTC)
 
     def _check_own_key(self, key: str) -> bytes:
-        """Return the digest of a key that callers already have. Raises `ConfigurationError` if it cannot be added."""
+        """Return the digest of an existing key. Raises `ConfigurationError` if the key cannot be added."""
         digest = digest_own_key(key, "key", self._pepper)
         stored = self.fetch(digest)
         if stored is not None:
-            raise ConfigurationError(f"key must be new to the store (got the key of {stored.id})")
+            raise ConfigurationError(f"key must not be in the store yet (got the key of {stored.id})")
         if not key.isprintable() or key.strip() != key:
             raise ConfigurationError(
                 "key must be printable, without white space around it (got other characters)"

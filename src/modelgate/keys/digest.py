@@ -1,7 +1,7 @@
 """Digests of API keys.
 
-Key stores contain digests, never keys. Keys must have a minimum length, because the store does two things
-that are safe only for long random keys:
+Key stores contain digests, never keys. Keys must have a minimum length, because two properties of the store
+are safe only for long random keys:
 
 - Keys are hashed with a fast function. Long random keys cannot be guessed anyway, and a slow password hash
   would add a tenth of a second to every request.
@@ -25,7 +25,9 @@ constant_time_equal = hmac.compare_digest
 
 
 def hash_key(key: str, pepper: bytes | None = None) -> bytes | None:
-    """Return the digest of *key*, or None if *key* cannot be in a store: empty, too long or not ASCII.
+    """Return the digest of *key*, or None if no store can contain *key*.
+
+    This applies to keys that are empty, too long or not ASCII.
 
     Args:
         key: Any text.

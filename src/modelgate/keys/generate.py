@@ -1,4 +1,4 @@
-"""Generation of API keys.
+"""Generate API keys.
 
 A key is ``mg_live_<26 characters>_<checksum>``. People and secret scanners recognize a key by its prefix, and
 a double click selects the whole key. The checksum is computed as in GitHub's tokens: CRC-32 in base 62, six
@@ -38,6 +38,6 @@ def generate(prefix: str = PREFIX) -> str:
 
 
 def display_prefix(key: str) -> str:
-    """Return the part of a generated key that may be shown to identify it."""
+    """Return the first characters of a generated key, which may be shown to identify it."""
     body = key.rpartition("_")[0]
     return body[: _DISPLAYED_LENGTH - _RANDOM_LENGTH]

@@ -14,15 +14,15 @@ State: TypeAlias = Literal["active", "pending", "expired", "replaced", "revoked"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """An API key as stored, without its digest. All times have a time zone.
+    """Record of an API key in the store, without its digest. All times have a time zone.
 
     Args:
         id: Id of the key.
-        prefix: Part of the key that may be shown to identify it.
+        prefix: First characters of the key, which may be shown to identify it.
         owner: Owner of the key.
-        scopes: Deployments and actions the key permits, as returned by `parse_scopes`.
-        limits: Rate windows of this key, used instead of the gate's.
-        counted_as: Id under which rate limits count this key; the same for a key and its replacement.
+        scopes: Permitted deployments and actions, as returned by `parse_scopes`.
+        limits: Rate limits of this key, which replace the gate's limits.
+        counted_as: Id under which rate limits count this key. A key and its replacement have the same id.
         created: Time of creation.
         not_before: Start of validity.
         expires: End of validity.
@@ -45,7 +45,7 @@ class KeyRecord:
     last_used: datetime | None = None
 
     def state(self, now: datetime) -> State:
-        """Return the state of the key at *now*."""
+        """Return the state of the key at the time *now*."""
         if self.revoked is not None:
             return "revoked"
         if self.expires is not None and now >= self.expires:
@@ -73,7 +73,7 @@ class NewKey:
 
 
 def inactive_key_error(record: KeyRecord, now: datetime) -> KeyInactive | None:
-    """Return the error for callers who use the key at *now*, or None if the key is active then."""
+    """Return the error for callers who use an inactive key, or None if the key is active at the time *now*."""
     state = record.state(now)
     if state == "active":
         return None

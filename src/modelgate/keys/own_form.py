@@ -1,4 +1,4 @@
-"""Validation and digests of keys that the operator chose, in contrast to generated keys."""
+"""Validate and hash keys that the operator chose, as opposed to generated keys."""
 
 import re
 
@@ -13,7 +13,7 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 
 def is_mistyped(key: str) -> bool:
-    """Return True if *key* begins like a generated key with the default prefix, and its checksum is wrong."""
+    """Return True if *key* begins with the prefix of generated keys, but its checksum is wrong."""
     return key.startswith(f"{PREFIX}_") and not has_valid_checksum(key)
 
 
@@ -22,11 +22,11 @@ def digest_own_key(key: str, subject: str, pepper: bytes | None = None) -> bytes
 
     Args:
         key: Key of any form, or ``sha256:`` followed by the digest of a key.
-        subject: Start of the error messages.
-        pepper: Secret of the digests, see `hash_key`.
+        subject: Name of the key to show in error messages.
+        pepper: Secret of the digests; see `hash_key`.
 
     Raises:
-        ConfigurationError: *key* cannot be a key.
+        ConfigurationError: *key* does not have a valid form.
     """
     if not isinstance(key, str):
         raise ConfigurationError(f"{subject} must be a string (got {type(key).__name__})")

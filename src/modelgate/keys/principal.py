@@ -25,13 +25,12 @@ class Principal:
 
     Args:
         id: Id of the key in logs and limits. It does not reveal the key.
-        deployments: Deployments the key may predict with; None for all.
+        deployments: Deployments that the key may use for predictions; None for all.
         owner: Owner of the key.
-        limits: Rate windows of this key, used instead of the gate's.
-        limit_bucket: Id under which rate limits count this key, the same for a key and its replacement. If
-            None, rate limits use *id*.
-        scopes: Permitted actions, as returned by `parse_scopes`; None if all actions are permitted on
-            *deployments*.
+        limits: Rate limits of this key, which replace the gate's limits.
+        limit_bucket: Id under which rate limits count this key; None for *id*. A key and its replacement have
+            the same id.
+        scopes: Permitted actions, as returned by `parse_scopes`; None for all actions on *deployments*.
     """
 
     id: str
@@ -43,11 +42,11 @@ class Principal:
 
     @classmethod
     def from_scopes(cls, key_id: str, scopes: tuple[str, ...], **attributes: Any) -> "Principal":
-        """Return the principal of a key with *scopes*, which come from `parse_scopes`.
+        """Return the principal of a key with *scopes*.
 
         Args:
             key_id: Id of the key.
-            scopes: Its scopes.
+            scopes: Scopes of the key, as returned by `parse_scopes`.
             attributes: Other attributes of the principal.
         """
         pairs = [scope.partition(":")[::2] for scope in scopes]
@@ -70,7 +69,7 @@ class Principal:
             raise InsufficientScope
 
     def covers(self, scope: str) -> bool:
-        """Return True if the key permits every action in *scope*, see `parse_scopes`."""
+        """Return True if the key permits every action in *scope*; see `parse_scopes`."""
         name, _, action = scope.partition(":")
         return all(self.can_access(name, required) for required in ([action] if action else ACTIONS))
 
@@ -91,7 +90,7 @@ def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[
         option: Name of the option, for the error message.
 
     Raises:
-        ConfigurationError: There is no scope, or one is malformed.
+        ConfigurationError: *scopes* is empty, or a scope is malformed.
     """
     several = isinstance(scopes, Iterable) and not isinstance(scopes, str)
     values: Sequence[Any] = tuple(scopes) if several else (scopes,)

@@ -1,4 +1,4 @@
-"""Table of API keys."""
+"""Database schema for API keys."""
 
 from ..backends.sql import UTCDateTime, sa
 

@@ -51,9 +51,8 @@ class _CachedLookup:
         record: Record of the key; None if the key is unknown.
         principal: Principal of the key; None if the key is unknown or inactive.
         looked_up_at: Start of the look-up.
-        cached_until: Time at which the entry is no longer used: the end of its lifetime or, if earlier, the
-            time at which the key becomes valid or expires. Until then, only a change in the database can
-            make the entry outdated.
+        cached_until: Time at which the entry expires: the end of its lifetime, or the time at which the key
+            becomes valid or expires if that is earlier.
         next_use_write: Earliest time at which a use of the key is written to the database again.
     """
 
@@ -77,24 +76,24 @@ class _LookUp:
     future: "Future[_CachedLookup | None]" = field(init=False)
 
     def remaining(self) -> float:
-        """Return the seconds until the look-up times out, or 0 if it has not started."""
+        """Return the seconds until the look-up times out, or 0 if the look-up has not started."""
         return 0.0 if self.started_at is None else self.started_at + _TIMEOUT - monotonic()
 
 
 class SqlKeyStore(KeyAdmin):
     """Key store in SQLite or PostgreSQL.
 
-    Look-ups are cached for *cache_ttl* seconds, including those of unknown keys. A revocation therefore
-    reaches every process within that time. While the database is down, a request gets 503 once the cache
-    entry of its key has expired.
+    Look-ups are cached for *cache_ttl* seconds, also for unknown keys. A revocation therefore takes effect in
+    every process within that time. While the database is down, a request gets 503 once the cache entry of its
+    key has expired.
 
     Concurrent requests with the same key share one look-up, which runs in a thread of the store. The
     database counts as down when a look-up fails or takes two seconds. If no thread is free within two
     seconds, the database does not count as down: only the waiting requests are rejected, with `Overloaded`.
 
     Args:
-        url: URL of the database, see `KeyAdmin`.
-        pepper: Secret for the digests, see `KeyAdmin`.
+        url: URL of the database; see `KeyAdmin`.
+        pepper: Secret for the digests; see `KeyAdmin`.
         prefix: Prefix of new keys.
         cache_ttl: Lifetime of a cache entry in seconds, from 0 to 3600.
         maxsize: Maximum number of cached keys. The oldest entries are evicted first.
@@ -218,7 +217,7 @@ class SqlKeyStore(KeyAdmin):
         return look_up
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
-        """Call *function* in a thread. The caller holds the lock."""
+        """Call *function* in a thread of the store. The caller holds the lock."""
         if self._closed:
             raise StoreError("API keys cannot be checked: the key store is closed")
         future = self._threads.submit(function)
@@ -258,7 +257,8 @@ class SqlKeyStore(KeyAdmin):
                 del self._loading[digest]
 
     def _record_failure(self, failures: int, error: StoreError | None = None) -> None:
-        """Record that the database is down, unless another look-up did so after this look-up started.
+        """Record that the database is down, unless another look-up has recorded it since this look-up
+        started.
 
         Args:
             failures: Number of failures when the look-up started.
@@ -286,7 +286,7 @@ class SqlKeyStore(KeyAdmin):
         return _CachedLookup(record, principal, now, until, last_used + _USE_INTERVAL)
 
     def _schedule_use_write(self, result: _CachedLookup, now: float) -> None:
-        """Let a thread write the time at which the key was used, so that the request is not delayed."""
+        """Write the time at which the key was used in a thread, so that the request is not delayed."""
         assert result.record is not None
         result.next_use_write = now + _USE_INTERVAL
         with self._lock:
@@ -301,7 +301,7 @@ class SqlKeyStore(KeyAdmin):
         try:
             self.note_use(uses, at_most_every=timedelta(seconds=_USE_INTERVAL))
         except StoreError as error:
-            logger.warning("key store: could not write when keys were last used", exc_info=error)
+            logger.warning("key store: cannot record when keys were last used", exc_info=error)
 
 
 def _unavailable() -> StoreError:

@@ -24,12 +24,12 @@ _DATABASE = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?:")
 
 
 class KeyStore(Protocol):
-    """Store in which API keys are looked up. The store contains digests, never keys."""
+    """Protocol of key stores, which contain digests of API keys, never the keys themselves."""
 
     def find(self, key: str) -> Flow[Principal | None]:
         """Return the principal of *key*, or None if the key is unknown. *key* may be any text.
 
-        Implement this method as a generator, see `Flow`. Make blocking calls by ``yield from run(…)``. If
+        Implement this method as a generator; see `Flow`. Make blocking calls with ``yield from run(…)``. If
         there are no blocking calls, write ``yield from ()``.
 
         Raises:
@@ -42,9 +42,9 @@ class MemoryKeyStore:
     """Key store for keys that are configured when the program starts.
 
     Args:
-        keys: Permitted deployments by key: one, several, or ``"*"`` for all. A deployment may be limited to
-            one action, as in ``"churn:predict"``. To have no secrets in the configuration, replace each key
-            by ``sha256:`` and the hexadecimal digest of the key.
+        keys: Mapping of each key to the deployments it permits: one, several, or ``"*"`` for all. A
+            deployment may be limited to one action, as in ``"churn:predict"``. To avoid secrets in the
+            configuration, replace a key by ``sha256:`` and its digest in hexadecimal.
 
     Raises:
         ConfigurationError: There are no keys, or a key is too short or too long, or has no valid
@@ -123,23 +123,23 @@ def _parse_entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tup
 
 @lru_cache(maxsize=4096)
 def _key_id(digest: bytes) -> str:
-    """Return the id of a configured key, which is the same in every process and after a restart.
+    """Return the id of a configured key. It is the same in every process and after a restart.
 
-    Ids are in logs and in Redis. Because they are slow to compute, they do not help to guess a key that a person
-    chose: 4 ms per guess, instead of 0.5 µs for a part of the digest.
+    Ids appear in logs and in Redis. They are slow to compute, so that they do not help to guess a key that a
+    person chose: a guess takes 4 ms, instead of 0.5 µs if the id were a part of the digest.
     """
     return hashlib.pbkdf2_hmac("sha256", digest, b"modelgate key id", 20_000, dklen=6).hex()
 
 
 def key_store(keys: KeyStore | Mapping[str, str | Sequence[str]] | str) -> KeyStore:
-    """Return the key store that the option *keys* describes.
+    """Return the key store for the option *keys*.
 
     Args:
-        keys: A store, a mapping for `MemoryKeyStore`, ``env:VARIABLE``, or the URL of a database for
+        keys: Key store, mapping for `MemoryKeyStore`, ``env:VARIABLE``, or URL of a database for
             `SqlKeyStore`.
 
     Raises:
-        ConfigurationError: The option is none of these.
+        ConfigurationError: *keys* has another form.
     """
     if isinstance(keys, Mapping):
         return MemoryKeyStore(keys)

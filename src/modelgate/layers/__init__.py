@@ -1,4 +1,4 @@
-"""HTTP layers, one policy per module. Each works in a gate and around any other app."""
+"""HTTP layers, one policy per module. Each layer works in a gate and around any other app."""
 
 from .access_log import AccessLog
 from .admission import Admission

@@ -1,4 +1,4 @@
-"""Identify callers, to count their requests together."""
+"""Identify callers, so that the requests of one caller are counted together."""
 
 import hashlib
 import re
@@ -24,14 +24,16 @@ _HEADER = re.compile(r"header:([A-Za-z0-9!#$%&'*+.^_`|~-]+)")
 
 
 def caller_key(by: LimitKey) -> Identity:
-    """Return the function that names the caller of a request. Callers without a name are ``anonymous``.
+    """Return a function that identifies the caller of a request.
+
+    Callers without an identity are counted as ``anonymous``.
 
     Args:
         by: ``"caller"``, ``"key"``, ``"owner"``, ``"address"``, ``"deployment"``, ``"header:NAME"``,
             or a function of the request; see `RateLimit`.
 
     Raises:
-        ConfigurationError: *by* is none of these.
+        ConfigurationError: *by* has another value.
     """
     require_sync(by=by)
     if callable(by):
@@ -49,7 +51,7 @@ def caller_key(by: LimitKey) -> Identity:
 
 
 def _limit_length(get_name: Callable[[Request], Any]) -> Identity:
-    """Return a function that replaces long names by their digest, since they may be secrets."""
+    """Return a function like *get_name* that replaces long names by their digest, since they may be secrets."""
 
     def identify(request: Request) -> str:
         name = get_name(request)
@@ -66,7 +68,7 @@ def _digest(text: str) -> str:
 
 
 def stored_identities(name: str) -> set[str]:
-    """Return the identities under which limits may count *name*, the id of a key, an address or another name."""
+    """Return the identities under which limits may count *name*: the id of a key, an address or another name."""
     return {_digest(name) if len(name) > MAX_NAME_LENGTH else name, str(rate_limit_address(name))}
 
 

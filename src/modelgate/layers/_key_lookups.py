@@ -1,7 +1,9 @@
-"""Limits for requests whose key has not been accepted yet.
+"""Limits for requests with a key that has not been accepted yet: slots to read bodies, and turns for
+look-ups.
 
-A request may end at any time: when a signal handler raises, or when garbage collection closes it while this thread
-holds a lock. So a slot or turn can be left at any time and more than once, and leaving never waits for a lock.
+A request may end at any time: when a signal handler raises, or when garbage collection closes it while this
+thread holds a lock. So a slot or a turn can be released at any time and more than once, and releasing it
+never waits for a lock.
 """
 
 import threading
@@ -19,8 +21,8 @@ class AddressSlots:
     """Limit on concurrent operations, in total and per address.
 
     Args:
-        limit: Maximum in total.
-        per_address: Maximum for one address.
+        limit: Maximum number of operations in total.
+        per_address: Maximum number of operations for one address.
     """
 
     def __init__(self, limit: int, per_address: int) -> None:
@@ -52,7 +54,8 @@ class LookupTurn(Future[bool]):
 
     Args:
         address: Address of the caller.
-        remaining_failures: Returns how many more failures are allowed for the address; None for no limit.
+        remaining_failures: Function that returns how many more failures are allowed for the address; None for
+            no limit.
     """
 
     def __init__(self, address: str, remaining_failures: Callable[[], int] | None) -> None:
@@ -62,15 +65,15 @@ class LookupTurn(Future[bool]):
 
 
 class LookupQueue:
-    """Queue that runs a limited number of look-ups, taken from the addresses in rotation.
+    """Queue that runs a limited number of look-ups. Addresses take turns.
 
-    The running look-ups of one address are at most:
+    An address may have at most this many running look-ups:
 
     - half of *max_running*;
     - the number of failures still allowed for the address, because every key may be wrong.
 
-    Further look-ups of the address wait. If no failure is allowed and no look-up of the address is running,
-    they are rejected.
+    Further look-ups of the address wait. They are rejected if no failure is allowed and none of the address's
+    look-ups is running.
 
     Args:
         max_running: Maximum number of running look-ups.
@@ -92,7 +95,7 @@ class LookupQueue:
         self._left: deque[LookupTurn] = deque()
 
     def join(self, turn: LookupTurn) -> None:
-        """Queue *turn*. The caller must end the turn by `leave`, also after an error.
+        """Queue *turn*. The caller must call `leave` afterwards, even after an error.
 
         Raises:
             Overloaded: Too many look-ups are waiting.
@@ -108,9 +111,10 @@ class LookupQueue:
         self._update()
 
     def _update(self) -> None:
-        """Process the turns that have joined or left, and start others.
+        """Process the turns that have joined or left, and start waiting turns.
 
-        If the lock is held, its holder does this: perhaps this very thread, during garbage collection.
+        If the lock is held, its holder does this instead. The holder may be this thread, during garbage
+        collection.
         """
         while (self._joined or self._left) and not self._lock.locked():
             with self._lock:
@@ -156,5 +160,5 @@ class LookupQueue:
 
 
 def count_address(addresses: dict[Hashable, str] | dict[LookupTurn, str], address: str) -> int:
-    """Return how many owners have *address*. Other threads may remove owners meanwhile."""
+    """Return how many owners have *address*. Other threads may remove owners at the same time."""
     return [*addresses.values()].count(address)

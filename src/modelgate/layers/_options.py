@@ -10,8 +10,8 @@ __all__ = ["require_sync"]
 def require_sync(**options: object) -> None:
     """Reject async functions, because layers call their options without awaiting the result.
 
-    The result of an async function is a coroutine. As a condition it would always be true, and as the name of
-    a caller it would differ in every call.
+    An async function returns a coroutine. As a condition it would always be true, and as a caller's identity
+    it would differ in every call.
 
     Raises:
         ConfigurationError: One of *options* is an async function.

@@ -11,8 +11,8 @@ __all__ = ["add_rate_limit_headers", "rate_limit_headers"]
 def rate_limit_headers(decision: RateLimitDecision, unit: str | None = None) -> list[tuple[str, str]]:
     """Return the headers that describe the state of the windows.
 
-    ``X-RateLimit-*`` describe `RateLimitDecision.binding_window`. ``RateLimit-Policy`` and ``RateLimit``
-    (draft-ietf-httpapi-ratelimit-headers-11) describe all windows.
+    The ``X-RateLimit-*`` headers describe the most restrictive window (`RateLimitDecision.binding_window`).
+    ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers-11) describe all windows.
 
     Args:
         decision: Decision on the request.

@@ -1,4 +1,4 @@
-"""Requests of the last hour, counted by minute."""
+"""Count the requests of the last hour by minute."""
 
 import time
 from bisect import bisect_left
@@ -28,9 +28,9 @@ class VersionTraffic(msgspec.Struct):
         answered: Number of requests with a prediction.
         rejected: Number of responses with a status from 400 to 499.
         failed: Number of responses with a status of 500 or more.
-        cancelled: Number of requests whose caller disconnected first.
-        median, p95: Durations in seconds that 50 % and 95 % of the answered requests did not exceed, estimated
-            from a histogram; None without any.
+        cancelled: Number of requests whose caller disconnected before the response.
+        median, p95: Median and 95th percentile of the durations of answered requests in seconds, estimated
+            from a histogram; None in minutes without answered requests.
     """
 
     version: str
@@ -47,12 +47,13 @@ class TrafficReport(msgspec.Struct):
 
     Attributes:
         deployment: Deployment name.
-        start: Start of the first minute, in seconds since the epoch. The last minute is not over.
-        shared: Whether the report covers the running processes of this machine; else it covers one process.
+        start: Start of the first minute, in seconds since the epoch. The last minute is the current one.
+        shared: True if the report covers all running processes of this machine, False if it covers this
+            process.
         versions: Requests to each version.
-        median, p95: Durations in each minute, see `VersionTraffic`.
-        measured: Number of requests whose phases were measured: usually one a second.
-        phases: Mean duration of each phase of these requests in seconds, see `ServerTiming`.
+        median, p95: Durations in each minute, for all versions together; see `VersionTraffic`.
+        measured: Number of requests whose phases were measured, usually one per second.
+        phases: Mean duration of each phase of the measured requests, in seconds; see `ServerTiming`.
     """
 
     deployment: str
@@ -66,11 +67,14 @@ class TrafficReport(msgspec.Struct):
 
 
 class Ring:
-    """Counts of the requests to one version in the last hour, in a slot for each minute. Not thread-safe.
+    """Ring buffer with a slot for each minute of the last hour, which counts the requests to one version.
 
-    A slot has the minute it counts, the rejected, failed and cancelled requests, a histogram of the durations of
-    those that were answered, and the number and the phases of the measured ones. Minutes are those of
-    `time.perf_counter`, which all processes of a machine share and which never goes back.
+    Not thread-safe.
+
+    A slot contains its minute, the numbers of rejected, failed and cancelled requests, a histogram of the
+    durations of answered requests, and the number and the phase durations of measured requests. Minutes are
+    counted on the clock of `time.perf_counter`, which all processes of a machine share and which never goes
+    back.
 
     Args:
         cells: Values of the slots.
@@ -84,13 +88,13 @@ class Ring:
         self._start, self._end = 0, 0.0
 
     def count(self, now: float, status: int | None, bucket: int, timing: Timing | None) -> None:
-        """Count a request that has ended.
+        """Count a finished request.
 
         Args:
             now: Time on the clock of `time.perf_counter`.
-            status: Status of the response; None if the caller disconnected first.
-            bucket: Index of the bucket of the duration.
-            timing: Measured phases, if there are any.
+            status: Status of the response; None if the caller disconnected before the response.
+            bucket: Index of the histogram bucket for the duration.
+            timing: Durations of the phases; None if they were not measured.
         """
         if now >= self._end:
             self._begin_minute(now)
@@ -119,11 +123,11 @@ class Ring:
 
 
 class RecentRequests:
-    """Requests of the last hour by deployment and version. Each version takes 13 kB.
+    """Counts of the last hour's requests, by deployment and version. Each version takes 13 kB of memory.
 
     Args:
         values: Storage of the counts.
-        bounds: Upper bounds of the buckets of the durations, in seconds.
+        bounds: Upper bounds of the duration buckets, in seconds.
     """
 
     def __init__(self, values: MetricValues, bounds: Sequence[float]) -> None:
@@ -133,15 +137,15 @@ class RecentRequests:
         self._size = self._measured + 1 + len(_PHASES)
 
     def allocate(self, deployment: str, version: str) -> Ring:
-        """Return the ring of a version. It is discarded when the process ends."""
+        """Return a new ring for a version. It is discarded when the process ends."""
         return Ring(self._values.allocate(_NAME, (deployment, version), MINUTES * self._size, gauge=True))
 
     def report(self, deployment: str, *, shared: bool) -> TrafficReport:
-        """Return the requests to a deployment in the last hour.
+        """Return a report of the requests to a deployment in the last hour.
 
         Args:
             deployment: Deployment name.
-            shared: Whether the storage has the values of several processes.
+            shared: Whether the storage contains the counts of several processes.
         """
         now = perf_counter()
         first = now // 60 - MINUTES + 1
@@ -166,7 +170,10 @@ class RecentRequests:
         )
 
     def _add_recent(self, minutes: list[list[float]], values: Sequence[float], first: float) -> None:
-        """Add the slots of the last hour to *minutes*, except their first item, the number of the minute."""
+        """Add the counts in the slots of the last hour to *minutes*.
+
+        *first* is the number of the first minute.
+        """
         for start in range(0, len(values), self._size):
             index = int(values[start] - first)
             if 0 <= index < MINUTES:
@@ -185,14 +192,15 @@ class RecentRequests:
 
 
 def estimate_quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float | None:
-    """Return the value that a *share* of the values in a histogram does not exceed; None without values.
+    """Estimate a quantile from a histogram. Return None if the histogram is empty.
 
-    Values are taken to be evenly distributed in their bucket. Those above the last bound count as that bound.
+    Values are assumed to be evenly distributed in their bucket. Values above the last bound count as the last
+    bound.
 
     Args:
         bounds: Upper bounds of the buckets, ascending.
-        counts: Number of values in each bucket. The last one counts the values above the last bound.
-        share: Share of the values, from 0 to 1.
+        counts: Number of values in each bucket. The last bucket counts the values above the last bound.
+        share: Share of the values that the quantile exceeds, from 0 to 1; 0.5 for the median.
     """
     totals = list(accumulate(counts))
     if not totals[-1]:

@@ -23,12 +23,12 @@ _MAX_LENGTH = 200
 class AccessLog:
     """Log each request, at the level INFO of the logger ``modelgate.access``.
 
-    A record has the attributes *method*, *path*, *status*, *milliseconds*, *key_id*, *deployment*,
-    *version* (of the model that scored), *request_id* and *client*, for example for a JSON
-    formatter. The message of the record contains all of them in one line. Unknown values are ``-``; a
-    *status* of ``-`` means that there was no response.
+    A log record has the attributes *method*, *path*, *status*, *milliseconds*, *key_id*, *deployment*,
+    *version* (of the model that scored), *request_id* and *client*, which a JSON formatter can use. The
+    message of the record contains all of them in one line. Unknown values are ``-``. A *status* of ``-``
+    means that there was no response.
 
-    The log contains no keys. The query is omitted. In the path, the value of the route's parameter ``key`` is
+    The log contains no keys. The query is omitted. In the path, the value of the route parameter ``key`` is
     replaced by ``{key}``. Any other part that is long enough to be a key is replaced by ``***``, unless it is
     a name in *deployments*. Text from the caller is escaped and truncated to 200 characters.
 
@@ -43,7 +43,7 @@ class AccessLog:
         return self._log(request, call_next) if self.is_enabled() else call_next(request)
 
     def is_enabled(self) -> bool:
-        """Return whether the level of the logger includes INFO."""
+        """Return whether the logger records messages of the level INFO."""
         return logger.isEnabledFor(logging.INFO)
 
     def _log(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
@@ -56,7 +56,7 @@ class AccessLog:
             self.write(request, status, started_at)
 
     def write(self, request: Request, status: int | None, started_at: float) -> None:
-        """Log one line.
+        """Log one line for *request*.
 
         Args:
             request: Request to log.
@@ -86,7 +86,7 @@ def _attributes(request: Request, status: int | None, name: str | None) -> dict[
 
 
 def redact_path(path: str, key: str | None, name: str | None) -> str:
-    """Return *path*, and mask every part of it that may be an API key.
+    """Return *path* with every part masked that may be an API key.
 
     Args:
         path: Percent-decoded path.
@@ -101,5 +101,8 @@ def _mask(part: str, name: str | None) -> str:
 
 
 def _escape(text: str | None) -> str:
-    """Return *text* as printable ASCII, truncated to `_MAX_LENGTH`; ``-`` for None or no text."""
+    """Return *text* as printable ASCII, truncated to `_MAX_LENGTH` characters.
+
+    Return ``-`` for None or an empty text.
+    """
     return text.encode("unicode_escape").decode()[:_MAX_LENGTH] if text else "-"

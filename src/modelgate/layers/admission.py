@@ -13,14 +13,14 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Respond with 503 immediately if *limit* requests are in flight, instead of queueing more.
+    """Respond with 503 immediately if *limit* requests are in flight, instead of queueing the request.
 
     A request is in flight until its response has been sent.
 
     Args:
         limit: Maximum number of requests in flight.
-        retry_after: Value of ``Retry-After`` in the 503, in whole seconds. None for a random number from 1
-            to 3, so that rejected callers do not all return at once.
+        retry_after: Value of ``Retry-After`` in the 503 response, in whole seconds. None for a random number
+            from 1 to 3, so that rejected callers do not all retry at once.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -52,9 +52,11 @@ class Admission:
         return call_next(request)
 
     def admit(self, request: Request) -> bool:
-        """Count *request* until it is closed, and return True; or return False if there are too many requests.
+        """Count *request* as in flight until it is closed, and return True.
 
-        A request that is counted already is admitted again.
+        Return False if there are too many.
+
+        A request that is already counted is not counted again.
         """
         requests = self._requests
         # Register the removal first: an interruption between the two must not leave the request counted.

@@ -20,15 +20,15 @@ logger = logging.getLogger("modelgate")
 class AuthFailureLimit:
     """Reject addresses that failed to authenticate too often, before their keys are looked up.
 
-    A request counts as a failure if its key is missing, unknown, inactive or without the required scope. Its
-    response is 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately from
-    other limits. Callers with the same address share the count, so their valid keys are rejected too.
+    A request counts as a failure if its key is missing, unknown, inactive or without the required scope, that
+    is, if its response is 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately
+    from other limits. Callers with the same address share the count, so their valid keys are rejected too.
 
-    Put this layer outside `KeyAuth`. The number of failures that are still allowed for an address then also
-    limits how many keys of the address are looked up at once.
+    Place this layer outside of `KeyAuth`. The number of failures that are still allowed for an address then
+    also limits how many keys of the address are looked up at once.
 
     Args:
-        rate: One or more windows, as for `RateLimit`.
+        rate: Rate of failures, as one or more windows; see `RateLimit`.
         skip_forwarded: Whether requests with ``Forwarded`` or ``X-Forwarded-For`` are only counted, and never
             rejected. If these headers are not trusted, all callers behind a proxy have the address of the
             proxy, and the wrong keys of one caller would lock out all others.
@@ -71,7 +71,7 @@ class AuthFailureLimit:
             self._reject(request, decision)
 
     def allows(self, request: Request) -> bool:
-        """Return whether the address of *request* has not reached the limit of failures."""
+        """Return True if the address of *request* has not reached the limit of failures."""
         decision = self._peek(request)
         return decision is None or decision.allowed
 

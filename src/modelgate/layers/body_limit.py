@@ -13,24 +13,25 @@ __all__ = ["BodyLimit"]
 class BodyLimit:
     """Reject bodies larger than *limit* bytes, and bound the memory that large bodies take.
 
-    A body is rejected before it is read if the request has a ``Content-Length``, and otherwise while it is
-    read. The limit also applies after decompression.
+    If the request has a ``Content-Length``, a body that is too large is rejected before it is read, otherwise
+    while it is read. The limit also applies after decompression.
 
-    A body of more than 64 KiB after decompression is large. If large bodies in progress have more than *budget*
-    bytes, further ones wait in the order of arrival, until their deadline. Small bodies do not wait. A body is in
-    progress until its response has been sent, but at most 30 seconds after the response is ready.
+    A body is large if it has more than 64 KiB after decompression. While the large bodies in progress use up
+    *budget*, further large bodies wait in the order of arrival, until their deadline. Small bodies never
+    wait. A body is in progress until its response has been sent, or until 30 seconds after the response is
+    ready.
 
     Args:
-        limit: Maximum size in bytes. None for the limit of the service whose wire format the request uses,
-            or 1 MiB if the documentation of the service names no limit.
-        max_expansion: Maximum size after decompression, as a multiple of the size as sent. It does not apply up
-            to 256 KiB.
-        budget: Maximum size of all large bodies in progress at once, in bytes after decompression. A larger
-            body waits until it is the only one. If the bodies that wait have more than four times as many bytes,
-            further ones get 503.
+        limit: Maximum size in bytes. None for the limit that the service documents whose wire format the
+            request uses, or 1 MiB if it documents none.
+        max_expansion: Maximum size after decompression, as a multiple of the compressed size. Sizes up to 256
+            KiB are always accepted.
+        budget: Maximum total size of the large bodies in progress, in bytes after decompression. A body
+            larger than *budget* waits until no other large body is in progress. If the waiting bodies exceed
+            four times *budget*, further large bodies get 503.
 
     Attributes:
-        large_bodies: Large bodies in progress and waiting.
+        large_bodies: The large bodies that are in progress or waiting.
 
     Raises:
         ConfigurationError: An option is not a positive integer.
@@ -58,5 +59,5 @@ class BodyLimit:
         return call_next(request)
 
     def limit_of(self, wire: WireFormat) -> int:
-        """Return the largest size of a body in the format *wire*."""
+        """Return the maximum body size for the wire format *wire*."""
         return self._limit or wire.max_body

@@ -20,7 +20,7 @@ class ConcurrencyLimit:
 
     Args:
         limit: Maximum number of requests in flight per caller.
-        by: How callers are identified, as for `RateLimit`.
+        by: How callers are identified; see `RateLimit`.
 
     Raises:
         ConfigurationError: *limit* is not a positive integer, or *by* is invalid.

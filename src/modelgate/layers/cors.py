@@ -1,4 +1,4 @@
-"""Cross-origin requests of browsers (CORS)."""
+"""Cross-origin requests from browsers (CORS)."""
 
 import re
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ _REQUESTED_METHOD, _REQUESTED_HEADERS = "access-control-request-method", "access
 
 
 class Cors:
-    """Let pages of other origins call the app from a browser, as defined by the Fetch Standard (CORS).
+    """Allow web pages of other origins to call the app (CORS, as defined by the Fetch Standard).
 
-    The layer answers preflight requests itself, before a key is required or a limit is counted. Put it
-    outside of all layers that reject requests. All other responses, errors included, get the header
-    fields that let the page read them. Cookies are not allowed: send the key in a header field.
+    The layer answers preflight requests itself, before a key is required or a limit is counted. Place it
+    outside of all layers that reject requests. All other responses, including errors, get the header fields
+    that allow the page to read them. Cookies are not allowed: send the key in a header field.
 
     Args:
         origins: Origins of the pages, such as ``["https://app.example"]``; ``"*"`` for any page.
@@ -55,7 +55,10 @@ class Cors:
         return response
 
     def _allow(self, response: Response, origin: str | None) -> bool:
-        """Add the header fields that let *origin* read the response. Return False if it is not allowed."""
+        """Add the header fields that allow *origin* to read the response.
+
+        Return False if *origin* is not permitted.
+        """
         if self._origins is None:
             response.set("access-control-allow-origin", "*")
             return True

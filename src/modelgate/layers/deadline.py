@@ -19,17 +19,16 @@ T = TypeVar("T")
 class Deadline:
     """Respond with 504 if a request is not finished *seconds* after it arrived.
 
-    The deadline ends every wait of the inner layers: for the body, a store, a model to be loaded, a
-    batch or the model itself. A call that already runs in a thread continues, and its result is
-    discarded. Callers can set an earlier deadline with ``Prefer: wait=5`` (RFC 7240), but not a
-    later one.
+    The deadline ends every wait of the inner layers: for the body, a store, a model load, a batch or the
+    model itself. A call that already runs in a thread continues, and its result is discarded. Callers can set
+    an earlier deadline with ``Prefer: wait=5`` (RFC 7240), but not a later one.
 
     Around an app that is not a gate, the deadline applies to the inner layers only. The app may take longer,
     because its response may be a stream.
 
-    Under WSGI, the threads of the server cannot be interrupted. Models that are slow, or whose speed is still
-    unknown, therefore run in threads of the gate. A request cannot end while the server reads its body or
-    while your own layer blocks.
+    Under WSGI, the threads of the server cannot be interrupted. Therefore models that are slow, or whose
+    speed is still unknown, run in threads of the gate. A request cannot end while the server reads its body
+    or while your own layer blocks.
 
     Args:
         seconds: Maximum duration of a request.
@@ -64,7 +63,8 @@ def _limit(
 
 
 def parse_prefer_wait(preferences: str) -> float:
-    """Return the seconds in ``wait=`` of a ``Prefer`` header, or infinity if there is no usable value.
+    """Return the value of ``wait=`` in a ``Prefer`` header, in seconds, or infinity if there is no valid
+    value.
 
     The value is a whole number of seconds (RFC 7240, section 4.3). A value of 0 is ignored.
     """

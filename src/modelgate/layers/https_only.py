@@ -1,4 +1,4 @@
-"""Rejection of requests over plain HTTP."""
+"""Reject requests over plain HTTP."""
 
 from ..errors import Forbidden
 from ..flow import Flow, Handler
@@ -10,10 +10,10 @@ __all__ = ["HttpsOnly"]
 class HttpsOnly:
     """Reject requests over plain HTTP with 403.
 
-    The Plexe API documents the same behaviour ("Security Considerations"). A redirect would hide that the
-    caller sends its key in clear text, and the caller would send the next request in the same way.
+    The Plexe API documents the same behaviour ("Security Considerations"). A redirect would hide from the
+    caller that its key was sent in clear text, so the next request would be sent in clear text, too.
 
-    Behind a proxy that terminates TLS, put `TrustedProxies` outside of this layer.
+    Behind a proxy that terminates TLS, place `TrustedProxies` outside of this layer.
     """
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:

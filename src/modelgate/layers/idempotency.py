@@ -1,4 +1,4 @@
-"""Idempotency keys, with which callers can send a request again."""
+"""Idempotency keys, which allow callers to retry a request safely."""
 
 import contextlib
 import hashlib
@@ -76,38 +76,40 @@ class _Answer(msgspec.Struct, array_like=True):
 
 @suggest_options
 class Idempotency:
-    """Answer requests with the same ``Idempotency-Key`` once, and repeat the answer to the others.
+    """Answer the first request with an ``Idempotency-Key``, and repeat this answer for later requests with
+    the same key.
 
-    A repeated request is neither scored nor charged, if this layer is outside of `RateLimit`. The response has
-    the header ``Idempotency-Replayed: true``. The layer applies to POST requests for predictions that have the
-    header (draft-ietf-httpapi-idempotency-key-header-07).
+    A repeated request is not scored again. It is not charged either if this layer is outside of `RateLimit`.
+    The response has the header ``Idempotency-Replayed: true``. The layer applies to POST requests for
+    predictions with the header ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header-07).
 
-    - Keys of different callers, and keys that are sent to different paths, are independent.
+    - The same key of different callers, or sent to different paths, counts as different keys.
     - A request with another body, query string or media type gets 422 (`IdempotencyKeyReused`).
-    - While the first request is in progress, others get 409 with ``Retry-After`` (`RequestInProgress`). If its
-      process ends, it counts as in progress until 30 seconds after its `Deadline`, or for an hour without one.
-    - Without a `KeyAuth` outside of this layer, callers differ by their address, and by their cookies and other
+    - While the first request is in progress, others get 409 with ``Retry-After`` (`RequestInProgress`). If
+      the process of the first request ends, the request counts as in progress until 30 seconds after its
+      `Deadline`, or for an hour if it has none.
+    - Without a `KeyAuth` outside of this layer, callers are identified by their address, cookies and other
       credentials in header fields.
-    - Around an app, the response to a request that has the header is not streamed.
-    - Predictions (status 2xx) are stored, and so are rejections by humility rules, which are scored too. Other
-      errors are not stored, so that the request can be tried again. Answers that are streamed (more than
-      4,096 rows) or larger than *max_answer* are not stored either: a repeated request is scored again.
+    - Around an app that is not a gate, responses to requests with the header are not streamed.
+    - Predictions (status 2xx) and rejections by humility rules are stored. Other errors are not stored, so
+      that the request can be tried again. Answers that are streamed (more than 4,096 rows) or larger than
+      *max_answer* are not stored. A repeated request is then scored again.
 
     Args:
         storage: URI of the storage: ``"memory://"``, for this process; ``"redis://…"``, ``"sqlite:///…"`` or
             ``"postgresql://…"``, for all processes. The storage contains predictions.
         ttl: Seconds for which an answer is stored.
         max_answer: Maximum size of a stored answer in bytes.
-        max_bytes: Maximum size in bytes of all answers in memory. The answers used least recently are
+        max_bytes: Maximum total size of the answers in memory, in bytes. The least recently used answers are
             discarded first.
-        on_storage_error: Behaviour while the storage does not respond: ``"local"`` uses the memory of this
-            process, so that a request that is repeated in another process is scored and charged again;
-            ``"deny"`` rejects requests that have the header with 503.
-        name: Name of the gate in its storage. Gates with the same name share their answers.
+        on_storage_error: Behaviour while the storage does not respond: ``"local"`` stores answers in the
+            memory of this process, so that a request repeated in another process is scored and charged again;
+            ``"deny"`` responds with 503 to requests that have the header.
+        name: Name of the gate in the storage. Gates with the same name share their answers.
         clock: Function that returns the time in seconds, for answers in memory.
 
     Attributes:
-        replayed: Number of answers that were repeated by this process.
+        replayed: Number of answers that this process has repeated.
 
     Raises:
         ConfigurationError: An option is invalid.
@@ -187,7 +189,7 @@ class Idempotency:
     def _reserve(
         self, request: Request, name: str, reservation: bytes
     ) -> Flow[tuple[AnswerStore, bytes | None]]:
-        """Reserve *name*. Return the store, and the record if there is one already."""
+        """Reserve *name*. Return the store that was used, and the existing record, or None if there was none."""
         remaining = max(0.0, request.deadline - perf_counter())
         lease = _MAX_LEASE if remaining == math.inf else remaining + _GRACE
         if self._shared is not None:
@@ -224,7 +226,7 @@ class Idempotency:
             raise
 
     def _replay(self, request: Request, record: bytes, fingerprint: bytes) -> Response:
-        """Return the response that is stored in *record*, the record of an earlier request."""
+        """Return the response to an earlier request that is stored in *record*."""
         if record[1:33] != fingerprint:
             raise IdempotencyKeyReused
         if record[:1] == _RESERVED:
@@ -236,7 +238,7 @@ class Idempotency:
         return Response(answer.status, answer.body, headers, answer.reason)
 
     def _encode(self, request: Request, response: Response, fingerprint: bytes) -> bytes | None:
-        """Return the record of *response*, or None if it is not to be stored."""
+        """Return the record to store for *response*, or None if the response must not be stored."""
         code, body = request.error_code, response.body
         is_answer = 200 <= response.status < 300 if code is None else code == HumilityError.code
         if not is_answer or not isinstance(body, bytes) or len(body) > self._max_answer:
@@ -246,7 +248,7 @@ class Idempotency:
         return _ANSWERED + fingerprint + msgspec.msgpack.encode(answer)
 
     def _finish(self, store: AnswerStore, name: str, reservation: bytes, record: bytes | None) -> Flow[None]:
-        """Replace the reservation by *record*, or delete it if that is None."""
+        """Replace the reservation by *record*, or delete it if *record* is None."""
         for target in (store, self._local):
             try:
                 if record is None:
@@ -270,7 +272,7 @@ def _fingerprint(request: Request, body: bytes) -> bytes:
 @cache
 def _warn_once(workers: int) -> None:
     logger.warning(
-        "idempotency: answers in the memory of each of %d workers: a request that is repeated in another worker is"
-        ' scored again: use Idempotency("redis://…") to share the answers',
+        "idempotency: answers are stored in the memory of each of %d workers: a request that is repeated in"
+        ' another worker is scored again: use Idempotency("redis://…") to share the answers',
         workers,
     )

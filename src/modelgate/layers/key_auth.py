@@ -50,44 +50,44 @@ _MAX_ACCEPTED = 10_000
 
 @suggest_options
 class KeyAuth:
-    """Require a known API key, and set the `principal` of the request's context to its owner.
+    """Require a valid API key, and store its principal in the request's context.
 
-    The key is read from ``Authorization: Bearer`` or ``x-api-key``, unless the dialect of the request
-    defines other places. If the path names a deployment that the key does not permit, the request is
-    rejected, and the response is the same whether or not the deployment exists.
+    The key is read from ``Authorization: Bearer`` or ``x-api-key``, unless the dialect of the request defines
+    other places. If the path names a deployment that the key does not permit, the request is rejected. The
+    response does not reveal whether the deployment exists.
 
-    Outside of a gate there are no deployments, and the key must cover *scope*. If *scope* is None, only
-    a key for everything (``"*"``) is accepted.
+    Around an app that is not a gate, the key must cover *scope*. If *scope* is None, only a key for
+    everything (``"*"``) is accepted.
 
-    The limits *max_bodies* and *max_look_ups* apply to requests whose key is not known to be valid.
-    Their defaults are lower than the limit of `Admission`, so that callers without a valid key
-    cannot crowd out the others. Requests above these limits get 503.
+    The limits *max_bodies* and *max_look_ups* apply to requests whose key is not known to be valid. Their
+    defaults are lower than the limit of `Admission`, so that callers without a valid key cannot block other
+    callers. Requests above these limits get 503.
 
-    A key that was accepted before is looked up immediately. Look-ups of new keys are queued, and
-    addresses take turns. With `AuthFailureLimit`, the number of failures that an address has left also
-    limits how many of its look-ups run at once.
+    A key that was accepted before is looked up immediately. Look-ups of new keys are queued, and addresses
+    take turns. With `AuthFailureLimit`, an address has at most as many look-ups at once as it has failures
+    left.
 
     Args:
         keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database, or a key store.
         scope: Scope that every key must cover, such as ``"churn:predict"``; ``"*"`` for everything.
         realm: Realm in the challenge of a 401.
-        max_bodies: Maximum number of bodies that are read at once to find a key. One address may use a
-            quarter of this number.
-        body_timeout: Timeout in seconds for receiving a body that may contain the key, from the arrival
-            of the request. After that the response is 401.
-        max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half
-            of this number.
-        skip_forwarded: Distinguish callers behind one proxy by the last address in ``X-Forwarded-For`` or
-            ``Forwarded``. Set this option if the headers may come from a proxy that is not trusted, see
-            `AuthFailureLimit`.
-        key_header: Header field of the key, ``"x-api-key"`` or ``"authorization"``; all other places are
-            ignored. If a platform in front of the app uses one of these fields itself, choose the other one.
-            In ``Authorization``, the scheme is ``Bearer``, ``Token``, or ``Basic`` with the key as the
-            password. None to read the key from the places that the wire format defines.
+        max_bodies: Maximum number of bodies that are read concurrently to find a key. One address may use a
+            quarter of them.
+        body_timeout: Timeout in seconds, from the arrival of the request, for receiving a body that may
+            contain the key. After it the response is 401.
+        max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half of
+            them.
+        skip_forwarded: Whether to distinguish callers behind one proxy by the last address in
+            ``X-Forwarded-For`` or ``Forwarded``. Set this option if an untrusted proxy may set these headers;
+            see `AuthFailureLimit`.
+        key_header: The only header field in which the key is accepted, ``"x-api-key"`` or
+            ``"authorization"``; None to read the key from the places that the wire format defines. If a
+            platform in front of the app uses one of the fields itself, choose the other. In
+            ``Authorization``, the scheme is ``Bearer``, ``Token``, or ``Basic`` with the key as the password.
 
     Attributes:
         keys: Key store.
-        key_header: As passed.
+        key_header: The argument *key_header*.
 
     Raises:
         ConfigurationError: An option is invalid, or *keys* contains an invalid key.
@@ -162,15 +162,15 @@ class KeyAuth:
         return (yield from call_next(request))
 
     def is_plain(self) -> bool:
-        """Return whether no scope and no header field are required, and the key store is one of this package.
+        """Return whether keys need no scope or header field, and the key store belongs to this package.
 
-        The look-ups of other stores may have side effects, so they must not be repeated.
+        A look-up in another store may have side effects, so it must not be repeated.
         """
         own_store = type(self.keys).__module__.startswith(f"{MemoryKeyStore.__module__.rpartition('.')[0]}.")
         return own_store and self._scope is None and self.key_header is None
 
     def find_accepted(self, key: str) -> Principal | None:
-        """Return the principal of a *key* that was accepted before, or None if it is not found without a wait."""
+        """Return the principal of a *key* that was accepted before, or None if finding it requires a wait."""
         if hash(key) not in self._accepted:
             return None
         if type(self.keys) is MemoryKeyStore:
@@ -198,7 +198,7 @@ class KeyAuth:
             self._bodies.leave(request)
 
     def unknown_deployments(self, known: Iterable[str]) -> list[str]:
-        """Return the deployments that the configured keys permit but that are not in *known*.
+        """Return the deployments that configured keys permit and that are not in *known*.
 
         The list is empty for keys in a database or in a custom store.
         """

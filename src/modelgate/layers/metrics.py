@@ -40,7 +40,7 @@ _Key: TypeAlias = tuple[str, str, str, int | None]
 
 
 class Metrics:
-    """Count requests, their durations, rows and errors. `families` returns the counts.
+    """Layer that counts requests, their durations, rows and errors. `families` returns the counts.
 
     Text from callers never becomes a label: the label ``deployment`` is empty if the request names
     none of *deployments*.
@@ -102,11 +102,11 @@ class Metrics:
         self._under_way.add(request)
 
     def discard(self, request: Request) -> None:
-        """Forget *request*, without counting it. Safe to call twice."""
+        """Remove *request* from the requests in flight without counting it. Safe to call twice."""
         self._under_way.discard(request)
 
     def end(self, request: Request, status: int | None) -> None:
-        """Count *request* as answered with *status*, or as cancelled if that is None."""
+        """Count *request* as answered with *status*, or as cancelled if *status* is None."""
         now = perf_counter()
         elapsed = now - request.started
         context: RequestContext = request.context
@@ -160,11 +160,11 @@ class Metrics:
         self._values.allocate(_IN_FLIGHT, (), gauge=True)[0] = len(self._under_way)
 
     def traffic(self, deployment: str, *, shared: bool = False) -> TrafficReport:
-        """Return the requests for predictions of a deployment in the last hour.
+        """Return a report of the prediction requests to a deployment in the last hour.
 
         Args:
             deployment: Deployment name.
-            shared: Whether *values* are those of several processes.
+            shared: Whether the storage contains the counts of several processes.
         """
         return self._recent.report(deployment, shared=shared)
 

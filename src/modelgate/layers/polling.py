@@ -24,15 +24,15 @@ _JITTER = 0.25
 
 
 class PollingLayer:
-    """HTTP layer that calls a method in a background thread, once at the start and then periodically.
+    """HTTP layer that calls a method periodically in a background thread.
 
-    The thread starts with the first request, in a forked child too, and ends when the object of the
-    method is garbage-collected. Errors are logged and do not end the polling.
+    The thread starts on the first request, also in a forked child. It ends when the method's object is
+    garbage-collected. Errors are logged and do not end the polling.
 
     Args:
-        poll: Bound method to call; this layer does not keep its object alive.
+        poll: Bound method to call. The layer has only a weak reference to the method's object.
         interval: Maximum number of seconds between two calls.
-        first_poll_timeout: Seconds that requests wait for the first call to end.
+        first_poll_timeout: Seconds for which requests wait for the first call.
 
     Raises:
         ConfigurationError: *interval* is not a positive number of seconds that a thread can wait for.

@@ -33,13 +33,13 @@ logger = logging.getLogger("modelgate")
 
 @suggest_options
 class RateLimit:
-    """Reject callers who exceed *rate*, with 429 and ``Retry-After``.
+    """Reject requests of callers who exceed *rate*, with 429 and ``Retry-After``.
 
-    All windows are tested together and then charged together, so that rejected requests cost
-    nothing. A request that is rejected with `Overloaded` costs nothing either. A request that costs
-    more than the amount of a window can never pass, and gets 413. Other responses describe the window
-    with the least room in ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset``
-    (whole seconds since the epoch).
+    All windows are tested together and then charged together, so that rejected requests cost nothing. A
+    request that is rejected with `Overloaded` costs nothing either. A request that costs more than the amount
+    of a window can never pass, and gets 413. Responses describe the window with the least remaining room in
+    ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the
+    epoch).
 
     Args:
         rate: One or more windows, such as ``"60/minute; 10000/day"``.
@@ -51,39 +51,40 @@ class RateLimit:
             after they are validated and before they are scored; or a function of the request that
             returns an integer of 0 or more.
         strategy: Kind of the windows: ``"fixed"`` for windows that start with their first charge;
-            ``"sliding"`` for windows that end at the current time, with an estimated usage; or ``"moving"``,
-            the same without an estimate: charges are counted per quarter of the window, and each counts for
-            up to 5/4 of its length.
-        storage: URI of the storage of the counts: ``"memory://"``, for this process;
-            ``"redis://…"``, for all processes; or any URI of the `limits` package, such as
-            ``"memcached://…"``. The storages of that package charge several windows one after the other, not
-            in one step, and reset times are estimates.
-        exempt: Function of the request. Requests for which it returns True are not counted.
-        charge_when: Function of the response. The request is charged first, and the charge is refunded if
-            this function returns False. For an error raised by the app, the function gets a response with
-            the status 500. In the `limits` package, only Redis and Valkey with fixed windows can refund a
-            charge.
+            ``"sliding"`` for windows that end at the current time, with an estimated usage; or ``"moving"``
+            for the same without an estimate. In a moving window, charges are counted per quarter of its
+            length, and each charge counts for up to 5/4 of its length.
+        storage: URI of the storage for the counts: ``"memory://"``, for this process; ``"redis://…"``, for
+            all processes; or any URI of the `limits` package, such as ``"memcached://…"``. Storages of that
+            package charge several windows one after the other, not in one step, and their reset times are
+            estimates.
+        exempt: Function of the request. If it returns True, the request is not counted.
+        charge_when: Function of the response. If it returns False, the charge for the request is refunded.
+            For an error raised by the app, the function gets a response with the status 500. The function is
+            not called if the server cancels the request because its caller disconnected: such a request is
+            charged if the model or the app was called. In the `limits` package, only Redis and Valkey with
+            fixed windows can refund a charge.
         dry_run: Count requests, but reject none. `rejected` counts those that would have been rejected.
         on_storage_error: Behaviour while the storage does not answer: ``"local"`` applies this
             process's share of the rate, ``"deny"`` rejects everything with 503.
         processes: Number of processes that share the rate while the storage does not answer. By default
             the number of workers in the options of the server or in the environment.
-        lease: Share of the amount, such as 0.01, that a process charges in Redis at once and then spends
-            without Redis. None charges each request. In total, never more than the rate passes. But a process
-            may reject a caller while each of the others has up to this share of its rate unused.
+        lease: Share of the rate, such as 0.01, that a process charges in Redis with one call, and then spends
+            without calling Redis; None to call Redis for each request. The rate is never exceeded, but a
+            process may reject a caller while other processes have unused shares of the caller's rate.
         name: Name of the limit in its storage. Limits with the same name, rate, *by* and *cost*
             share their counts. Required in a shared storage if *by* or *cost* is a function.
-        key_limits: Use the windows of a key (`Principal.limits`), if it has any, instead of *rate*.
-            Only applies if requests are counted by caller or key.
-        ietf_headers: Also send ``RateLimit-Policy`` and ``RateLimit``, which describe all windows
+        key_limits: Whether the limits of a key (`Principal.limits`) replace *rate*. This applies only if
+            requests are counted by caller or key.
+        ietf_headers: Whether to send also ``RateLimit-Policy`` and ``RateLimit``, which describe all windows
             (draft-ietf-httpapi-ratelimit-headers-11).
         clock: Function that returns the time in seconds since the epoch. By default the clock of this
             machine, or the server's clock for counts in Redis. Must be None for a storage of the `limits`
             package.
 
     Attributes:
-        rate: The rate, as text.
-        rejected: Number of requests over the limit, in this process.
+        rate: Rate as text.
+        rejected: Number of requests over the limit in this process.
         shared: Whether the counts are shared by all processes.
 
     Raises:
@@ -159,14 +160,14 @@ class RateLimit:
         return self._limiter.outage_count
 
     def reset(self, identity: str) -> int:
-        """Give a caller the whole limit again. Blocks.
+        """Discard the counts of a caller, so that the whole limit is available again. This call blocks.
 
         Args:
-            identity: Id of a key, owner, address, or what else *by* names; `KeyRecord.counted_as` for a key that
-                replaced another.
+            identity: Identity that the option *by* selects: the id of a key, an owner, an address or another
+                identity. For a key that replaced another one, use `KeyRecord.counted_as`.
 
         Returns:
-            The number of counts that were discarded, one for each rate: 0 if the caller was not counted.
+            The number of discarded counts, one for each rate; 0 if the caller had no counts.
 
         Raises:
             ConfigurationError: The storage is neither ``memory://`` nor Redis.
@@ -198,8 +199,8 @@ class RateLimit:
             response = yield from call_next(request)
         except AnswerableError as error:
             response = encode_error(request, error)
-        except Exception:
-            yield from self._refund_uncounted(request, Response(500), identity, decision)
+        except BaseException as error:
+            yield from self._refund_failed(request, error, [(identity, decision)])
             raise
         if self._charge_when is not None or response.status == Overloaded.status:
             decision = yield from self._refund_uncounted(request, response, identity, decision)
@@ -208,7 +209,7 @@ class RateLimit:
         return response
 
     def is_plain(self) -> bool:
-        """Return whether each request costs 1, is never exempt or refunded, and is counted in memory."""
+        """Return whether every request costs 1, is counted in memory, and is never exempt or refunded."""
         functions = (self._cost_of, self._exempt, self._charge_when)
         return (
             self._apply == self._charge_request
@@ -219,7 +220,7 @@ class RateLimit:
         )
 
     def charge(self, request: Request) -> RateLimitDecision:
-        """Charge 1 if there is room for it, for a limit that `is_plain`."""
+        """Charge 1 if there is room for it. Call this only if `is_plain` is True."""
         return self._limiter.hit(self._rate_for(request), self._identity(request))  # type: ignore[return-value]
 
     def headers(self, decision: RateLimitDecision) -> list[tuple[str, str]]:
@@ -242,9 +243,8 @@ class RateLimit:
         context.on_rows = (*context.on_rows, charge)
         try:
             response = yield from call_encoding_errors(request, call_next)
-        except Exception:
-            for identity, decision in charges:
-                yield from self._refund_uncounted(request, Response(500), identity, decision)
+        except BaseException as error:
+            yield from self._refund_failed(request, error, charges)
             raise
         if not charges and request.method in ("POST", "PUT", "PATCH") and response.status < 400:
             # Without this error, a request whose rows are never counted would pass every limit.
@@ -285,7 +285,26 @@ class RateLimit:
         """
         is_rejected = response.status == Overloaded.status and request.error_code == Overloaded.code
         is_counted = not is_rejected and (self._charge_when is None or self._charge_when(response))
-        if is_counted or not decision.allowed or not self._limiter.can_refund:
+        return decision if is_counted else (yield from self._refund(identity, decision))
+
+    def _refund_failed(
+        self, request: Request, error: BaseException, charges: list[tuple[str, RateLimitDecision]]
+    ) -> Flow[None]:
+        """Refund the charges of a request that *error* has ended, unless it counts.
+
+        An error of the app counts like its response 500. A cancelled request counts if the model or the app was
+        called. A generator that is being closed cannot wait for a refund.
+        """
+        context: RequestContext = request.context
+        for identity, decision in charges:
+            if isinstance(error, Exception):
+                yield from self._refund_uncounted(request, Response(500), identity, decision)
+            elif not isinstance(error, GeneratorExit) and not context.work_began:
+                yield from self._refund(identity, decision)
+
+    def _refund(self, identity: str, decision: RateLimitDecision) -> Flow[RateLimitDecision]:
+        """Refund a charge if the storage can, and return the resulting decision."""
+        if not decision.allowed or not self._limiter.can_refund:
             return decision
         refund = self._limiter.refund(decision.rate, identity, decision.cost, decision.now)
         if refund is not None:
@@ -307,7 +326,7 @@ def _parse_key_limits(strategy: str, storage: str, limits: str) -> Rate | None:
 
 
 def _storage_name(name: str, by: LimitKey, cost: Cost, rate: Rate, storage: str) -> str:
-    """Return the name under which a limit is counted in its storage.
+    """Return the name that identifies a limit in its storage.
 
     Raises:
         ConfigurationError: The name is not a string, or it is missing although *by* or *cost* is a function

@@ -24,7 +24,7 @@ _USABLE = re.compile(
 class RequestId:
     """Set `Request.id` to the ``X-Request-ID`` of the caller or a new id, and add it to the response.
 
-    The caller's id is used if it has one of these forms:
+    The caller's id is used if it has one of these forms, which API keys do not have:
 
     - fewer than 16 characters, the minimum length of an API key;
     - groups of hexadecimal digits, such as a UUID;
@@ -51,6 +51,6 @@ class RequestId:
         return response
 
     def choose(self, request: Request) -> str:
-        """Return the id that the caller sent if it can be used, or a new id."""
+        """Return the caller's id if it has a permitted form, or else a new id."""
         sent = request.headers.get("x-request-id")
         return sent if sent is not None and _USABLE.fullmatch(sent) else f"{self._bits(128):032x}"

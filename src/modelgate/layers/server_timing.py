@@ -18,7 +18,7 @@ class ServerTiming:
     skipped are omitted.
 
     Args:
-        everyone: Also add the header for callers without a key, if they send ``Prefer: server-timing``.
+        everyone: Whether callers without a key get the header, too, if they send ``Prefer: server-timing``.
     """
 
     def __init__(self, *, everyone: bool = False) -> None:

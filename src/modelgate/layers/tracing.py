@@ -1,4 +1,4 @@
-"""Traces of requests, with OpenTelemetry."""
+"""Trace requests with OpenTelemetry."""
 
 import time
 from collections.abc import Container
@@ -18,17 +18,17 @@ __all__ = ["Tracing"]
 
 
 class Tracing:
-    """Record a span for each request, with a child span for each phase: see `ServerTiming` for the phases.
+    """Record a span for each request, with a child span for each phase; see `ServerTiming` for the phases.
 
-    The parent is the active span, for example that of an instrumented framework, or else the one in the
-    caller's ``traceparent``. The span is active while the request is answered, so that spans of your models
-    become its children. Paths and keys are not recorded, but the route is.
+    The parent is the active span, for example from an instrumented framework, or else the span in the
+    caller's ``traceparent`` header. The span is active while the request is answered, so that spans of your
+    models become its children. The route is recorded; paths and keys are not.
 
     Requires the extra ``opentelemetry``, and an SDK that your app configures.
 
     Args:
-        deployments: Names of the deployments. Other names that callers send are not recorded.
-        provider: Provider of the tracer; None for the global one.
+        deployments: Names of the deployments. Other names in requests are not recorded.
+        provider: Tracer provider; None for the global one.
 
     Raises:
         ConfigurationError: OpenTelemetry is not installed.

@@ -12,14 +12,14 @@ __all__ = ["TrustedProxies"]
 class TrustedProxies:
     """Set `Request.client` and `Request.scheme` to the values that trusted proxies report.
 
-    The address is read from ``Forwarded`` or ``X-Forwarded-For``, and the scheme from
-    ``X-Forwarded-Proto`` or the ``proto`` of ``Forwarded``. Put this layer outside of all layers that
-    use the address or the scheme.
+    The address is read from ``Forwarded`` or ``X-Forwarded-For``, and the scheme from ``X-Forwarded-Proto``
+    or the ``proto`` of ``Forwarded``. Place this layer outside of all layers that use the address or the
+    scheme.
 
     Args:
-        networks: Networks of the proxies, such as ``["10.0.0.0/8", "::1"]``; ``"unix"`` for a proxy
-            on a Unix socket. Each proxy must set ``Forwarded`` or ``X-Forwarded-For`` itself. The headers
-            of any other peer are ignored, and the peer counts as the caller.
+        networks: Networks of the proxies, such as ``["10.0.0.0/8", "::1"]``; ``"unix"`` for a proxy on a Unix
+            socket. Each proxy must set ``Forwarded`` or ``X-Forwarded-For`` itself. For any other peer, the
+            headers are ignored and the peer counts as the caller.
 
     Raises:
         ConfigurationError: An entry is not a network.

@@ -1,4 +1,4 @@
-"""Scoring layers around an app that does its own scoring."""
+"""Run scoring layers around an app that does its own scoring."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,12 +26,12 @@ class WithScoring:
     unchanged. After the app responds with 200, the layers get the predictions in the response and may
     change them.
 
-    The app can use the results of the layers: ``modelgate.request`` in the WSGI environ or the ASGI scope
-    is the request, and ``context.query`` of the request contains the table and the model.
+    The app can use the results of the layers. The request is in ``modelgate.request`` of the WSGI environ or
+    the ASGI scope, and its ``context.query`` contains the table and the model.
 
     Args:
         layers: Scoring layers, outermost first.
-        rows: Member of the request's body that contains the rows; None if the body is the rows.
+        rows: Member of the request body that contains the rows; None if the whole body is the rows.
         predictions: Member of the response that contains the predictions, one value or a list; None
             to pass the response through unchanged, as a stream.
         paths: Paths to which the layers apply; None for all. The layers apply only to POST requests.
@@ -92,7 +92,7 @@ class _App:
         return _to_prediction(self._body[self._member])
 
     def build_response(self, prediction: Prediction) -> Response:
-        """Return the app's response with *prediction*, which the outermost layer returned."""
+        """Return the app's response with its predictions replaced by *prediction*."""
         assert self._response is not None
         if self._member in self._body:
             values = _to_values(prediction, self._body[self._member])
@@ -103,7 +103,7 @@ class _App:
 
 
 def _json_members(response: Response) -> dict[str, Any]:
-    """Return the members of the JSON object in a response with status 200, or else an empty dict."""
+    """Return the members of the JSON object in *response*, or an empty dict if the status is not 200."""
     media_type = response.header("content-type") or ""
     if response.status != 200 or "json" not in media_type or not isinstance(response.body, bytes):
         return {}
@@ -131,7 +131,7 @@ def _object_array(values: Sequence[Any]) -> npt.NDArray[Any]:
 
 
 def _to_values(prediction: Prediction, like: Any) -> Any:
-    """Return the values of *prediction* in the shape of *like*, the value in the app's response."""
+    """Return the values of *prediction* in the same shape as *like*, the value in the app's response."""
     columns = [output.values.tolist() for output in prediction.outputs]
     if not isinstance(like, list):
         return columns[0][0]

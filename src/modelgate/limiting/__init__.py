@@ -1,4 +1,4 @@
-"""Rate limiting: the arithmetic of windows, and limiters that store the counts."""
+"""Rate limiting: the arithmetic of rate limit windows, and limiters that store the counts."""
 
 from .decision import RateLimitDecision
 from .limiter import Limiter, check_rate, create_limiter

@@ -13,13 +13,13 @@ __all__ = ["RateLimitDecision"]
 class RateLimitDecision(msgspec.Struct):
     """Decision on one request, and the state of the windows after it.
 
-    Windows are identified by their index in the rate.
+    A window is identified by its index in `Rate.windows`.
 
     Args:
-        rate: Windows that were tested.
-        allowed: Whether every window had room, so that all were charged.
-        available: Room of each window before the charge.
-        state: For each window the start of its current step and its packed counts, see `windows`.
+        rate: Rate whose windows were tested.
+        allowed: Whether the request may pass. If so, all windows were charged.
+        available: Remaining room of each window before the charge.
+        state: Start of the current step and packed counts of each window; see `modelgate.limiting.windows`.
         now: Time of the decision, in seconds since the epoch.
         cost: Cost of the request.
     """
@@ -33,7 +33,7 @@ class RateLimitDecision(msgspec.Struct):
 
     @property
     def binding_window(self) -> int:
-        """Index of the window that limits the caller most.
+        """Index of the most restrictive window.
 
         If the request passed, this is the window with the least room. If the request was rejected, this is
         the window with the longest wait.
@@ -55,12 +55,12 @@ class RateLimitDecision(msgspec.Struct):
     def reset(self, index: int) -> float:
         """Return when a window will have more room, in seconds since the epoch.
 
-        If the window has rejected this request, return when there will be room for the request.
+        If the window rejected this request, return when it will have room for the request.
         """
         return self.quota(index)[1]
 
     def quota(self, index: int) -> tuple[int, float]:
-        """Return `remaining` and `reset` of a window."""
+        """Return the results of `remaining` and `reset` for a window."""
         available, cost, index2 = self.available[index], self.cost, 2 * index
         remaining = available - cost if self.allowed else max(available, 0)
         required = remaining + 1 if available >= cost else cost

@@ -1,4 +1,4 @@
-"""Counter that charges quota on the server in blocks, and spends them in this process."""
+"""Counter that takes quota from the server in blocks, and spends the blocks in this process."""
 
 import contextlib
 import math
@@ -24,7 +24,15 @@ _REJECTION_TTL = 1.0
 
 
 def require_lease(lease: float, rate: Rate) -> None:
-    """Raise `ConfigurationError` unless *lease* is a share of *rate* that is at least 2."""
+    """Check the option *lease* of a rate limit.
+
+    Args:
+        lease: Size of a block, as a share of the rate's capacity.
+        rate: Rate of the limit.
+
+    Raises:
+        ConfigurationError: The share is not above 0 and at most 0.5, or a block would be smaller than 2.
+    """
     is_number = isinstance(lease, int | float) and not isinstance(lease, bool)
     if not is_number or not 0 < lease <= 0.5:
         raise ConfigurationError(f"lease must be a number above 0 and at most 0.5 (got {lease!r})")
@@ -36,21 +44,23 @@ def require_lease(lease: float, rate: Rate) -> None:
 
 
 class LeasedCounter:
-    """Counts in Redis that are charged in blocks.
+    """Counter that takes quota from Redis in blocks.
 
-    A lease is the part of a block that this process has not spent yet. A process has at most one lease per
-    bucket. Requests that arrive while a block is being charged are charged one by one. So is the first
-    request of a caller, because many callers send only one.
+    A block is charged in Redis with one call. The part that this process has not spent yet is a lease. A
+    process has at most one lease per bucket. A caller's first request is charged without a lease, because
+    many callers send only one request. Requests that arrive while a block is being charged are charged
+    without a lease, too.
 
-    A lease can be spent until the current step of a window ends, so that every request is counted in the step
-    in which it passes. The next block refunds the unused part in the windows that still count it.
+    A lease ends with the current step of any window, so that every request is counted in the step in which it
+    passes. When the next block is charged, the unused part of the lease is refunded in the windows that still
+    count it.
 
     Args:
-        counter: Counts on the server.
-        share: Size of a block, as a share of the smallest amount of a rate.
+        counter: Counter on the Redis server.
+        share: Size of a block, as a share of the smallest window amount of a rate.
         clock: Returns the time in seconds: a monotonic clock, or the clock of *counter*.
-        max_buckets: Maximum number of buckets with a lease. A new one replaces the oldest, whose unused part
-            is refunded.
+        max_buckets: Maximum number of leases. Beyond it, a new lease replaces the oldest one, whose unused
+            part is refunded.
     """
 
     can_refund = True
@@ -85,8 +95,8 @@ class LeasedCounter:
                     if decision is not None:
                         return decision
                 if lease is not None and not lease.charging and 0 < cost < block:
-                    charging, unused = lease, lease.left
-                    lease.charging, lease.left = True, 0
+                    charging, unused = lease, lease.remaining
+                    lease.charging, lease.remaining = True, 0
             if charging is None:
                 return (yield from self._hit_alone(rate, identity, cost, sent_at))
             decision = yield from self._counter.charge_block(
@@ -112,15 +122,15 @@ class LeasedCounter:
                     lease.reject(decision, sent_at)
                 else:
                     decision = leased
-        if evicted is not None and evicted.left:
+        if evicted is not None and evicted.remaining:
             with contextlib.suppress(StorageUnavailable):
                 yield from self._counter.refund(
-                    evicted.rate, evicted.identity, evicted.left, evicted.charged_at
+                    evicted.rate, evicted.identity, evicted.remaining, evicted.charged_at
                 )
         return decision
 
     def _add(self, rate: Rate, identity: str) -> "tuple[_Lease | None, _Lease | None]":
-        """Add an empty lease. Return it, and the lease that it replaces."""
+        """Add an empty lease. Return it and the lease that it replaces, or None if it replaces none."""
         evicted = None
         if len(self._leases) >= self._max_buckets:
             oldest = next(iter(self._leases))
@@ -140,7 +150,7 @@ class LeasedCounter:
         yield from self._counter.refund(rate, identity, cost, when)
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*, see `Limiter.reset`."""
+        """Discard the charges of *identity*; see `Limiter.reset`."""
         with self._lock:
             for key in [key for key in self._leases if key[1] == identity]:
                 del self._leases[key]
@@ -148,15 +158,15 @@ class LeasedCounter:
 
 
 class _Lease:
-    """Unspent part of a block, and the last rejection by the server.
+    """Unspent part of a block of quota, and the last rejection by the server.
 
     Args:
-        rate: Windows that were charged.
+        rate: Rate whose windows were charged.
         identity: Identity of the caller.
 
     Attributes:
-        left: Amount that can still be spent, or refunded.
-        charging: Whether a request is charging the next block.
+        remaining: Amount that can still be spent or refunded.
+        charging: Whether a request is waiting for the server to charge the next block.
         charged_at: Time of the charge on the server, in seconds since the epoch.
     """
 
@@ -171,14 +181,14 @@ class _Lease:
         "charged_at",
         "charging",
         "identity",
-        "left",
         "rate",
+        "remaining",
     )
 
     def __init__(self, rate: Rate, identity: str) -> None:
         self.rate = rate
         self.identity = identity
-        self.left = 0
+        self.remaining = 0
         self.charging = False
         self.charged_at = 0.0
         self._sent_at = self._ends_at = self._rejected_at = self._rejected_until = -math.inf
@@ -187,8 +197,8 @@ class _Lease:
         self._state: tuple[Any, ...] = ()
 
     def decide(self, cost: int, now: float) -> RateLimitDecision | None:
-        """Return a decision without the server, or None if the server has to decide."""
-        if cost <= self.left and self._sent_at <= now < self._ends_at:
+        """Return a decision on *cost* that needs no call of the server, or None if the server must decide."""
+        if cost <= self.remaining and self._sent_at <= now < self._ends_at:
             return self._spend(cost, self.charged_at + now - self._sent_at)
         rejection = self._rejection
         if (
@@ -203,17 +213,20 @@ class _Lease:
         self._state = (*map(add, self._state, (0, cost) * len(self._available)),)
         decision = RateLimitDecision(self.rate, True, self._available, self._state, now, cost)
         self._available = [available - cost for available in self._available]
-        self.left -= cost
+        self.remaining -= cost
         return decision
 
     def renew(self, decision: RateLimitDecision, block: int, sent_at: float) -> RateLimitDecision:
-        """Replace the lease by the block that *decision* has charged, and spend its cost.
+        """Start a new block, and return the decision on the request that charged it.
+
+        The cost of the request is spent from the block. If the server rejected the request, remember the
+        rejection instead; see `reject`.
 
         Args:
             decision: Decision of the server.
-            block: Amount that was requested.
-            sent_at: Time at which it was requested. The server decided later, so that a lease that is timed
-                from then on ends before the step on the server does.
+            block: Size of the block that was requested.
+            sent_at: Time at which the block was requested. The lease ends by this time rather than by the
+                time of the server's decision, so that it never outlasts the step on the server.
         """
         if not decision.allowed:
             self.reject(decision, sent_at)
@@ -224,7 +237,7 @@ class _Lease:
             start + window.step
             for start, window in zip(decision.state[::2], decision.rate.windows, strict=True)
         ]
-        self.left = charged
+        self.remaining = charged
         self.charged_at = decision.now
         self._sent_at, self._ends_at = sent_at, sent_at + min(ends) - decision.now
         self._rejection = None
@@ -233,15 +246,15 @@ class _Lease:
         return self._spend(decision.cost, decision.now)
 
     def reject(self, decision: RateLimitDecision, sent_at: float) -> None:
-        """Repeat the rejection *decision* for a second, but not beyond the time at which there is room."""
+        """Remember the rejection *decision* for one second, or until there is room again if that is sooner."""
         self._rejection = decision
         room_in = decision.reset(decision.binding_window) - decision.now
         self._rejected_at, self._rejected_until = sent_at, sent_at + min(_REJECTION_TTL, room_in)
 
     def put_back(self, cost: int, when: float, now: float, block: int) -> bool:
-        """Return whether *cost*, charged at the time *when*, became part of the lease again."""
+        """Refund *cost*, charged at the time *when*, to the lease. Return False if the lease cannot take it."""
         is_current = self._sent_at <= now < self._ends_at and when >= self.charged_at
-        if not is_current or self.charging or self.left + cost > block:
+        if not is_current or self.charging or self.remaining + cost > block:
             return False
         self._spend(-cost, when)
         self._rejection = None

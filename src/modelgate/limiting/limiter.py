@@ -27,7 +27,10 @@ _MEMCACHED_TTL = 30 * 24 * 3600
 
 
 class Limiter(Protocol):
-    """Counts requests by identity. Methods return a `Flow` only if they have to wait."""
+    """Protocol of rate limiters, which count requests per identity.
+
+    Methods return a `Flow` only if they have to wait.
+    """
 
     @property
     def outage_count(self) -> int:
@@ -44,10 +47,10 @@ class Limiter(Protocol):
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*, and return how many counts there were. Blocks.
+        """Discard the charges of *identity*, and return the number of counts discarded. This call blocks.
 
         Raises:
-            ConfigurationError: The storage cannot do this.
+            ConfigurationError: The storage does not support resets.
             StoreError: The storage does not answer.
         """
 
@@ -63,13 +66,13 @@ def create_limiter(
     refunds: bool = False,
     lease: float | None = None,
 ) -> Limiter:
-    """Return the limiter of *storage*; see `RateLimit` for the options.
+    """Return the limiter for the URI *storage*; see `RateLimit` for the other options.
 
     Args:
         refunds: Whether charges must be refundable.
 
     Raises:
-        ConfigurationError: The URI is invalid, or the storage does not support the other options.
+        ConfigurationError: The URI is invalid, or the storage does not support one of the other options.
     """
     scheme = storage.partition("://")[0] if isinstance(storage, str) else ""
     workers = detect_worker_count(os.environ, sys.argv)

@@ -1,8 +1,8 @@
-"""Rate limit counts that the `limits` package stores and computes.
+"""Rate limits that are stored and computed by the `limits` package.
 
-The windows of a rate are read and then charged one after the other, not in one step. If other requests fill
-a window in between, the request is rejected, although other windows may already have been charged. Reset
-times are estimates by the clock of this machine. ``docs/limits.md`` lists all limitations of these storages.
+The windows of a rate are read and then charged one after the other, not in one atomic step. If other requests
+fill a window in between, the request is rejected, although other windows may already have been charged. Reset
+times are estimates based on this machine's clock. ``docs/limits.md`` lists all limitations of these storages.
 """
 
 import asyncio
@@ -44,9 +44,9 @@ _Call: TypeAlias = Callable[[Any], Any]
 
 
 class LimitsStorage:
-    """Storage of `limits`, for calls from threads and from event loops.
+    """Storage of the `limits` package, for calls from threads and event loops.
 
-    Connections are opened on first use. Each process and each event loop has its own.
+    Connections are opened on first use. Each process and each event loop has its own connections.
 
     Args:
         uri: URI of the storage.
@@ -73,7 +73,7 @@ class LimitsStorage:
         self._inherited, self._storage = self._storage, None
 
     def strategy(self, windows: type[FixedWindow]) -> str:
-        """Return the strategy of `limits` for *windows*, or the closest one the storage supports."""
+        """Return the `limits` strategy for *windows*, or the closest one that the storage supports."""
         from limits.aio.storage import MovingWindowSupport as AsyncMoving
         from limits.aio.storage import SlidingWindowCounterSupport as AsyncSliding
         from limits.storage import MovingWindowSupport, SlidingWindowCounterSupport
@@ -87,7 +87,7 @@ class LimitsStorage:
         return "sliding-window-counter" if windows is not FixedWindow and sliding else "fixed-window"
 
     def call(self, strategy: str, call: _Call) -> Flow[Any]:
-        """Call *call* with the `limits` rate limiter for *strategy* and return the result.
+        """Call *call* with the `limits` rate limiter for *strategy*, and return the result.
 
         Raises:
             StorageUnavailable: The server does not answer.
@@ -127,7 +127,7 @@ class LimitsStorage:
 
 
 class _LoopStorage:
-    """Storage of one event loop."""
+    """Connection of one event loop to the storage."""
 
     def __init__(self, owner: LimitsStorage, on_close: Callable[[], Any]) -> None:
         self._storage = _open(owner.settings, aio=True)
@@ -140,8 +140,8 @@ class _LoopStorage:
     async def call(self, strategy: str, call: _Call) -> Any:
         """Run *call* and return its result.
 
-        If the request is cancelled, the call continues: some clients lose a connection whose call is
-        cancelled.
+        If the request is cancelled, the call continues, because cancelling it makes some client libraries
+        lose the connection.
         """
         await anext(self._closing, None)
         task = asyncio.create_task(self._call(strategy, call))
@@ -167,10 +167,10 @@ class _LoopStorage:
 
 
 class LimitsCounter:
-    """Counts of one limit in a storage of `limits`. See the module docstring for its limitations.
+    """Counter of one rate limit in a `limits` storage. The module docstring lists the limitations.
 
     Args:
-        storage: Storage of the counts.
+        storage: Storage for the counts.
         rate: Rate of most callers.
         name: Name of the limit in the storage.
     """
@@ -210,13 +210,16 @@ class LimitsCounter:
         return _LimitsDecision(rate, allowed, available, (*resets,), now, cost)
 
     def reset(self, identity: str) -> int:  # noqa: ARG002
-        """See `Limiter.reset`. The names in these storages are digests, from which no caller can be found."""
+        """Raise `ConfigurationError`: these storages cannot find the counts of a caller.
+
+        They store a digest in place of each identity.
+        """
         raise ConfigurationError(
             f"storage must be memory:// or redis:// to reset a limit (got {self._storage.settings.scheme}://)"
         )
 
     def _read(self, window: FixedWindow, item: Any, key: str) -> Flow[tuple[int, float]]:
-        """Return the room of *window* and its reset time."""
+        """Return the remaining room of *window* and its reset time."""
         if self._strategy == "moving-window":
             # With MongoDB, get_window_stats fails on a window whose entries have all expired.
             name, amount, span = item.key_for(key), item.amount, item.get_expiry()
@@ -236,9 +239,9 @@ class LimitsCounter:
         return True
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at the time *when*, in each window that is still open.
+        """Refund the *cost* charged at the time *when* in each window that still counts it.
 
-        Without `can_refund`, nothing is refunded.
+        Do nothing if `can_refund` is False.
         """
         key = self._key(rate, identity)
         for window, item in _items(rate) if self.can_refund else ():
@@ -275,7 +278,7 @@ _NAMES = {FixedWindow: "fixed", SlidingWindow: "sliding", MovingWindow: "moving"
 
 @lru_cache(maxsize=1024)
 def _items(rate: Rate) -> list[tuple[FixedWindow, Any]]:
-    """Return each window of *rate* with its rate limit item of `limits`."""
+    """Return each window of *rate* with the matching `limits` rate limit item."""
     return [
         (window, GRANULARITIES[window.unit](window.amount, window.multiple, f"modelgate{index}"))
         for index, window in enumerate(rate.windows)
@@ -287,7 +290,7 @@ def _open(settings: StorageSettings, *, aio: bool) -> Any:
 
 
 async def _close(storage: Any) -> None:
-    """Close the connections of an asyncio storage, for which `limits` has no method."""
+    """Close the connections of an asyncio storage. `limits` has no method for it."""
     bridge: Any = getattr(storage, "bridge", None)
     if hasattr(bridge, "get_storage"):  # Memcached
         (await bridge.get_storage()).connection_pool.close()
@@ -300,5 +303,8 @@ async def _close(storage: Any) -> None:
 
 @cache
 def limits_storage(uri: str) -> LimitsStorage:
-    """Return the storage for *uri*. A process uses one per URI, so that an outage is logged once."""
+    """Return the storage for *uri*.
+
+    There is one storage per URI and process, so that an outage is logged once.
+    """
     return LimitsStorage(uri)

@@ -16,10 +16,11 @@ class StorageSettings(NamedTuple):
     """Options with which `limits` connects to a storage.
 
     Attributes:
-        scheme: Scheme of the URI, by which `limits` finds the storage classes.
-        uri: URI for `limits`, with only those query options that `limits` reads from a URI.
-        options: Function that returns the options; called with True for the asyncio storage.
-        outages: Errors that mean the server does not answer.
+        scheme: Scheme of the URI, which selects the `limits` storage classes.
+        uri: URI to pass to `limits`, with only the query options that `limits` reads from a URI.
+        options: Function that returns the keyword arguments of the storage class. Its argument is True for
+            the asyncio class.
+        outages: Exception classes that mean that the server does not answer.
     """
 
     scheme: str
@@ -29,7 +30,7 @@ class StorageSettings(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Scheme and server for log lines, without the password."""
+        """Scheme and server to show in log lines, without the password."""
         url = urlsplit(self.uri)
         return f"{self.scheme} at {url.netloc.rpartition('@')[2] or url.path}"
 
@@ -147,7 +148,7 @@ def _read_redis_group(scheme: str, rest: str, library: str) -> tuple[str, dict[s
 
 
 def _retry_once(library: str, *, aio: bool) -> Any:
-    """Return a policy of *library* that retries a command once. Servers close idle connections."""
+    """Return a policy of *library* that retries once, because servers close idle connections."""
     errors, backoff = import_module(f"{library}.exceptions"), import_module(f"{library}.backoff")
     retry = import_module(f"{library}.asyncio.retry" if aio else f"{library}.retry")
     return retry.Retry(backoff.NoBackoff(), 1, supported_errors=(errors.ConnectionError,))
@@ -184,7 +185,7 @@ def _read_memcached(scheme: str, rest: str) -> StorageSettings:
 
 
 def _pooled_client() -> Callable[..., Any]:
-    """Return a function that always returns the same pooled client, for the `limits` option `client_getter`.
+    """Return a function for the `limits` option `client_getter`, which always returns the same client.
 
     By default, `limits` creates a client per thread.
     """
@@ -217,7 +218,7 @@ def _read_mongodb(scheme: str, rest: str) -> StorageSettings:
 
 
 def _read_registered(scheme: str, rest: str) -> StorageSettings:
-    """Return the options for a storage that the app has registered with `limits`."""
+    """Return the settings for a storage class that the app has registered with `limits`."""
     from limits.errors import StorageError
 
     uri, options = f"{scheme}://{rest}", {"wrap_exceptions": True}
@@ -232,7 +233,7 @@ def _read_registered(scheme: str, rest: str) -> StorageSettings:
 
 
 def _parse_query(pattern: str, scheme: str, rest: str, form: str) -> dict[str, str]:
-    """Return the options in the query of a URI, or reject the URI.
+    """Return the query options of a URI, or raise an error if the URI does not match *pattern*.
 
     Args:
         pattern: Regular expression for the URI after the scheme, with a group ``query``.

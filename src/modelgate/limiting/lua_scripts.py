@@ -1,8 +1,8 @@
 """Lua scripts that implement the rate limits of `windows` in Redis. They require Redis 6.
 
-Each bucket is one key, because a Redis Cluster only runs scripts on the keys of one slot. The value of a
-key is a list: for each window, the start of the current step and then the counts of its steps, newest first.
-Unlike in `windows`, the counts are not packed into one integer.
+Each bucket is stored under one key, because a script in a Redis Cluster may only use keys of one slot. The
+value of a key is a list: for each window, the start of the current step and then the counts of its steps,
+newest first. Unlike in `windows`, the counts are not packed into one integer.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ __all__ = ["HIT", "REFUND", "RESET", "Script"]
 
 
 class Script(NamedTuple):
-    """Lua script, and the SHA-1 digest by which Redis caches it."""
+    """Lua script with its SHA-1 digest, which Redis uses as the cache key."""
 
     text: str
     sha: str

@@ -1,4 +1,4 @@
-"""Rate limiter whose counts are in memory, for one process."""
+"""Rate limiter that counts in the memory of one process."""
 
 import math
 import threading
@@ -15,22 +15,22 @@ __all__ = ["MemoryLimiter"]
 
 _BucketKey: TypeAlias = str | tuple[str, str]
 _Bucket: TypeAlias = tuple[tuple[Any, ...], float, float]
-"""State of all windows, see `windows`, and the period in which it changes by charges only: start and end."""
+"""State of all windows; see `windows`, and the period in which it changes by charges only: start and end."""
 
 _NO_PERIOD = math.inf, -math.inf
 
 
 class MemoryLimiter:
-    """Limiter that tests and charges all windows of a rate in one step, even if threads call it concurrently.
+    """Limiter that tests and charges all windows of a rate in one atomic step.
 
-    A bucket is the state of the windows for one caller. Buckets are stored in two generations. When the
-    young generation is full, it becomes the old one, and the previous old generation is discarded. None of
-    the discarded buckets has been used for a while.
+    A bucket is the state of the windows for one caller. Buckets are stored in two generations, a young one
+    and an old one. Using a bucket moves it to the young generation. When the young generation is full, it
+    becomes the old one, and the previous old generation is discarded.
 
     Args:
-        rate: Rate of most callers. Buckets of other rates take slightly more memory.
+        rate: Default rate. Buckets with another rate take slightly more memory.
         clock: Returns the time in seconds since the epoch.
-        max_buckets: Maximum number of buckets. The half used most recently is never discarded.
+        max_buckets: Maximum number of buckets. The most recently used half is never discarded.
 
     Attributes:
         outage_count: Always 0, since memory has no outages.
@@ -78,7 +78,7 @@ class MemoryLimiter:
         return RateLimitDecision(rate, allowed, available, state, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
-        """Return what `hit` would decide for a cost of 1, but charge nothing. None if there is no bucket."""
+        """Return the decision of `hit` for a cost of 1 without a charge, or None if *identity* has no bucket."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None
@@ -99,7 +99,7 @@ class MemoryLimiter:
             generation[key] = (*state,), *_NO_PERIOD
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity* in all rates. Return the number of buckets discarded."""
+        """Discard the charges of *identity* at all rates, and return the number of buckets discarded."""
         with self._lock:
             buckets = [
                 (generation, key)
@@ -115,7 +115,7 @@ class MemoryLimiter:
         return identity if rate.text == self._text else (rate.text, identity)
 
     def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> _Bucket:
-        """Return the bucket *key* after removing it from the old generation, or return a new bucket.
+        """Remove the bucket *key* from the old generation and return it, or return a new bucket.
 
         If the young generation is full, start a new generation.
         """
@@ -126,9 +126,10 @@ class MemoryLimiter:
 
 
 def _steady_period(rate: Rate, state: tuple[Any, ...]) -> tuple[float, float]:
-    """Return the period in which no window of *rate* has to be advanced: its start and its end.
+    """Return the start and the end of the period in which no window of *rate* needs to be advanced.
 
-    It is empty if the usage of a window depends on the time, or if a window starts with its next charge.
+    The period is empty if the usage of a window depends on the time, or if a window starts with its next
+    charge.
     """
     if not rate.is_fixed or not all(state[1::2]):
         return _NO_PERIOD
@@ -137,7 +138,7 @@ def _steady_period(rate: Rate, state: tuple[Any, ...]) -> tuple[float, float]:
 
 
 def _advance(bucket: tuple[Any, ...], rate: Rate, now: float) -> tuple[tuple[Any, ...], list[int]]:
-    """Return the state of *bucket* at *now*, and the room of each window."""
+    """Return the state of *bucket* at the time *now*, and the remaining room of each window."""
     state, available = [*bucket], list[int]()
     for index, window, amount, step, usage in rate.window_plans:
         step_start, counts = state[index], state[index + 1]

@@ -1,4 +1,4 @@
-"""Run Lua scripts on a Redis server, from threads and from event loops."""
+"""Run Lua scripts on a Redis server from threads and event loops."""
 
 import asyncio
 import re
@@ -28,11 +28,11 @@ _GLOB, _ESCAPED = re.compile(r"[][*?^\\]"), r"\\\g<0>"
 
 
 class RedisScriptRunner:
-    """Runs scripts on one Redis server.
+    """Runner for Lua scripts on one Redis server.
 
-    Connections are opened on first use and are not shared with forked processes. Threads use a
-    connection pool. An event loop has one connection. While this connection waits for a reply,
-    further scripts are queued, and then sent together in the next round trip.
+    Connections are opened on first use and are not shared with forked processes. Threads share a connection
+    pool. Each event loop has one connection. While this connection waits for a reply, other scripts are
+    queued, and then sent together in the next round trip.
 
     Args:
         uri: ``redis://``, ``rediss://`` or ``unix://``, with the query options that `redis_uri` reads.
@@ -41,7 +41,7 @@ class RedisScriptRunner:
         breaker: Circuit breaker of the server.
 
     Raises:
-        ConfigurationError: The extra is not installed, or the URI is invalid.
+        ConfigurationError: The extra ``redis`` is not installed, or the URI is invalid.
     """
 
     def __init__(self, uri: str) -> None:
@@ -63,17 +63,17 @@ class RedisScriptRunner:
         """Run *script* on *key* and return its reply.
 
         Raises:
-            StorageUnavailable: The server does not answer. The circuit breaker has recorded the outage.
+            StorageUnavailable: The server does not answer. The circuit breaker records the outage.
         """
         wait = Wait(sync=partial(self._run, script, key, args), aio=partial(self._arun, script, key, args))
         return (yield from self.breaker.call(wait, _is_outage))
 
     def reset_counts(self, identity: str, name: str | None = None) -> int:
-        """Set the counts of *identity* to zero, and return how many there were. Blocks.
+        """Delete the counts of *identity*, and return the number of counts deleted. This call blocks.
 
         Args:
             identity: Identity of a caller.
-            name: Name of the limit, with three colons; None for all limits.
+            name: Key prefix of the limit, which contains three colons; None for all limits.
 
         Raises:
             StoreError: The server does not answer.
@@ -114,7 +114,7 @@ _Call: TypeAlias = "tuple[Script, str, tuple[Any, ...], asyncio.Future[Any]]"
 
 
 class _LoopConnection:
-    """Connection of one event loop, which sends concurrent calls as a pipeline."""
+    """Connection of one event loop. It sends concurrent calls as one pipeline."""
 
     def __init__(
         self, client: "redis.asyncio.Redis", no_script: type[Exception], breaker: CircuitBreaker
@@ -127,7 +127,7 @@ class _LoopConnection:
         self._closing = close_with_loop(client.aclose)
 
     def run(self, script: Script, key: str, args: tuple[Any, ...]) -> "asyncio.Future[Any]":
-        """Queue a call and return the future of its reply."""
+        """Queue a call, and return a future for its reply."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.append((script, key, args, future))
         if self._sending is None:
@@ -152,7 +152,7 @@ class _LoopConnection:
             self._sending = None
 
     async def _execute(self, calls: list[_Call]) -> list[Any]:
-        """Run the scripts in one round trip and return their replies or errors.
+        """Run the scripts in one round trip, and return their replies or errors.
 
         Scripts that the server does not know are sent in a second round trip.
         """
@@ -205,5 +205,5 @@ async def close_with_loop(close: Callable[[], Awaitable[None]]) -> AsyncGenerato
 
 @cache
 def redis_store(uri: str) -> RedisScriptRunner:
-    """Return the runner for *uri*. A process uses one per URI, so that an outage is logged once."""
+    """Return the runner for *uri*. There is one runner per URI and process, so that an outage is logged once."""
     return RedisScriptRunner(uri)

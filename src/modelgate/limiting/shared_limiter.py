@@ -1,4 +1,4 @@
-"""Rate limiter whose counts are shared by all processes, with a fallback during outages."""
+"""Rate limiter with counts that all processes share, and a fallback during outages."""
 
 import contextlib
 import math
@@ -25,9 +25,9 @@ _MAX_CHARGED = 50_000
 
 
 class SharedCounter(Protocol):
-    """Counts of one limit on a server that all processes share.
+    """Protocol of counters on a server, which all processes share. A counter belongs to one rate limit.
 
-    Both methods raise `StorageUnavailable` while the server does not answer.
+    The methods raise `StorageUnavailable` if the server does not answer.
     """
 
     @property
@@ -45,14 +45,14 @@ class SharedCounter(Protocol):
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*, see `Limiter.reset`."""
+        """Discard the charges of *identity*; see `Limiter.reset`."""
 
 
 class SharedLimiter:
-    """Limiter whose counts are on a server, with a fallback to counts of this process.
+    """Limiter that counts on a server, and in this process during an outage of the server.
 
-    Requests that pass are also counted in this process. While the server does not answer, only these
-    local counts apply, and the rate is divided by *share*.
+    Requests that pass are also counted in this process. While the server does not answer, only these local
+    counts apply, and each process allows only its share of the rate.
 
     After an outage, until the charges from the time of the outage have expired, a request must pass both
     the local counts and the counts on the server. The server has not counted the requests that passed during
@@ -60,11 +60,11 @@ class SharedLimiter:
     requests pass than the rate allows.
 
     Args:
-        rate: Rate of most callers.
-        counter: Counts on the server.
-        clock: Returns the time in seconds since the epoch, for the counts of this process.
-        share: Number of processes that divide a rate while the server does not answer.
-        closed: Whether to reject everything during an outage, instead of using the counts of this process.
+        rate: Default rate.
+        counter: Counter on the server.
+        clock: Returns the time in seconds since the epoch. It is used for the local counts.
+        share: Number of processes among which a rate is divided during an outage.
+        closed: Whether to reject all requests during an outage, instead of using the local counts.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class SharedLimiter:
         """Charge *cost* to *identity* if every window of *rate* has room for it.
 
         Raises:
-            StoreError: The server does not answer, and the limiter is `closed`.
+            StoreError: The server does not answer, and *closed* is True.
         """
         if self._breaker.allow():
             return self._hit_shared(rate, identity, cost)
@@ -124,7 +124,7 @@ class SharedLimiter:
             yield from self._refund_shared(rate, identity, cost, when)
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*, see `Limiter.reset`."""
+        """Discard the charges of *identity*; see `Limiter.reset`."""
         self._local.reset(identity)
         return self._counter.reset(identity)
 
@@ -138,16 +138,16 @@ class SharedLimiter:
         return self._local.hit(_share(rate, self._share), identity, cost)
 
     def _recently_recovered(self, rate: Rate) -> bool:
-        """Return True if an outage ended so recently that charges from before its end may still count."""
+        """Return True if charges made before the end of the last outage may still be counted."""
         return not self._breaker.open and self._breaker.clock() - self._breaker.recovered_at < rate.retention
 
 
 class RedisCounter:
-    """Counts of one limit in Redis. One script tests and charges all windows.
+    """Counter of one rate limit in Redis. One Lua script tests and charges all windows.
 
     Args:
-        store: Runs the scripts on the server.
-        name: Name of the limit on the server.
+        store: Runner for the scripts.
+        name: Key prefix of the limit on the server.
         clock: Returns the time in seconds since the epoch. None for the clock of the Redis server.
     """
 
@@ -168,13 +168,13 @@ class RedisCounter:
     def charge_block(
         self, rate: Rate, identity: str, cost: int, block: int, unused: int = 0, charged_at: float = 0.0
     ) -> Flow[RateLimitDecision]:
-        """Refund *unused*, and then charge a block if every window of *rate* has room for *cost*.
+        """Refund *unused*, then charge a block if every window of *rate* has room for *cost*.
 
         Args:
-            rate: Windows to charge.
+            rate: Rate whose windows are charged.
             identity: Identity of the caller.
             cost: Cost of the request.
-            block: Amount to charge. If the windows have room for less, all of their room is charged.
+            block: Amount to charge. If a window has less room, all of that room is charged.
             unused: Part of an earlier block to refund in the windows that still count it.
             charged_at: Time at which the earlier block was charged.
         """
@@ -198,7 +198,7 @@ class RedisCounter:
         yield from self._store.run(REFUND, key, cost, repr(when), *windows)
 
     def _detect_data_loss(self, key: str, decision: RateLimitDecision) -> None:
-        """Report a data loss if the bucket *key* no longer has a charge of this process.
+        """Report a data loss if a charge of this process is missing from the bucket *key*.
 
         This detects a loss that leaves the scripts in place, such as ``FLUSHALL`` or eviction.
         """
@@ -214,7 +214,7 @@ class RedisCounter:
             self._charged[key] = starts
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*, see `Limiter.reset`."""
+        """Discard the charges of *identity*; see `Limiter.reset`."""
         return self._store.reset_counts(identity, self._name)
 
     def _key(self, rate: Rate, identity: str) -> str:
@@ -227,7 +227,7 @@ def _share(rate: Rate, parts: int) -> Rate:
 
 
 def _has_restarted(now: float, window: FixedWindow, charged: float, start: float) -> bool:
-    """Return whether the server has restarted a window although a charge must still be counted.
+    """Return whether the server lost a charge: it restarted a window that must still count the charge.
 
     As long as a charge is counted, the steps of its window are consecutive.
 

@@ -1,9 +1,9 @@
 """Rates such as ``"60/minute; 10000/day"``, and the arithmetic of their windows.
 
-A window is counted in steps: one for a fixed window, two for a sliding, five for a moving window. The state
-of a window for one caller always consists of two numbers. The first is the start of the current step, in
-seconds since the epoch. The second contains the count of each step, packed into one integer with the newest
-in the lowest bits. This module has no state and no clock.
+A window is counted in steps: a fixed window has one step, a sliding window two, and a moving window five. The
+state of a window for one caller always consists of two numbers. The first is the start of the current step,
+in seconds since the epoch. The second contains the count of each step, packed into one integer with the
+newest in the lowest bits. This module has no state and no clock.
 """
 
 import math
@@ -39,10 +39,10 @@ class FixedWindow:
     the next.
 
     Args:
-        amount: Maximum total cost within the window.
-        multiple: Length of the window, in units.
-        unit: Unit of the length, ``"second"`` to ``"year"``.
-        capacity: Largest count that the packed integer can hold; *amount* by default. A window made by
+        amount: Maximum total cost of the requests in a window.
+        multiple: Length of the window, as a multiple of *unit*.
+        unit: Unit of time, from ``"second"`` to ``"year"``.
+        capacity: Largest count that the packed integer can hold; *amount* by default. A window returned by
             `share` has the capacity of the original window.
 
     Attributes:
@@ -85,7 +85,7 @@ class FixedWindow:
     def advance(self, step_start: float, counts: int, now: float) -> tuple[float, int]:
         """Return the state at *now*. Call this only if *counts* is 0 or *now* is outside the current step.
 
-        A window without counts starts at *now*. If the clock was set back, the current step starts at
+        A window without counts starts at *now*. If the clock was set back, the current step is moved to
         *now*, so that no caller waits longer than the length of the window.
         """
         if counts and now < step_start:
@@ -104,7 +104,10 @@ class FixedWindow:
         return counts % self._mask
 
     def available_at(self, step_start: float, counts: int, cost: int) -> float:  # noqa: ARG002
-        """Return the time at which the window, which is too full now, will have room for *cost*."""
+        """Return the time at which the window will have room for *cost*.
+
+        Call this only if it has no room now.
+        """
         return step_start + self.step
 
     def refund(self, step_start: float, counts: int, cost: int, when: float) -> int:
@@ -116,8 +119,8 @@ class FixedWindow:
 class MovingWindow(FixedWindow):
     """Window that never lets more than *amount* pass in any period of its length.
 
-    Charges are counted per quarter of the length. A quarter is discarded only when all of it has left the
-    window, so up to five quarters are counted. A charge may therefore count for up to 5/4 of the length.
+    Charges are counted per quarter of the length. A quarter is discarded only when it lies completely outside
+    the window. So up to five quarters are counted, and a charge may count for up to 5/4 of the length.
     """
 
     steps = 5
@@ -127,7 +130,7 @@ class MovingWindow(FixedWindow):
         self.step = self.span / 4
 
     def available_at(self, step_start: float, counts: int, cost: int) -> float:
-        """Return when enough of the oldest counts will be discarded to make room for *cost*."""
+        """Return the time at which enough old counts will have been discarded to make room for *cost*."""
         room = self.amount - counts % self._mask
         for index in range((counts.bit_length() - 1) // self._bits, -1, -1):
             room += (counts >> index * self._bits) & self._mask
@@ -137,11 +140,11 @@ class MovingWindow(FixedWindow):
 
 
 class SlidingWindow(FixedWindow):
-    """Window that estimates the usage of the last *span* seconds from two steps of *span* seconds each.
+    """Window that estimates its usage from the current and the previous step, each as long as the window.
 
-    The count of the previous step is weighted by the fraction of that step within the last *span* seconds.
+    The count of the previous step is weighted by the fraction of that step that still lies in the window.
     This assumes that charges are spread evenly over the step. If they are not, slightly more than *amount*
-    may pass within *span* seconds.
+    may pass within the length of the window.
     """
 
     steps = 2
@@ -166,7 +169,7 @@ STRATEGIES = {"fixed": FixedWindow, "sliding": SlidingWindow, "moving": MovingWi
 
 @dataclass(frozen=True, eq=False)
 class Rate:
-    """Windows that are tested and charged together.
+    """Rate limit of one or more windows, which are tested and charged together.
 
     Args:
         windows: Windows, longest first.
@@ -200,16 +203,16 @@ class Rate:
 
     @cached_property
     def is_fixed(self) -> bool:
-        """Whether the usage of every window is its count."""
+        """Whether all windows are fixed windows, whose usage is their count."""
         return all(window.steps == 1 for window in self.windows)
 
     @cached_property
     def window_plans(self) -> list[tuple[int, FixedWindow, int, float, Callable[[int, float], int] | None]]:
-        """One tuple per window, with everything that is needed to compute its room.
+        """Precomputed values for each window, from which its remaining room is computed.
 
-        The items are the index of the window's state, the window, its amount, the length of its step, and
-        its method `usage`. A fixed window has None in place of the method: it has a single count, which
-        is its usage.
+        The items of a tuple are the index of the window's state, the window, its amount, the length of its
+        step, and its method `usage`. For a fixed window the method is None, because its usage is its only
+        count.
         """
         return [
             (2 * index, window, window.amount, window.step, window.usage if window.steps > 1 else None)
@@ -227,7 +230,7 @@ class Rate:
         return max(window.retention for window in self.windows)
 
     def share(self, parts: int) -> "Rate":
-        """Return a copy in which the amount of each window is divided by *parts*, see `FixedWindow.share`."""
+        """Return a copy in which the amount of each window is divided by *parts*; see `FixedWindow.share`."""
         return Rate([window.share(parts) for window in self.windows], self.text)
 
 
@@ -235,7 +238,7 @@ def parse_windows(rate: str, strategy: str = "fixed", *, option: str = "rate") -
     """Return the windows of ``"60/minute; 10000/day"``, longest first.
 
     Raises:
-        ConfigurationError: A window is malformed, or lets nothing pass. The message quotes it.
+        ConfigurationError: A window is malformed, or it allows no requests. The message quotes the window.
     """
     parts = _SEPARATORS.split(rate) if isinstance(rate, str) else []
     try:
@@ -255,7 +258,7 @@ def _parse_window(part: str, strategy: str) -> FixedWindow:
     if unit not in _units():
         raise ValueError(f"{match[3]!r} is not a unit: use {', '.join(_units())}")
     if not amount or not multiple:
-        raise ValueError(f"{part.strip()!r} lets nothing pass")
+        raise ValueError(f"{part.strip()!r} allows no requests")
     if multiple * _units()[unit] > _MAX_YEARS * _units()["year"]:
         raise ValueError(f"{part.strip()!r} is longer than {_MAX_YEARS} years")
     return STRATEGIES[strategy](amount, multiple, unit)

@@ -1,6 +1,6 @@
-"""Reading and writing of packages. A package is a zip file or a folder, and the files in it are its members.
+"""Read and write packages. A package is a zip file or a folder. The files in it are called members.
 
-For security, members are never extracted to a path that is given in the zip file.
+For security, members are never extracted to paths that the zip file names.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Archive(Protocol):
     """Read access to the members of a package.
 
     Attributes:
-        names: Names of the members that exist.
+        names: Names of the members in the package.
         is_folder: Whether the package is a folder. The digest of a folder is the digest of its manifest.
     """
 
@@ -153,7 +153,7 @@ def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
 
     Args:
         path: Path of the file or folder.
-        content: Content of the file; for a folder, a mapping of file names to contents.
+        content: Content of the file, or for a folder a mapping of file names to contents.
 
     Raises:
         ConfigurationError: *path* cannot be written, or the folder already exists.

@@ -1,6 +1,6 @@
 """Native model files of XGBoost, LightGBM and CatBoost.
 
-Native files contain no code, so they may be loaded without pinning them by a digest.
+Native files contain no code, so they may be loaded without a pinned digest.
 """
 
 import importlib
@@ -25,7 +25,7 @@ GENERIC_SUFFIXES = (".json", ".txt")
 def read_booster(content: bytes, suffix: str) -> Any:
     """Read the native file of a booster.
 
-    The type of the result depends on what wrote the file:
+    The type of the result depends on the object that was saved:
 
     - a scikit-learn estimator of XGBoost: an estimator of the same kind, such as ``XGBClassifier``;
     - CatBoost: a ``CatBoostClassifier`` or a ``CatBoostRegressor``;
@@ -94,7 +94,9 @@ def native_suffix(model: Any) -> str | None:
 
 
 def write_booster(model: Any) -> tuple[bytes, Any]:
-    """Return the content of the native file of *model*, and the model that is read from it.
+    """Serialize *model* in the native format.
+
+    Return the bytes, and a model that was read back from the bytes.
 
     Args:
         model: Model of a library that has native files (see `native_suffix`).
@@ -117,7 +119,7 @@ def write_booster(model: Any) -> tuple[bytes, Any]:
     restored = read_booster(content, suffix)
     if stored_classes(restored) != stored_classes(model):
         raise ConfigurationError(
-            f"model must have the labels 0, 1, … for a {suffix} file, which stores no others"
+            f"model must have the labels 0, 1, … for a {suffix} file, which cannot store others"
             f' (got {stored_classes(model)}): train it with such labels, or use format="joblib", which is a pickle'
         )
     return content, restored

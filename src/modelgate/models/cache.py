@@ -1,4 +1,4 @@
-"""LRU cache of models. Callers that need the same model at the same time share one load."""
+"""LRU cache for models. Callers that need the same model at the same time share one load."""
 
 import logging
 import math
@@ -29,7 +29,7 @@ logger = logging.getLogger("modelgate")
 CACHE_EVENTS = ("hits", "misses", "loads", "load_failures", "evictions")
 _HITS, _MISSES, _LOADS, _FAILURES, _EVICTIONS = range(len(CACHE_EVENTS))
 CACHE_COUNTS, CACHE_SIZE = "model_cache", "model_cache_size"
-"""Names under which the values are stored, see `MetricValues`."""
+"""Names under which the values are stored; see `MetricValues`."""
 
 _FAILURE_TTL = 1.0
 _MAX_FAILURES = 1000
@@ -45,8 +45,8 @@ class CacheInfo(NamedTuple):
         misses: Number of lookups that did not find the model in the cache.
         maxsize: Maximum number of models.
         currsize: Number of cached models.
-        maxbytes: Maximum size of all models in bytes, or None if it is not limited.
-        currbytes: Size of the cached models in bytes.
+        maxbytes: Maximum total size of the models in bytes; None for no limit.
+        currbytes: Total size of the cached models in bytes.
     """
 
     hits: int
@@ -72,7 +72,7 @@ class _Load(NamedTuple, Generic[T]):
 
 
 class ModelCache(Generic[T]):
-    """Cache of models by name, which evicts the least recently used models.
+    """Cache for models by name. It evicts the least recently used models.
 
     Callers that request the same model while it is loading share one load. The load runs in a thread of the
     cache, so cancelling one caller does not affect the others. Up to eight loads run at the same time, and
@@ -84,11 +84,12 @@ class ModelCache(Generic[T]):
     An evicted model stays in memory until the last request that uses it has finished.
 
     Args:
-        load: Function that takes a name and returns the model, for example `ModelStore.load`. May block.
+        load: Function that takes a name and returns the model, for example `ModelStore.load`. The function
+            may block.
         maxsize: Maximum number of models. The default is the same as in the DataRobot Prediction API
             (section "Model caching").
-        maxbytes: Maximum size of all models in bytes, or None for no limit. A model that exceeds
-            the limit by itself is cached alone.
+        maxbytes: Maximum total size of the models in bytes; None for no limit. A model that is larger than
+            the limit is cached, but no other model with it.
         sizeof: Function that returns the size of a model in bytes. A gate uses the size of the model's file.
         load_timeout: Maximum number of seconds that a caller waits, counted from the start of the load.
             Callers of `get` can set another limit.
@@ -130,14 +131,14 @@ class ModelCache(Generic[T]):
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Discard counts and running loads. A forked child does not have the threads of the loads."""
+        """Discard counts and running loads, because a forked child does not have the threads of the loads."""
         self._lock = threading.Lock()
         self._loading: dict[str, _Load[T]] = {}
         self._counts = self._values.allocate(CACHE_COUNTS, (), len(CACHE_EVENTS))
         self._cleared = 0, 0
 
     def get(self, name: str, timeout: float | None = None) -> Flow[tuple[T, bool]]:
-        """Return the model *name*, and whether it was cached. Load the model if it was not.
+        """Return the model *name*, and True if it was cached. Load the model if it was not cached.
 
         Args:
             name: Model name.
@@ -160,7 +161,7 @@ class ModelCache(Generic[T]):
         return (yield from self._wait(name, load, timeout)), False
 
     def peek(self, name: str) -> T | None:
-        """Return the model *name* if it is cached, else None. Hits are counted, misses are not."""
+        """Return the model *name* if it is cached, else None. Hits are counted, but misses are not."""
         with self._lock:
             cached = self._models.get(name)
             if cached is None:
@@ -175,8 +176,13 @@ class ModelCache(Generic[T]):
             cached = self._models.get(name)
         return None if cached is None else cached.model
 
+    def names(self) -> list[str]:
+        """Return the names of the cached models, the least recently used first."""
+        with self._lock:
+            return list(self._models)
+
     def reload(self, name: str) -> Flow[T]:
-        """Load the model *name* again. Until the load succeeds, the cached model is served.
+        """Load the model *name* again. Until the load succeeds, the cached model continues to serve.
 
         Raises:
             NotFound, DeploymentLoading, DeploymentUnavailable: See `get`.
@@ -195,7 +201,7 @@ class ModelCache(Generic[T]):
             yield from self.get(self._renamed.get(name, name), math.inf)
 
     def put(self, name: str, model: T) -> None:
-        """Cache *model*, which was loaded elsewhere, under *name*."""
+        """Cache *model* under *name*. Use this for a model that the cache did not load itself."""
         with self._lock:
             self._insert(name, _CachedModel(model, self._sizeof(model)))
 

@@ -1,4 +1,4 @@
-"""Calibration of prediction intervals by split conformal prediction.
+"""Calibrate prediction intervals by split conformal prediction.
 
 Source: Lei et al., "Distribution-Free Predictive Inference for Regression", Journal of the American
 Statistical Association 113 (2018), section 2.2.
@@ -26,13 +26,13 @@ CALIBRATION = "calibration.json"
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """Errors of a model on rows that it was not fitted on.
+    """Calibration of a model: its errors on rows that it was not fitted on.
 
     Attributes:
         rows: Number of calibration rows.
-        residuals: For each output, the absolute errors of the predictions in ascending order; None for an
-            output of labels.
-        method: How intervals are computed from the residuals.
+        residuals: Absolute errors of each output, in ascending order; None for an output that predicts
+            labels.
+        method: Method by which intervals are computed from the residuals.
     """
 
     rows: int
@@ -45,14 +45,14 @@ class Calibration(msgspec.Struct, frozen=True):
         return 10_000 * self.rows // (self.rows + 1) / 100
 
     def half_width(self, output: int, level: float) -> float | None:
-        """Return half of the width of an interval, or None for an output of labels.
+        """Return half of the width of an interval, or None if the output predicts labels.
 
         Args:
             output: Index of the output.
             level: Level in percent, above 0 and at most `max_level`.
 
         Raises:
-            ValueError: *level* is out of this range.
+            ValueError: *level* is outside of this range.
         """
         residuals = self.residuals[output]
         # Try the common types first: `isinstance` is slow for an abstract class such as `Real`.

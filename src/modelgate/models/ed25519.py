@@ -1,4 +1,4 @@
-"""Ed25519 signatures of packages."""
+"""Sign packages with Ed25519, and verify the signatures."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ _KEY_LENGTH, _SIGNATURE_LENGTH = 32, 64
 
 
 def parse_public_keys(keys: Sequence[str | Path]) -> tuple[str, ...]:
-    """Return public keys in base64.
+    """Validate public keys, and return them in base64.
 
     Args:
         keys: Paths of PEM files, or keys in base64, as ``modelgate inspect`` shows them.

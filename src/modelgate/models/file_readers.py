@@ -1,6 +1,6 @@
-"""Search for vectorizers that open files: those with ``input="filename"`` or ``input="file"``.
+"""Find vectorizers that open files, that is, those with ``input="filename"`` or ``input="file"``.
 
-A caller of such a model could read any file of the server.
+With such a model, a caller could read any file on the server.
 """
 
 import contextlib
@@ -53,7 +53,8 @@ def check_opens_no_files(model: Any) -> None:
 
 
 def walk_parts(model: Any) -> Iterator[tuple[_Names, Any]]:
-    """Yield *model* and each object that can be reached from it, with the names of the attributes on the way.
+    """Yield *model* and each object that can be reached from it, with the attribute names that lead to the
+    object.
 
     Only the last four names are included.
     """

@@ -1,4 +1,4 @@
-"""Forecasters in packages: the regressor as a model file, and JSON with everything else."""
+"""Store forecasters in packages: the regressor as a model file, and everything else as JSON."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def describe_forecaster(forecaster: DirectForecaster, file_format: str, **fields
 
 
 def dump_model(model: Any, name: str) -> tuple[dict[str, bytes], Any]:
-    """Serialize *model*. Return its members, and a model that was read back from them.
+    """Serialize *model*. Return the package members, and a model that was read back from them.
 
     Args:
         model: Fitted estimator or forecaster.
@@ -61,10 +61,10 @@ def dump_model(model: Any, name: str) -> tuple[dict[str, bytes], Any]:
 
 
 def restore_forecaster(regressor: Any, archive: Archive, manifest: Manifest) -> DirectForecaster:
-    """Return the forecaster of a package, given the *regressor* from the model file.
+    """Return the forecaster in a package, whose model file contains *regressor*.
 
     Raises:
-        ConfigurationError: The state is missing or damaged.
+        ConfigurationError: The state of the forecaster is missing or damaged.
     """
     assert manifest.time_series is not None
     state = msgspec.json.decode(read_member(archive, manifest, FORECASTER), type=DirectState)

@@ -32,8 +32,8 @@ _ACCESS_TIMES = {"time", "accessTime", "last_accessed_on"}
 class FsspecStore(FileStore):
     """Store of packages and bare model files in an fsspec file system.
 
-    Files are named as in a `FolderStore`. An alias is a small file that contains a version:
-    ``churn@production.alias`` may contain ``7``.
+    Files have the same names as in a `FolderStore`. An alias is a small file that contains a version, for
+    example ``churn@production.alias`` with the content ``7``.
 
     Args:
         url: URL of the folder: ``s3://bucket/models``, ``gs://…``, ``abfs://…``, ``memory://models``,
@@ -69,7 +69,7 @@ class FsspecStore(FileStore):
         _, self._folder = self._open()
 
     def save(self, package: ModelPackage, *, sign_key: str | Path | None = None) -> str:
-        """Store *package* under its name and version, and return the digest by which it can be pinned.
+        """Store *package* under its name and version. Return its digest, which can be used to pin it.
 
         Args:
             package: Package to store.
@@ -94,7 +94,7 @@ class FsspecStore(FileStore):
         return sha256_of(content)
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Point the alias ``name@alias`` to *version*. Models that were loaded before stay in use.
+        """Point the alias ``name@alias`` to *version*. Models that are already loaded stay in use.
 
         Raises:
             ConfigurationError: *alias* is not a valid alias, or is the name of a version.
@@ -152,12 +152,12 @@ class FsspecStore(FileStore):
         return self.load_file(name, self.read_file(name), sha256=sha256)
 
     def version(self, name: str) -> str | None:
-        """Return the version that *name* refers to: see `FileModelStore.version`."""
+        """Return the version that *name* refers to; see `FileModelStore.version`."""
         stem, _ = self._find(name)
         return stem if is_version(stem) else None
 
     def read_file(self, version: str) -> StoredFile:
-        """Return the file of a version: see `FileModelStore.read_file`."""
+        """Return the file of a version; see `FileModelStore.read_file`."""
         stem, suffix = self._find(version)
         return StoredFile(stem, suffix, self._call(lambda fs: fs.cat_file(self._path(stem + suffix))))
 
@@ -182,7 +182,7 @@ class FsspecStore(FileStore):
         return version.decode("ascii", "replace").strip()
 
     def _list_files(self) -> dict[PurePosixPath, Mapping[str, Any]]:
-        """Return a mapping of the name of each file in the folder to its entry in the file system."""
+        """Return the files in the folder, as a mapping of file names to entries of the file system."""
         return self._call(self._list)
 
     def _list(self, fs: Any) -> dict[PurePosixPath, Mapping[str, Any]]:
@@ -199,7 +199,7 @@ class FsspecStore(FileStore):
         }
 
     def _create_file(self, name: str, content: bytes) -> bool:
-        """Write a new file and return True, or return False if the file exists already."""
+        """Write a new file and return True, or return False if the file already exists."""
 
         def create(fs: Any) -> bool:
             try:
@@ -235,7 +235,7 @@ class FsspecStore(FileStore):
 
 
 class _StoreFile:
-    """Wrapper of a file. Errors of the storage are raised as `StoreError`.
+    """Wrapper around a remote file, which re-raises storage errors as `StoreError`.
 
     Without the wrapper, such errors would be reported as errors in the content of the file.
     """

@@ -1,4 +1,4 @@
-"""Inspection of a model file: its content, its input schema, and the code that would run if it is loaded."""
+"""Inspect a model file: its content, its input schema, and the code that runs when it is loaded."""
 
 import io
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ _LARGEST_RATIO = 1000
 
 @dataclass
 class FileReport:
-    """Description of a model file.
+    """Report on a model file.
 
     Args:
         size: Size in bytes.
-        sha256: Digest of the file, by which it can be pinned.
+        sha256: Digest of the file, which can be used to pin it.
         format: Format of the estimator: ``skops``, ``onnx``, or ``joblib`` for any pickle.
         signer: Ed25519 public key, in base64, that signed the package; None if it is not signed.
         manifest: Manifest of the package; None for a bare file.
@@ -48,7 +48,7 @@ class FileReport:
         package: Loaded package; None if it was not loaded.
         imports: For a pickle, the names that it imports and may call when it is loaded; for a skops file,
             the untrusted types in it.
-        warnings: Problems of the file, each in one line.
+        warnings: Problems of the file, one line each.
     """
 
     size: int

@@ -1,4 +1,4 @@
-"""Checks that a model file must pass before it is loaded."""
+"""Checks on model files before they are loaded."""
 
 import hashlib
 import hmac
@@ -29,9 +29,9 @@ class LoadPolicy:
         sha256: Digest that the file must have (for a folder, the digest of its manifest). None to accept any
             digest.
         allow_pickle: Whether a package may contain a pickle. Such a package must be pinned by *sha256*.
-        on_version_mismatch: What to do if a model was saved with another major or minor version of
-            scikit-learn, or if its columns differ from its schema: ``"reject"`` to reject the model, or
-            ``"warn"`` to log a warning.
+        on_version_mismatch: Action if a model was saved with another major or minor version of scikit-learn,
+            or if its columns differ from its schema: ``"reject"`` to reject the model, or ``"warn"`` to log a
+            warning.
         public_keys: Ed25519 keys, one of which must have signed the package (see `parse_public_keys`). If
             set, bare files are rejected, because they cannot be signed. None to accept files without a
             signature.
@@ -57,14 +57,14 @@ class LoadPolicy:
 
     @property
     def requires_signature(self) -> bool:
-        """Whether only signed packages are loaded."""
+        """Whether unsigned packages are rejected."""
         return self.public_keys is not None
 
     def check_digest(self, content: bytes) -> str:
         """Return the SHA-256 digest of *content*.
 
         Raises:
-            ConfigurationError: The file is pinned, and has another digest.
+            ConfigurationError: A digest is pinned, and the content has another one.
         """
         digest = hashlib.sha256(content).hexdigest()
         if self.sha256 is not None and not hmac.compare_digest(digest, self.sha256.lower()):
@@ -75,14 +75,14 @@ class LoadPolicy:
         return digest
 
     def check_signature(self, manifest: bytes, signature: bytes | None) -> None:
-        """Check that one of the public keys has signed *manifest*. Without public keys, check nothing.
+        """Check that *manifest* is signed with one of the public keys. If no public keys are set, do nothing.
 
         Args:
             manifest: Content of ``manifest.json``, which contains the digests of all other members.
             signature: Content of ``signature.ed25519``; None if there is no such member.
 
         Raises:
-            ConfigurationError: The manifest is not signed, or not by one of these keys.
+            ConfigurationError: The manifest is not signed, or signed with another key.
         """
         if self.public_keys is None:
             return
@@ -98,7 +98,7 @@ class LoadPolicy:
             )
 
     def check_pickle(self) -> None:
-        """Check that a package may contain a pickle.
+        """Check that pickles are allowed and the package is pinned.
 
         Raises:
             ConfigurationError: Pickles are not allowed, or the package is not pinned.
@@ -129,7 +129,7 @@ class LoadPolicy:
         """Raise `ConfigurationError` or log a warning, depending on *on_version_mismatch*.
 
         Args:
-            mismatch: Sentence about the model that describes the mismatch.
+            mismatch: Description of the mismatch, for the message.
         """
         if self.on_version_mismatch == "reject":
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Manifest of a package: metadata that can be read without loading the model."""
+"""Manifest of a package, which contains metadata that can be read without loading the model."""
 
 import hashlib
 import platform
@@ -58,16 +58,16 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     Args:
         name: Model name: letters, digits, ``_``, ``-`` and single dots.
         version: Model version.
-        task: Kind of prediction, named as in the DataRobot model runner; None if some outputs are
+        task: Kind of prediction, with the names of the DataRobot model runner; None if some outputs are
             labels and others are numbers.
         target: Name of the predicted variable, or a list with one name per output.
-        classes: One item per output: a list of labels in the order of ``classes_``, or None if the output
+        classes: List with one item per output: the labels in the order of ``classes_``, or None if the output
             is a number.
         positive_class: Positive label of a binary classifier.
         threshold: Minimum probability for predicting the positive class.
         model: Name of the member that contains the model.
         versions: Versions of Python and of the libraries with which the package was created.
-        difference: Measured difference between an ONNX graph and the estimator it was converted from.
+        difference: Measured difference between an ONNX graph and the original estimator.
         time_series: Columns, step and windows of a forecaster; None for other models.
         members: Digest and size of every other member, by name.
         format: Format version of the manifest.
@@ -96,7 +96,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 class PackageMetadata(NamedTuple):
-    """Metadata of a model, available before the model is loaded."""
+    """Metadata of a packaged model, which is available before the model is loaded."""
 
     manifest: Manifest
     schema: Schema
@@ -194,7 +194,7 @@ def read_metadata(archive: Archive, policy: LoadPolicy, *, metadata_only: bool =
 
 
 def read_member(archive: Archive, manifest: Manifest, name: str) -> bytes:
-    """Return the content of the member *name* if it has the digest in *manifest*.
+    """Return the content of the member *name* after checking its digest against *manifest*.
 
     Raises:
         ConfigurationError: The member is missing, or its digest differs.

@@ -1,4 +1,4 @@
-"""Several models that predict different targets from the same rows."""
+"""Several models for different targets, combined in one model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["MultiTarget", "order_targets", "target_names"]
 
 
 class MultiTarget:
-    """Fitted models for different targets of the same rows: ``MultiTarget({"species": a, "weight": b})``.
+    """Model that combines fitted models for different targets: ``MultiTarget({"species": a, "weight": b})``.
 
     A deployment or a package of a `MultiTarget` has an output for each target, with the labels, probabilities
     and numbers of that target's model. Rows are validated once, and must have the columns of all models. Each
@@ -50,9 +50,9 @@ class MultiTarget:
         self.target_models = dict(target_models)
 
     def predict(self, X: Any) -> dict[str, npt.NDArray[Any]]:  # noqa: N803  scikit-learn's word
-        """Return the predictions for the rows *X*: by target name, an array of shape (rows,).
+        """Return the predictions for the rows *X*, as a mapping of target names to arrays of shape (rows,).
 
-        From a DataFrame, each model gets the columns that it was fitted on.
+        If *X* is a DataFrame, each model gets the columns that it was fitted on.
         """
         return {name: _predict(model, X) for name, model in self.target_models.items()}
 

@@ -33,7 +33,7 @@ _PROBES = 8
 
 
 class OnnxMetadata(msgspec.Struct, forbid_unknown_fields=True):
-    """Metadata for which ONNX has no field. `to_onnx` stores it in the graphs that it creates.
+    """Additional metadata, for which ONNX has no field. `to_onnx` stores it in the graphs that it creates.
 
     Args:
         columns: Names of the input columns in order; None if the columns have no names.
@@ -54,7 +54,7 @@ class _Input(NamedTuple):
 
 
 class OnnxModel:
-    """ONNX graph with the interface of an estimator. onnxruntime runs the graph on one thread.
+    """ONNX graph with the interface of a scikit-learn estimator. onnxruntime runs the graph on one thread.
 
     The graph must have one input of shape (rows, columns), or one input of shape (rows, 1) per column. The
     first output must be the prediction. If the prediction is a label, the second output may contain
@@ -130,9 +130,10 @@ class OnnxModel:
             self.predict_proba = self._predict_proba
 
     def _detect_classes(self, graph: Any) -> tuple[list[Any] | None, bool]:
-        """Return the classes (None if unknown), and whether the scores are probabilities.
+        """Return the classes, or None if they are unknown, and whether the scores are probabilities.
 
-        ONNX has no field that marks scores as probabilities, so the scores of random rows are examined.
+        ONNX has no field that marks scores as probabilities. So the graph scores random rows, and the sums of
+        their scores are examined.
         """
         try:
             labels, scores = self._predict_random_rows()
@@ -223,7 +224,7 @@ def _create_session(content: bytes) -> tuple[Any, Any]:
 def _has_external_data(message: Any, tensor_type: Any) -> bool:
     """Return whether a tensor in *message* is stored in an external file.
 
-    The graph chooses the path, so it could be any file on this machine.
+    The graph contains the path of this file, so it could name any file on this machine.
     """
     if isinstance(message, tensor_type):
         return bool(message.data_location == tensor_type.EXTERNAL or message.external_data)

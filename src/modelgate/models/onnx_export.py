@@ -1,4 +1,4 @@
-"""Convert scikit-learn estimators to ONNX graphs, and measure how the predictions of the two differ."""
+"""Convert scikit-learn estimators to ONNX graphs, and measure the difference between their predictions."""
 
 import threading
 import warnings
@@ -21,14 +21,14 @@ _LONGEST_REASON = 200
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Measured difference between the predictions of an ONNX graph and of its estimator.
+    """Measured difference between the predictions of an ONNX graph and of the original estimator.
 
     Args:
         rows: Number of rows compared.
         labels: Number of rows with different labels.
         largest: Largest absolute difference between two probabilities, or between two predicted numbers.
-        greatest: Largest absolute value that the estimator predicted, to judge the size of *largest*; None
-            for a classifier.
+        greatest: Largest absolute value that the estimator predicted, for comparison with *largest*; None for
+            a classifier.
     """
 
     rows: int
@@ -76,7 +76,7 @@ def to_onnx(model: Any, schema: Schema) -> OnnxModel:
 
 
 class _Converter:
-    """Runs skl2onnx without its warnings, which are meant for authors of converters."""
+    """Converter that runs skl2onnx without its warnings, which are meant for authors of converters."""
 
     def __init__(self) -> None:
         self._reset()
@@ -98,7 +98,7 @@ _converter = _Converter()
 
 
 def _graph_inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] | None, list[Any]]:
-    """Return the column names (None if the columns have no names), and the input types for skl2onnx."""
+    """Return the column names, or None if the columns have no names, and the input types for skl2onnx."""
     types = skl2onnx.common.data_types
     known = {column.name: column for column in schema}
     columns = [known.get(column.name, column) for column in Schema.from_model(model)]
@@ -149,7 +149,7 @@ def difference(expected: Any, actual: Any) -> Difference:
     Args:
         expected: The estimator's results of ``predict`` and ``predict_proba``, as a pair. The second may be
             None.
-        actual: The graph's results, as such a pair.
+        actual: The graph's results, as a pair of the same form.
 
     Raises:
         ConfigurationError: The outputs have different shapes, or the graph predicts NaN or an infinity.

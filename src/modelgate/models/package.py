@@ -51,7 +51,7 @@ _SAMPLE = 64
 
 @dataclass(frozen=True, eq=False)
 class ModelPackage:
-    """Fitted model, together with everything needed to serve it.
+    """Fitted model with everything that is needed to serve it.
 
     Create a package with `from_estimator` or `from_forecaster`, or read one with `load`.
 
@@ -61,10 +61,10 @@ class ModelPackage:
         schema: Schema of the input; None for a bare file.
         background: Sample of the training rows, in the form a caller would send.
         statistics: Training statistics by column.
-        example: Some rows, with the predictions that the model made when the package was created.
+        example: Example rows, with the predictions of the model when the package was created.
         size: Size in bytes of the file or folder from which the package was read.
-        sha256: Digest of the file from which the package was read; for a folder, of its manifest.
-        training_rows: Fingerprints of the training rows, for `calibrate`.
+        sha256: Digest of the file from which the package was read; for a folder, digest of its manifest.
+        training_rows: Fingerprints of the training rows. `calibrate` uses them.
         calibration: Errors of the model on calibration rows, from which prediction intervals are computed.
     """
 
@@ -216,7 +216,9 @@ class ModelPackage:
         version: str = "1",
         format: Literal["skops", "joblib"] = "skops",  # noqa: A002
     ) -> "ModelPackage":
-        """Create the package of a fitted forecaster: its regressor, and JSON with everything else.
+        """Create the package of a fitted forecaster.
+
+        It contains the regressor, and JSON with everything else.
 
         Args:
             forecaster: Fitted forecaster.
@@ -248,7 +250,7 @@ class ModelPackage:
             sha256: Digest that the file must have (for a folder, the digest of its ``manifest.json``).
                 Required for a pickle. None to accept any digest.
             allow_pickle: Whether a package may contain a pickle. Loading a pickle runs the code in it.
-            on_version_mismatch: What to do if the model was saved with another major or minor version of
+            on_version_mismatch: Action if the model was saved with another major or minor version of
                 scikit-learn, or if its columns differ from its schema: ``"reject"`` to reject the model, or
                 ``"warn"`` to log a warning.
             public_keys: PEM files, or Ed25519 keys in base64, one of which must have signed the package.
@@ -263,7 +265,7 @@ class ModelPackage:
         return open_package(Path(path), policy)
 
     def save(self, path: str | Path, *, sign_key: str | Path | None = None, folder: bool = False) -> str:
-        """Write the package atomically, and return the digest by which it can be pinned.
+        """Write the package atomically. Return its digest, which can be used to pin it.
 
         Args:
             path: Path to write, which must end in ``.mgpkg``.
@@ -284,7 +286,7 @@ class ModelPackage:
         return sha256_of(members[MANIFEST] if folder else content)
 
     def to_bytes(self, *, sign_key: str | Path | None = None) -> tuple[bytes, bytes]:
-        """Return two zip files: the metadata alone, and the whole package as `save` writes it."""
+        """Return two zip files: one with only the metadata, and the complete package as `save` writes it."""
         members = self._members(sign_key)
         return pack_metadata(members), pack(members)
 

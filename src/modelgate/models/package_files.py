@@ -1,4 +1,4 @@
-"""Types of model files, and checks that run before a model is loaded."""
+"""Recognize types of model files, and check files before a model is loaded."""
 
 import contextlib
 import hashlib
@@ -44,7 +44,7 @@ SUFFIXES = (PACKAGE, ".skops", *PICKLE_SUFFIXES, ".onnx", *BOOSTER_SUFFIXES)
 
 
 def check_file(path: Path, policy: LoadPolicy) -> None:
-    """Check, without loading the model, that *policy* permits the model file at *path*.
+    """Check that *policy* permits the model file at *path*, without loading the model.
 
     Only the manifest and the schema of a package are read.
 
@@ -116,11 +116,11 @@ def check_name(path: Path) -> None:
 
 
 def check_bare_file(suffix: str, read: Callable[[], bytes], policy: LoadPolicy) -> None:
-    """Raise `ConfigurationError` if *policy* forbids a bare file: a model file that is not a package.
+    """Raise `ConfigurationError` if *policy* forbids a bare file, that is, a model file without a package.
 
     Args:
         suffix: Suffix of the file name.
-        read: Function that returns the content of the file. Called only to show its digest in an error.
+        read: Function that returns the content of the file. It is called only to show the digest in an error.
         policy: Checks that the file must pass.
     """
     if suffix in PICKLE_SUFFIXES and policy.sha256 is None:
@@ -140,7 +140,8 @@ def read_package_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | N
     """Return the manifest and the schema of a package, or None for a bare file. The model is not read.
 
     Raises:
-        ConfigurationError: The manifest or the schema is damaged, or not signed as *policy* requires.
+        ConfigurationError: The manifest or the schema is damaged, or the signature that *policy* requires is
+            missing.
     """
     with file_errors(path):
         return _load_metadata(path, policy)
@@ -161,8 +162,8 @@ def _load_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | None:
 def check_identity(path: Path, manifest: Manifest, policy: LoadPolicy) -> None:
     """Raise `ConfigurationError` if the name or version of a signed package does not match its file name.
 
-    Without this check, anyone with write access to the folder could make the store serve another signed
-    model, or an old version, by renaming a file.
+    Without this check, anyone with write access to the folder could rename a file, and so make the store
+    serve another signed model or an old version.
     """
     if not policy.requires_signature:
         return

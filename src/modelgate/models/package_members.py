@@ -1,4 +1,4 @@
-"""Write the members of a package, and check that the model in them predicts as before."""
+"""Write the members of a package, and check that the written model makes the same predictions."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Read and write the pickle files of joblib and the pickle module. Loading a pickle runs the code in it."""
+"""Read and write pickle files of joblib and of the pickle module. Loading a pickle runs the code in it."""
 
 import bz2
 import importlib
@@ -41,7 +41,8 @@ def read_pickle(content: bytes, policy: LoadPolicy) -> Any:
     """Load a pickle, which runs the code in it.
 
     Raises:
-        ConfigurationError: joblib is missing, or the model was saved with another version of scikit-learn.
+        ConfigurationError: joblib is not installed, or the model was saved with another version of
+            scikit-learn.
     """
     check_pickled_version(content, policy)
     return _import_joblib().load(io.BytesIO(content))
@@ -62,7 +63,7 @@ def decompress(content: bytes, limit: int = sys.maxsize) -> bytes:
 
     Args:
         content: Content of a pickle.
-        limit: Maximum size of the result in bytes; the rest is left out.
+        limit: Maximum size of the result in bytes. Content beyond it is cut off.
     """
     for prefix, decompress_up_to in _DECOMPRESS.items():
         if content.startswith(prefix):

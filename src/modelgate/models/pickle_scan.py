@@ -16,7 +16,7 @@ _BZ2 = b"BZ"
 
 
 def pickle_imports(content: bytes) -> tuple[set[str], bool]:
-    """Return the names that a pickle imports, and whether the set is certainly complete."""
+    """Return the set of names that a pickle imports, and whether this set is certainly complete."""
     names: set[str] = set()
     if content.startswith(_BZ2):
         return names, False

@@ -45,26 +45,26 @@ _LARGEST = 500_000_000  # A value in Redis has 512 MB at most.
 
 
 class RedisCachedStore:
-    """Store that caches the model files of a primary store in Redis, where all processes share them.
+    """Store that caches the model files of a primary store in Redis. All processes share the cache.
 
-    A fixed version such as ``churn@7`` is read from Redis without calling the primary store, even while
-    the primary store is down. Names such as ``churn``, ``churn@latest`` and ``churn@production`` are resolved
-    by the primary store on each call; the resulting version may then be read from Redis. Models without a
+    A fixed version such as ``churn@7`` is read from Redis without calling the primary store, even while the
+    primary store is down. Names such as ``churn``, ``churn@latest`` and ``churn@production`` are resolved by
+    the primary store on each call. The resulting version may then be read from Redis. Models without a
     version always come from the primary store.
 
-    Cached files are signed. A file whose signature is not valid for its version is a cache miss, and a
-    warning is logged. Files with a valid signature must also pass all checks of the primary store. Files are
-    written to Redis in the background. `load` and `describe` block, as in other stores: a gate calls them in
-    threads.
+    Cached files are signed. If the signature of a file is not valid for its version, a warning is logged and
+    the file counts as a cache miss. Files with a valid signature must also pass all checks of the primary
+    store. Files are written to Redis in the background. `load` and `describe` block, as in other stores, so a
+    gate calls them in threads.
 
     Args:
         primary: Store that is called on a cache miss: a `FolderStore`, a `SqlModelStore`, or another
             `FileModelStore`.
         uri: URI of the Redis server, such as ``redis://host:6379/0``.
-        key: Secret of at least 16 characters, with which the files are signed. Do not store it in this Redis.
-        namespace: Prefix that separates the models of this primary store from others in the same Redis.
-        ttl: Seconds until a cached model expires; None to leave this to Redis.
-        max_bytes: Size of the largest file to cache, in bytes.
+        key: Secret of at least 16 characters that signs the files. Do not store it in this Redis.
+        namespace: Prefix of the Redis keys, to separate the models of several primary stores.
+        ttl: Seconds until a cached model expires; None if only Redis decides when to evict it.
+        max_bytes: Maximum size of a cached file in bytes. Larger files are not cached.
         timeout: Maximum number of seconds that Redis may delay a load. While Redis does not respond, only one
             load every five seconds waits for Redis.
 
@@ -114,7 +114,7 @@ class RedisCachedStore:
         return f"RedisCachedStore({self._primary!r})"
 
     def check(self, name: str, *, sha256: str | None = None) -> None:
-        """Call `check` of the primary store, if it has such a method. See `FolderStore.check`."""
+        """Call the method `check` of the primary store, if there is one. See `FolderStore.check`."""
         check = getattr(self._primary, "check", None)
         if check is not None:
             check(name, sha256=sha256)
@@ -293,5 +293,5 @@ def _is_fixed_version(name: str) -> bool:
 
 
 def _overhead() -> int:
-    """Return the largest number of bytes that Redis stores for a file in addition to its content."""
+    """Return the maximum number of bytes that are stored in Redis with a file, in addition to its content."""
     return SignedBlob.overhead + max(map(len, SUFFIXES)) + 1

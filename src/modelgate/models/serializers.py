@@ -62,7 +62,7 @@ def suffix_for(model: Any, file_format: str) -> str:
         file_format: The option *format* of `ModelPackage.from_estimator`.
 
     Raises:
-        ConfigurationError: There is no such format, or none for this model.
+        ConfigurationError: The format is unknown, or it does not support this model.
     """
     if file_format not in ("skops", "native", "joblib", "onnx"):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Arrays of loaded models in memory-mapped files, which the processes of one machine share."""
+"""Share the arrays of loaded models between the processes of one machine, in memory-mapped files."""
 
 import contextlib
 import hashlib
@@ -34,14 +34,16 @@ _LIBRARIES = frozenset(
 
 
 class SharedArrays:
-    """Directory of files with the arrays of models. A process maps a file instead of storing its own copy.
+    """Directory of files with the arrays of models.
 
-    The name of a file is the SHA-256 digest of its content, so processes that load the same model map the
-    same file, wherever the model comes from. A model is verified and loaded first, as without this directory.
-    The file is written from the loaded arrays.
+    A process maps such a file instead of allocating its own copy.
 
-    - A process maps a file only if its own user owns it, nobody else can write to it, and it has the digest in
-      its name.
+    A file is named after the SHA-256 digest of its content, so processes that load the same model map the
+    same file. A model is always verified and loaded from its own source first. The file is then written from
+    the loaded arrays.
+
+    - A process maps a file only if the process's user owns the file, no other user can write to it, and its
+      content has the digest in its name.
     - A process locks the files that it maps. Files without a lock are deleted when the next model is loaded.
 
     Args:
@@ -59,10 +61,11 @@ class SharedArrays:
         self._fcntl = fcntl
 
     def share(self, model: Any) -> Any:
-        """Return a copy of *model* with its large arrays in a mapped file, or *model* itself if it has none.
+        """Return a copy of *model* with its large arrays in a mapped file, or *model* itself if it has no
+        large arrays.
 
-        The arrays of the copy are read-only. Parts of other libraries, and the trees of scikit-learn, which
-        store a copy of their arrays, are not copied: both models have the same ones.
+        The arrays of the copy are read-only. Objects of other libraries and scikit-learn's trees, which store
+        their own copy of their arrays, are not copied. Both models share them.
 
         Args:
             model: Estimator, or a package.
@@ -84,7 +87,7 @@ class SharedArrays:
         return _Unpickler(pickled, mapped, pickler.parts).load()
 
     def _map(self, buffers: list[memoryview]) -> list[memoryview]:
-        """Return views of a mapped file that has the content of *buffers*."""
+        """Return views of a mapped file with the content of *buffers*."""
         digest = hashlib.sha256()
         for chunk in _with_padding(buffers):
             digest.update(chunk)
@@ -135,7 +138,7 @@ class SharedArrays:
             raise
 
     def _delete_unused(self) -> None:
-        """Delete the files that no process has locked, except those of other users and whatever else is there."""
+        """Delete the array files of this user that no process has locked."""
         for path in self._directory.glob("*.arrays"):
             with contextlib.suppress(OSError), path.open("rb") as file:
                 self._fcntl.flock(file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
@@ -149,10 +152,10 @@ def _with_padding(buffers: Iterable[memoryview]) -> Iterator[memoryview | bytes]
 
 
 class _Pickler(pickle.Pickler):
-    """Pickler that leaves out large arrays and the parts that have no arrays to share.
+    """Pickler that leaves out large arrays, and objects without arrays to share.
 
     Attributes:
-        parts: The parts that were left out.
+        parts: Objects that were left out.
     """
 
     def __init__(self, file: IO[bytes], buffers: list[memoryview]) -> None:
@@ -161,7 +164,7 @@ class _Pickler(pickle.Pickler):
         self.parts: list[Any] = []
 
     def _add_buffer(self, buffer: pickle.PickleBuffer) -> bool:
-        """Leave *buffer* out of the pickle if it is large. Return True for a small one."""
+        """Leave a large *buffer* out of the pickle. Return True to include a small one."""
         content = buffer.raw()
         if content.nbytes < _SMALLEST:
             return True

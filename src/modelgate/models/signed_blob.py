@@ -1,4 +1,4 @@
-"""Blobs with an HMAC signature, for storage to which others can write."""
+"""Sign blobs with HMAC, for storage that others can write to."""
 
 import hashlib
 import hmac
@@ -9,9 +9,9 @@ _LENGTH = hashlib.sha256().digest_size
 
 
 class SignedBlob:
-    """Signer of blobs, which also verifies their signatures.
+    """Signer and verifier of blobs.
 
-    A signature is valid for one key, one purpose and one slot. A slot is a place in the storage.
+    A signature is valid for one key, one purpose and one slot. A slot is a location in the storage.
 
     Args:
         key: Secret to sign with.
@@ -28,7 +28,7 @@ class SignedBlob:
         """Return *content* with a signature in front.
 
         Args:
-            slot: Name of the place in the storage, without line breaks.
+            slot: Location in the storage, without line breaks.
             content: Bytes to sign.
         """
         return self._signature(slot, content) + content

@@ -1,8 +1,8 @@
 """Read and write skops files.
 
-skops creates only objects of trusted types. But a file can make skops call any trusted type or function, with
-any arguments. modelgate trusts more names than skops does by default. `read_skops` rejects files that would
-call one of these additional names.
+skops only creates objects of trusted types, but a file can make it call any trusted type or function with any
+arguments. modelgate trusts more names than skops does by default. So `read_skops` rejects files that would
+call one of the additional names.
 """
 
 import copy
@@ -46,7 +46,7 @@ _PINNED = f"save it with joblib and pin the file with sha256=, or pack it: {_JOB
 
 
 def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any:
-    """Deserialize an estimator. Untrusted parts are left out if only fitting or scoring needs them.
+    """Deserialize an estimator. Parts of untrusted types are left out if predicting does not need them.
 
     Args:
         content: Content of the file.
@@ -54,8 +54,9 @@ def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any
         remedy: Advice in the error for untrusted types.
 
     Raises:
-        ConfigurationError: skops is missing, or the file is rejected: it has untrusted types, would call a
-            function, is too large when unpacked, or was saved with another version of scikit-learn.
+        ConfigurationError: skops is not installed, or the file is rejected because it contains untrusted
+            types, would call a function, is too large when unpacked, or was saved with another version of
+            scikit-learn.
     """
     skops_io = _import_skops_io()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -88,7 +89,7 @@ def check_skops_version(schema: bytes, policy: LoadPolicy) -> None:
 
 
 def foreign_types(content: bytes) -> list[str]:
-    """Return the untrusted types because of which a file cannot be loaded. No objects are created."""
+    """Return the untrusted types that prevent a file from being loaded. No objects are created."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return _drop_fit_only(content, archive.read(_SCHEMA))[1]
 
@@ -117,7 +118,7 @@ def _find_foreign(content: bytes, document: Any) -> set[str]:
 
 
 def _find_calls(document: Any) -> set[str]:
-    """Return the names that loading the file would call, although a file may only refer to them."""
+    """Return the names that loading the file would call, although a file may refer to them but not call them."""
     states = list(_iterate_states(document))
     calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
     # skops calls the type of each key of a dict. Of all states with the same id, it uses the first.
@@ -152,7 +153,7 @@ def _name_of(state: Mapping[str, Any]) -> str:
 
 
 def _drop_attributes(attributes: Mapping[str, Any], foreign: set[str]) -> None:
-    """Drop or reset attributes with *foreign* names, if the estimator does not need them to predict."""
+    """Drop or reset attributes of *foreign* types if the estimator does not need them to predict."""
     values, key_types = attributes["content"], attributes["key_types"]["content"]
     for index, name in reversed(list(enumerate(values))):
         if not foreign.isdisjoint(map(_name_of, _iterate_states(values[name]))):
@@ -223,9 +224,9 @@ def _import_skops_io() -> Any:
 def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
     """Raise `ConfigurationError` if *archive*, a file of *size* bytes, is far larger when unpacked.
 
-    The declared sizes of the members are added up. A false size does no harm, because zipfile
-    reads no more of a member than its declared size. The headers of arrays are checked too, because numpy
-    allocates an array before it reads the data.
+    The check adds up the declared sizes of the members. A false size does no harm, because zipfile never
+    reads more of a member than its declared size. Array headers are checked, too, because numpy allocates an
+    array before it reads the data.
     """
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
         raise ConfigurationError(

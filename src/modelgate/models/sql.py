@@ -52,7 +52,7 @@ class StoredModel:
         version: Model version.
         created: Time at which the package was saved.
         size: Size in bytes.
-        sha256: Digest of the package, for the option *sha256* of `SqlModelStore`.
+        sha256: Digest of the package, which can be used in the option *sha256* of `SqlModelStore`.
         aliases: Aliases that refer to this version.
     """
 
@@ -65,18 +65,19 @@ class StoredModel:
 
 
 class SqlModelStore:
-    """Store of packages in SQLite or PostgreSQL, by name and version. A saved version never changes.
+    """Store for packages in SQLite or PostgreSQL. A version that was saved never changes.
 
     A model name has one of three forms:
 
     - a version, such as ``churn@7``;
     - an alias, such as ``churn@production``;
-    - ``churn`` or ``churn@latest`` for the newest version. If no version begins with a number, this is the
+    - ``churn`` or ``churn@latest``, the newest version. If no version begins with a number, this is the
       version that was saved last.
 
     Args:
         url: URL of the database: ``sqlite:///models.db``, or ``postgresql://…`` for several machines.
-        sha256: Required digests by version, such as ``churn@7``. Other packages may have any digest.
+        sha256: Required digest by version, such as ``churn@7``. Packages of other versions may have any
+            digest.
         allow_pickle: See `ModelPackage.load`.
         on_version_mismatch: See `ModelPackage.load`.
         public_keys: See `ModelPackage.load`.
@@ -137,7 +138,7 @@ class SqlModelStore:
         return stored
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Point the alias ``name@alias`` to *version*. Models that were loaded before stay in use.
+        """Point the alias ``name@alias`` to *version*. Models that are already loaded stay in use.
 
         Raises:
             ConfigurationError: *alias* is not a valid alias, is the name of a version, or the database
@@ -152,7 +153,9 @@ class SqlModelStore:
         self._db.commit(lambda connection: _set_alias(connection, name, alias, version))
 
     def list(self, name: str | None = None) -> Sequence[StoredModel]:
-        """Return the versions of the model *name*, or of all models if *name* is None. The oldest come first.
+        """Return the versions of the model *name*, or of all models if *name* is None.
+
+        The oldest version is first.
 
         Raises:
             StoreError: The database is unavailable.
@@ -193,29 +196,31 @@ class SqlModelStore:
         return self.load_file(name, self.read_file(name), sha256=sha256)
 
     def version(self, name: str) -> str:
-        """Return the version that *name* refers to: see `FileModelStore.version`."""
+        """Return the version that *name* refers to; see `FileModelStore.version`."""
         return self._fetch(name, _MODELS.c.sha256)[0]
 
     def read_file(self, version: str) -> StoredFile:
-        """Return the file of a version: see `FileModelStore.read_file`."""
+        """Return the file of a version; see `FileModelStore.read_file`."""
         resolved, content = self._fetch(version, _MODELS.c.package)
         return StoredFile(resolved, PACKAGE, content)
 
     def load_file(self, name: str, file: StoredFile, *, sha256: str | None = None) -> ModelPackage:  # noqa: ARG002
-        """Load a model from *file*: see `FileModelStore.load_file`."""
+        """Load a model from *file*; see `FileModelStore.load_file`."""
         pin = sha256 or self._sha256.get(file.name)
         package = read_package(file.content, replace(self._policy, sha256=pin))
         _check_name(package.manifest, file.name)
         return package
 
     def parse_metadata(self, version: str, content: bytes) -> PackageMetadata:
-        """Return the metadata of *version*: see `FileModelStore.parse_metadata`."""
+        """Return the metadata of *version*; see `FileModelStore.parse_metadata`."""
         metadata = read_metadata(ZipArchive(io.BytesIO(content)), self._policy, metadata_only=True)
         _check_name(metadata.manifest, version)
         return metadata
 
     def _fetch(self, name: str, column: sa.Column[Any]) -> tuple[str, Any]:
-        """Return the version that *name* refers to, such as ``churn@7``, and its value of *column*."""
+        """Return the version that *name* refers to, such as ``churn@7``, and the value of *column* in its
+        row.
+        """
         if not TOKEN.fullmatch(name):
             raise model_not_found()
         stem, _, suffix = name.partition("@")
@@ -269,7 +274,7 @@ def _newest_version(connection: sa.Connection, name: str) -> str:
 def _resolve_alias(name: str, alias: str) -> sa.ColumnElement[str]:
     """Return an SQL expression for the version to which *alias* refers.
 
-    If there is no such alias, the value is *alias* itself, which may be a version.
+    If there is no such alias, the expression returns *alias* itself, which may be a version.
     """
     query = sa.select(_ALIASES.c.version).where(_ALIASES.c.name == name, _ALIASES.c.alias == alias)
     return sa.func.coalesce(query.scalar_subquery(), alias)

@@ -43,7 +43,7 @@ TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1
 
 
 class ModelStore(Protocol):
-    """Storage of models by name.
+    """Protocol of model stores, which load models by name.
 
     ``churn@7`` is a version of ``churn``, and ``churn@latest`` is the newest version. ``churn`` alone is the
     model without a version if there is one, otherwise the newest version.
@@ -54,7 +54,7 @@ class ModelStore(Protocol):
     """
 
     def load(self, name: str) -> Any:
-        """Return a new object: the fitted model *name*, or its `ModelPackage`. May block.
+        """Load the model *name*. Return the fitted model or its `ModelPackage`, as a new object. May block.
 
         Raises:
             NotFound: There is no such model.
@@ -65,7 +65,7 @@ class StoredFile(NamedTuple):
     """File of one model version.
 
     Args:
-        name: Name with the version, such as ``churn@7``.
+        name: Model name with the version, such as ``churn@7``.
         suffix: File name suffix of a package or a bare file.
         content: Content of the file.
     """
@@ -76,7 +76,7 @@ class StoredFile(NamedTuple):
 
 
 class FileModelStore(ModelStore, Protocol):
-    """Store of model files, which `RedisCachedStore` can cache."""
+    """Protocol of stores for model files, which `RedisCachedStore` can cache."""
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
         """Load the model *name*. If *sha256* is not None, the model file must have this digest.
@@ -135,7 +135,7 @@ class FileModelStore(ModelStore, Protocol):
 
 
 class MemoryStore:
-    """Store of models in memory: ``MemoryStore({"churn": model, "fraud@7": other_model})``.
+    """Store for models in memory: ``MemoryStore({"churn": model, "fraud@7": other_model})``.
 
     Args:
         models: Models by name.
@@ -157,7 +157,7 @@ class MemoryStore:
 
 
 class FileStore:
-    """Base class of file stores, which checks files before they are loaded.
+    """Base class for stores of model files. It checks files before they are loaded.
 
     Args:
         sha256: See `FolderStore`.
@@ -180,13 +180,13 @@ class FileStore:
         self.requires_signature = self._policy.requires_signature
 
     def load_file(self, name: str, file: StoredFile, *, sha256: str | None = None) -> ModelPackage:
-        """Load the model *name* from *file*: see `FileModelStore.load_file`."""
+        """Load the model *name* from *file*; see `FileModelStore.load_file`."""
         policy = self._pin(name, file.name, sha256)
         package = open_content(file.name + file.suffix, file.content, policy)
         return self._apply_name(name, package, file.name, file.suffix)
 
     def parse_metadata(self, version: str, content: bytes) -> PackageMetadata:
-        """Return the metadata of *version*: see `FileModelStore.parse_metadata`."""
+        """Return the metadata of *version*; see `FileModelStore.parse_metadata`."""
         metadata = parse_package_metadata(
             version + PACKAGE, io.BytesIO(content), self._policy, metadata_only=True
         )
@@ -200,7 +200,7 @@ class FileStore:
             )
 
     def _apply_name(self, name: str, package: ModelPackage, stem: str, suffix: str) -> ModelPackage:
-        """Return *package* after a check of its name. For a bare file, set name and version from *stem*.
+        """Return *package* after checking its name. For a bare file, set name and version from *stem*.
 
         Args:
             name: Requested name.
@@ -216,9 +216,9 @@ class FileStore:
         return replace(package, manifest=manifest)
 
     def _pin(self, name: str, stem: str, sha256: str | None) -> LoadPolicy:
-        """Return the load policy with the digest *sha256*.
+        """Return a load policy that pins the digest *sha256*.
 
-        If *sha256* is None, the digest is the one pinned for *name* or, if there is none, for *stem*.
+        If *sha256* is None, use the digest that is configured for *name*, or else for *stem*.
         """
         return replace(self._policy, sha256=sha256 or self._sha256.get(name) or self._sha256.get(stem))
 
@@ -230,7 +230,7 @@ class FolderStore(FileStore):
 
     Args:
         folder: Path of the folder.
-        sha256: Digests that files must have, by model name. A bare pickle is loaded only with a digest.
+        sha256: Required digest by model name. A bare pickle is loaded only if its digest is listed.
         allow_pickle: See `ModelPackage.load`.
         on_version_mismatch: See `ModelPackage.load`.
         public_keys: See `ModelPackage.load`. If set, the name and version in a package must match its file
@@ -305,9 +305,9 @@ class FolderStore(FileStore):
         return self._apply_name(name, package, stem, suffix)
 
     def version(self, name: str) -> str | None:
-        """Return the version that *name* refers to: see `FileModelStore.version`.
+        """Return the version that *name* refers to; see `FileModelStore.version`.
 
-        A symbolic link has the version of its target. Returns None for a package that is a folder.
+        A symbolic link has the version of its target. For a package that is a folder, the result is None.
         """
         path = self._find(name).resolve()
         stem, _ = split_name(path)
@@ -315,7 +315,7 @@ class FolderStore(FileStore):
         return stem if fixed else None
 
     def read_file(self, version: str) -> StoredFile:
-        """Return the file of a version: see `FileModelStore.read_file`."""
+        """Return the file of a version; see `FileModelStore.read_file`."""
         path = self._find(version)
         return StoredFile(*split_name(path), path.read_bytes())
 
@@ -343,5 +343,5 @@ def fingerprint_file(path: Path) -> Hashable:
 
 
 def model_not_found() -> NotFound:
-    """Create the error for a model that does not exist."""
+    """Return the error for a model that does not exist."""
     return NotFound("The model of this deployment could not be found")

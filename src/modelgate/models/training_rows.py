@@ -24,7 +24,7 @@ _Hashes = npt.NDArray[np.uint64]
 class TrainingRows(msgspec.Struct, frozen=True):
     """Fingerprints of the rows that a model was fitted on.
 
-    At most 16,384 fingerprints are stored, those with the lowest hashes. This is a random sample that does
+    A fingerprint is a hash of a row. The lowest 16,384 hashes are stored. They are a random sample that does
     not depend on the order of the rows, so each row is detected with the same probability.
 
     Attributes:
@@ -37,7 +37,9 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, X: Any, y: Any, schema: Schema) -> "TrainingRows":  # noqa: N803  scikit-learn's word
-        """Return the fingerprints of *X*, a DataFrame or 2-D array, and of *y* unless it is None."""
+        """Return the fingerprints of the rows of *X*, a DataFrame or 2-D array, with their targets *y* unless
+        *y* is None.
+        """
         lowest = np.unique(_hash_rows(X, y, schema))[:_MAX_HASHES]
         return cls(y is not None, lowest.astype("<u8").tobytes())
 
@@ -57,10 +59,10 @@ class TrainingRows(msgspec.Struct, frozen=True):
 def to_rows(X: Any) -> Any:  # noqa: N803
     """Return *X* if it is a DataFrame, an array of (rows, columns), or a list of dictionaries or texts.
 
-    A Series or an array of texts becomes a list.
+    A Series or an array of texts is converted to a list.
 
     Raises:
-        ConfigurationError: *X* is anything else.
+        ConfigurationError: *X* has another type.
     """
     rows = list(X) if getattr(X, "ndim", 2) == 1 else X
     is_list = isinstance(rows, list) and any(
@@ -141,7 +143,7 @@ def _to_bytes(value: Any) -> bytes:
 
 
 def _mix(hashes: _Hashes) -> _Hashes:
-    """Return well-distributed hashes: the finalizer of SplitMix64 (Steele et al., 2014)."""
+    """Distribute *hashes* evenly by the finalizer of SplitMix64 (Steele et al., 2014)."""
     hashes = hashes + np.uint64(0x9E3779B97F4A7C15)
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Training data stored in a package: sample rows, statistics, and an example with its predictions."""
+"""Create the training data in a package: sample rows, statistics, and an example with its predictions."""
 
 import math
 from collections import Counter
@@ -37,7 +37,7 @@ _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
 
 def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: N803  scikit-learn's word
-    """Return up to 200 evenly spaced rows of *X*, in the form a caller would send.
+    """Return up to 200 evenly spaced rows of *X*, in the form that callers would send.
 
     Raises:
         ConfigurationError: The rows do not match the schema.
@@ -183,14 +183,14 @@ def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
 
 
 def _is_finite(value: Any) -> bool:
-    """Return whether all numbers in *value*, which may be nested lists of different lengths, are finite."""
+    """Return whether all numbers in *value* are finite. *value* may be nested lists of different lengths."""
     if isinstance(value, list):
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
 
 
 def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> None:
-    """Check that *model* makes the same predictions for *example* as when it was packaged.
+    """Check that *model* still makes the predictions that are stored in *example*.
 
     Labels must be equal. Numbers may differ slightly, because another processor may round differently.
 
@@ -201,8 +201,8 @@ def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> No
     for method, expected in example["expected"].items():
         if not _is_close(expected, actual.get(method)):
             raise ConfigurationError(
-                f"the result of {method} differs from the example in the package: install the versions of"
-                " libraries with which the package was saved, or save the model again"
+                f"the result of {method} differs from the example in the package: install the library"
+                " versions that the package was saved with, or save the model again"
             )
 
 

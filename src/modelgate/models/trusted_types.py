@@ -6,10 +6,10 @@ in the file. A file may refer to the listed names, and restore instances of the 
 A name may be added if it is
 
 - a type that only stores data when it is created: its ``__new__`` and ``__setstate__`` open no files, import
-  nothing and evaluate no text. The data is not checked, so hostile trees, distances and splines can crash the
-  process when the model predicts;
-- a function that only computes with its arguments, whatever they are. It must not fit an estimator: a
-  pipeline with ``memory=`` loads pickles from a folder when it is fitted.
+  nothing and evaluate no text. They do not check the data, so hostile trees, distances and splines can crash
+  the process when the model predicts;
+- a function that only computes, for any arguments. It must not fit an estimator, because a pipeline with
+  ``memory=`` loads pickles from a folder when it is fitted.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Resolution of model names to versions, and comparison of versions."""
+"""Resolve model names to versions, and compare versions."""
 
 import re
 from collections.abc import Iterable
@@ -22,9 +22,9 @@ def is_version(name: str) -> bool:
 
 
 def resolve_version(name: str, names: Iterable[str]) -> str | None:
-    """Return the item of *names* to which *name* refers, or None if there is none.
+    """Return the item of *names* that *name* refers to, or None if there is no such item.
 
-    If *names* contains *name*, the result is *name*. Otherwise, ``churn`` and ``churn@latest`` refer to the
+    If *names* contains *name* itself, it is returned. Otherwise, ``churn`` and ``churn@latest`` refer to the
     newest version of ``churn``.
     """
     names = set(names)
@@ -36,7 +36,7 @@ def resolve_version(name: str, names: Iterable[str]) -> str | None:
 
 
 def is_older(version: str, other: str) -> bool:
-    """Return whether *version* is older than *other*. False if the two cannot be compared by PEP 440."""
+    """Return whether *version* is older than *other*. Return False if PEP 440 does not order the two."""
     try:
         return _parse(version) < _parse(other)
     except InvalidVersion:

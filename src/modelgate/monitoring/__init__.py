@@ -1,4 +1,4 @@
-"""Hooks that receive every prediction, logs of predictions, drift, and accuracy."""
+"""Monitoring: prediction hooks, prediction logs, drift, and accuracy."""
 
 from .drift_judge import DriftAlarm
 from .drift_monitor import DriftMonitor

@@ -1,4 +1,4 @@
-"""Bins for counting the inputs and predictions of a model, derived from its training statistics."""
+"""Count the inputs and predictions of a model in bins that are derived from its training statistics."""
 
 import hashlib
 from collections import Counter
@@ -47,13 +47,13 @@ class ColumnReference(msgspec.Struct, frozen=True):
     """Counts of the training rows in the bins of a column. The first bin is for missing values.
 
     Attributes:
-        kind: ``"number"`` for ranges of numbers: below the minimum, the ranges, above the maximum; ``"level"``
-            for levels, then all others; ``"value"`` for any value.
-        counts: Number of training rows in each bin; empty if the training data is not known.
+        kind: Meaning of the other bins. ``"number"``: numbers below the minimum, in each range, and above the
+            maximum. ``"level"``: each level, and all other levels. ``"value"``: any value.
+        counts: Number of training rows in each bin; empty if the training data is unknown.
         complete: Whether all levels of the training data have a bin.
-        bins: Edges between the ranges, or the class labels, of a prediction. Empty for a column, because its
-            levels may be names of people.
-        label: Class whose probability is counted; None if the values themselves are counted.
+        bins: For predictions, the edges between the ranges, or the class labels. Empty for an input column,
+            because its levels may be names of people.
+        label: Class whose probability is counted; None if the predicted values are counted.
     """
 
     kind: Literal["number", "level", "value"]
@@ -64,9 +64,10 @@ class ColumnReference(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Counts of the training data: of each column, and of the targets in the bins of the predictions.
+    """Counts of the training data, for each input column and for the target.
 
-    *prediction* is None if predictions are not monitored. It has no counts for probabilities.
+    *prediction* is the count of the targets in the bins of the predictions. It is None if predictions are not
+    monitored, and has no counts for probabilities.
     """
 
     columns: dict[str, ColumnReference]
@@ -74,7 +75,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class DriftCounts(msgspec.Struct):
-    """Counts of predicted rows. Adding two gives the counts of all their rows.
+    """Counts of predicted rows. The sum of two `DriftCounts` has the counts of both.
 
     Attributes:
         rows: Number of rows.
@@ -146,10 +147,10 @@ _Bins: TypeAlias = _NumberBins | _LevelBins | _ValueBins
 
 
 class ModelBins:
-    """Counts the rows and the predictions of one model.
+    """Bins of one model, in which its input rows and predictions are counted.
 
     Args:
-        record: A prediction of the model.
+        record: Record of any prediction of the model.
         ignore: Columns that are not counted.
 
     Attributes:
@@ -216,7 +217,7 @@ def _column_bins(kind: str, statistics: Mapping[str, Any], rows: int) -> tuple[_
 
 
 def _decile_counts(statistics: Mapping[str, Any], known: int) -> list[int]:
-    """Return how many training values are at most the first edge, then up to each further edge."""
+    """Return the number of training values up to the first decile, and between each two deciles."""
     deciles = np.asarray(statistics["deciles"])
     # Packages of earlier versions do not have the exact numbers.
     nominal = np.linspace(0, known, len(deciles)).astype(np.int64)
@@ -255,7 +256,7 @@ def _prediction_reference(record: PredictionRecord, bins: _NumberBins | _LevelBi
 
 
 def _target_deciles(statistics: Mapping[str, Any]) -> Sequence[float] | None:
-    """Return the deciles of training targets that are numbers; None if they are not known."""
+    """Return the deciles of a numeric training target, or None if they are unknown."""
     levels = statistics.get("levels", ())
     # Whole numbers have counts, of all values if there are few.
     if not 0 < len(levels) < MAX_LEVELS or not all(isinstance(level, int) for level, _ in levels):

@@ -1,4 +1,4 @@
-"""Counts predictions for drift monitoring, in a background thread."""
+"""Count predictions for drift monitoring, in a background thread."""
 
 import logging
 import uuid
@@ -29,15 +29,15 @@ AlarmCallback: TypeAlias = Callable[[Sequence[DriftAlarm]], object]
 
 
 class DriftCounter:
-    """Writer of a `PredictionLog` that counts the records instead of storing them.
+    """Prediction writer that counts records for drift monitoring instead of storing them.
 
     Args:
         storage: Storage of the counts.
         window: Seconds of a period.
-        thresholds: Smallest differences that matter.
+        thresholds: Thresholds above which a difference counts as drift.
         sustained: Number of consecutive windows that must differ for an alarm.
         ignore: Columns that are not counted.
-        on_alarm: Function that gets new alarms; None to log them only.
+        on_alarm: Function that receives new alarms; None to only log them.
         clock: Function that returns the time in seconds since the epoch.
 
     Attributes:
@@ -65,7 +65,7 @@ class DriftCounter:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start without counts. In a forked child, the parent stores its own."""
+        """Start without counts. After a fork, the parent stores the counts made before it."""
         self._bins: dict[tuple[str, str], ModelBins] = {}
         self._buckets: dict[tuple[ModelKey, float], DriftCounts] = {}
         self._parts: dict[tuple[ModelKey, float], str] = {}
@@ -75,7 +75,10 @@ class DriftCounter:
         self.latest: dict[ModelKey, Judgement] = {}
 
     def write(self, records: Sequence[PredictionRecord], _redact: Collection[str]) -> None:
-        """Count *records*, and judge their models. If the database or receiver is unavailable, this is done later."""
+        """Count *records*, and check their models for drift.
+
+        If the database or the receiver of alarms is unavailable, this is repeated later.
+        """
         try:
             counted = self._count(records)
         except Exception as error:
@@ -93,14 +96,18 @@ class DriftCounter:
             logger.error("drift monitor: database unavailable: counts are stored later", exc_info=error)
         self._send()
 
-    def judge(self, deployment: str) -> list[Judgement]:
-        """Return the state of each model of a deployment, the newest last.
+    def judge(self, deployment: str, version: str | None = None) -> list[Judgement]:
+        """Return the drift of each model of a deployment. The newest model is last.
+
+        Args:
+            deployment: Deployment name.
+            version: Version of the models; None for all.
 
         Raises:
             StoreError: The database is unavailable.
         """
         now = self._clock()
-        models = self._storage.load(deployment)
+        models = self._storage.load(deployment, version)
         return [judge(model, self._thresholds, self._sustained, now) for model in models]
 
     def _count(
@@ -162,7 +169,7 @@ class DriftCounter:
             self._unsent = []
         except Exception as error:
             self._unsent = self._unsent[-_MAX_UNSENT:]
-            logger.error("drift monitor: cannot send alarms: they are sent later", exc_info=error)
+            logger.error("drift monitor: cannot send alarms: retrying later", exc_info=error)
 
 
 def _describe_subject(alarm: DriftAlarm) -> str:

@@ -1,4 +1,4 @@
-"""Judge a model by its stored counts: drift in its latest windows, and new alarms. Pure functions."""
+"""Judge a model by its stored counts: find drift in its latest windows, and new alarms. Pure functions."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -32,7 +32,7 @@ class DriftAlarm(msgspec.Struct, frozen=True):
         deployment: Deployment name.
         version: Version of the model.
         column: Column name; None for the prediction.
-        measure: What has drifted: ``psi``, ``missing``, ``unseen`` or ``out_of_range``.
+        measure: Measure that has drifted: ``psi``, ``missing``, ``unseen`` or ``out_of_range``.
         value: Value of the measure in the last window: an index, or the share of the values.
         rows: Number of rows in the last window.
         start, end: Start and end of the last window, in seconds since the epoch.
@@ -51,19 +51,20 @@ class DriftAlarm(msgspec.Struct, frozen=True):
 
 
 class PredictionCounts(msgspec.Struct, frozen=True):
-    """Numbers of predictions in the same bins: in the last window, in the baseline, and in training.
+    """Counts of predictions in the last window and in the baseline, and of training targets, in the same
+    bins.
 
     Labels have a bin for each class, and one for other labels. Numbers have a bin below the first edge, one
-    between each two edges, and one above the last edge. A number that equals an edge is in the bin below the
-    edge, except for the first edge: it is in the bin above.
+    between each two edges, and one above the last edge. A number that equals an edge is counted in the bin
+    below the edge, or above it if it is the first edge.
 
     Attributes:
-        kind: ``"number"`` or ``"level"``.
+        kind: ``"number"`` for numbers, ``"level"`` for labels.
         bins: Edges of the numbers, or class labels.
-        label: Class whose probability the numbers are; None if they are the predictions.
+        label: Class whose probability is counted; None if the predicted values are counted.
         counts: Predictions in each bin.
-        baseline: Predictions of the first complete window; None if there is none yet, or if it is the last one.
-        training: Training targets; None if they are not known, or cannot be compared with probabilities.
+        baseline: Predictions of the first complete window; None until there is a later window.
+        training: Training targets; None if they are unknown, or if probabilities are counted.
     """
 
     kind: Literal["number", "level"]
@@ -75,14 +76,14 @@ class PredictionCounts(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct):
-    """State of a model.
+    """Result of the drift check of a model.
 
     Attributes:
         key: Identity of the model.
         assessments: Drift in each of the last windows, the oldest first. The last one may be incomplete.
-        alarms: Drift that is sustained.
+        alarms: Drift in several consecutive windows.
         new_alarms: Alarms that began in one of the last three complete windows.
-        baseline: Window whose predictions later ones are compared with; None if there is none yet.
+        baseline: Window with which the predictions of later windows are compared; None if there is none yet.
         predictions: Predictions in the last window; None if they are not monitored.
     """
 
@@ -99,9 +100,9 @@ def judge(model: MonitoredModel, thresholds: Thresholds, sustained: int, now: fl
 
     Args:
         model: Stored counts.
-        thresholds: Smallest differences that matter.
+        thresholds: Thresholds above which a difference counts as drift.
         sustained: Number of consecutive windows that must differ for an alarm.
-        now: Time in seconds since the epoch. A window that has not ended by then raises no alarm.
+        now: Time in seconds since the epoch. A window that has not ended by this time raises no alarm.
     """
     windows = join_windows(model.buckets, thresholds.min_rows)
     complete = [window for window in windows if _is_complete(window, thresholds.min_rows, now)]

@@ -1,4 +1,4 @@
-"""Metrics of drift."""
+"""Prometheus metrics of drift."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,7 +21,7 @@ _MEASURES = (
 def drift_metrics(judgements: Mapping[ModelKey, Judgement]) -> Iterator[MetricFamily]:
     """Return the metrics of the last window of each model that has enough rows.
 
-    The column is empty for the prediction.
+    In metrics of the prediction, the label ``column`` is empty.
     """
     latest: dict[Labels, Assessment] = {}
     alarms: dict[Labels, float] = {}

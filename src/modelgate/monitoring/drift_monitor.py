@@ -1,7 +1,8 @@
-"""Monitor that compares the inputs and predictions of a model with its training data."""
+"""Drift monitor, which compares the inputs and predictions of a model with its training data."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -34,13 +35,13 @@ class Period(msgspec.Struct):
 
 
 class MonitoredVersion(msgspec.Struct):
-    """State of a model version.
+    """Drift of a model version.
 
     Attributes:
         version: Version of the model.
         windows: Drift in the last windows, the oldest first. The last one may be incomplete.
-        alarms: Drift that is sustained.
-        baseline: First complete window, whose predictions later ones are compared with.
+        alarms: Drift in several consecutive windows.
+        baseline: First complete window, with which the predictions of later windows are compared.
         predictions: Predictions in the last window; None if they are not monitored.
     """
 
@@ -52,7 +53,10 @@ class MonitoredVersion(msgspec.Struct):
 
 
 class MonitorReport(msgspec.Struct):
-    """Drift of the models of a deployment, the newest last. Measures need at least *min_rows* values."""
+    """Drift of the models of a deployment.
+
+    The newest model is last. A measure is computed from at least *min_rows* values.
+    """
 
     deployment: str
     min_rows: int
@@ -60,25 +64,29 @@ class MonitorReport(msgspec.Struct):
 
 
 class DriftMonitor(PredictionHook):
-    """Monitor for drift, for ``Gate(on_prediction=…)``. Models need packages with training data.
+    """Drift monitor for ``Gate(on_prediction=…)``.
 
-    Requests never wait for it: records are queued, and a background thread counts them. Rows are not stored.
-    ``GET /deployments/{deployment}/monitor`` and the metrics return the comparison with the training data.
+    It monitors models with a package that contains training data.
+
+    Requests never wait for the monitor. Records are queued, and a background thread counts them. Rows are not
+    stored. ``GET /deployments/{deployment}/monitor`` and the metrics return the comparison with the training
+    data.
 
     Args:
-        database: URL of a database in which processes add up their counts, such as
+        database: URL of a database in which all processes store their counts, such as
             ``"sqlite:///monitor.db"`` (extra ``sql``); None for the memory of this process.
-        on_alarm: Function that gets a list of `DriftAlarm`, or a URL to which they are sent as JSON with POST;
-            None to log them only. With a database, one of the processes calls it.
-        window: Seconds to compare with the training data. Choose whole cycles of the traffic, such as a day:
-            the hours of a day differ even without drift.
-        min_rows: Minimum number of rows to compare. A window with fewer is joined with the next.
+        on_alarm: Function that receives a list of `DriftAlarm`, or URL to which alarms are sent as JSON with
+            POST; None to only log them. If processes share a database, only one of them reports an alarm.
+        window: Length of a window in seconds. Each window is compared with the training data. Choose a full
+            cycle of the traffic, such as a day, because the hours of a day differ even without drift.
+        min_rows: Minimum number of rows in a window. A window with fewer rows is joined with the next window.
         sustained: Number of consecutive windows that must differ for an alarm.
-        psi_threshold: Smallest population stability index that matters.
-        share_threshold: Smallest share that matters: of unseen or out-of-range values, or by which the share of
-            missing values changes.
+        psi_threshold: Population stability index above which a column or the prediction has drifted.
+        share_threshold: Share of unseen or out-of-range values, or change of the share of missing values,
+            above which a column has drifted.
         ignore: Columns that are not monitored.
-        max_queued_rows: Number of rows that may wait to be counted. Further rows are dropped, and counted.
+        max_queued_rows: Maximum number of rows that wait to be counted. Further rows are dropped, and their
+            number is counted.
         clock: Function that returns the time in seconds since the epoch.
 
     Raises:
@@ -136,16 +144,24 @@ class DriftMonitor(PredictionHook):
         self._log.close()
         self._storage.close()
 
-    def judge(self, deployment: str) -> list[Judgement]:
-        """Return the state of each model of a deployment, the newest last. Blocks.
+    def judge(self, deployment: str, version: str | None = None) -> list[Judgement]:
+        """Return the drift of each model of a deployment. The newest model is last. This call blocks.
+
+        Args:
+            deployment: Deployment name.
+            version: Version of the models; None for all.
 
         Raises:
             StoreError: The database is unavailable.
         """
-        return self._counter.judge(deployment)
+        return self._counter.judge(deployment, version)
 
     def routes(self) -> Iterable[Route]:
-        spec = RouteSpec("Inputs and predictions, compared with the training data", MonitorReport)
+        spec = RouteSpec(
+            "Inputs and predictions, compared with the training data",
+            MonitorReport,
+            query={"version": "Version of the model to report on. By default, all versions are reported"},
+        )
         yield Route("GET", "/deployments/{deployment}/monitor", self._respond, action="monitor", spec=spec)
 
     def _respond(self, request: Request) -> Flow[Response]:
@@ -153,7 +169,8 @@ class DriftMonitor(PredictionHook):
         assert context.catalog is not None and context.deployment is not None
         if context.deployment not in context.catalog:
             raise NotFound
-        judgements = yield from run(self.judge, context.deployment)
+        version = dict(parse_qsl(request.query_string, keep_blank_values=True)).get("version")
+        judgements = yield from run(self.judge, context.deployment, version)
         report = MonitorReport(context.deployment, self._min_rows, [*map(_describe, judgements)])
         return Response.json(msgspec.to_builtins(report))
 

@@ -1,4 +1,4 @@
-"""Statistics of drift: how the values in a window differ from the training data. Pure functions."""
+"""Compute how the values in a window differ from the training data. Pure functions."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -28,12 +28,15 @@ _NEW_VALUES = 20
 
 
 class Thresholds(msgspec.Struct, frozen=True):
-    """Smallest differences that matter. A difference must also be larger than chance explains.
+    """Thresholds above which a difference counts as drift.
+
+    The difference must also be statistically significant.
 
     Attributes:
         psi: Population stability index.
-        share: Change of the share of missing values; share of unseen levels, or of numbers out of range.
-        min_rows: Smallest number of values that are judged.
+        share: Change of the share of missing values, share of unseen levels, or share of numbers out of
+            range.
+        min_rows: Minimum number of values for which measures are computed.
     """
 
     psi: float = 0.1
@@ -42,17 +45,17 @@ class Thresholds(msgspec.Struct, frozen=True):
 
 
 class ColumnDrift(msgspec.Struct):
-    """Difference of a column in a window from its training data.
+    """Difference between the values of a column in a window and in the training data.
 
     Attributes:
         rows: Number of values, including missing ones.
-        psi: Population stability index of the present values; None with fewer than the minimum number of
-            values, or if the training data has only one bin.
+        psi: Population stability index of the values that are not missing; None with fewer than the minimum
+            number of values, or if the training data has only one bin.
         psi_limit: Index above which the column has drifted.
-        missing: Share of missing values; None with too few rows, as are the other shares.
+        missing: Share of missing values. This and the other shares are None with too few rows.
         missing_in_training: Share of missing values in the training data.
-        unseen: Share of levels that the training data does not have; None if that is not known.
-        out_of_range: Share of numbers outside of the range in the training data; None for other values.
+        unseen: Share of values whose level is not in the training data; None if the levels are unknown.
+        out_of_range: Share of numbers outside of the training data's range; None for other types of values.
         drifted: Names of the attributes that exceed their limits.
     """
 
@@ -67,7 +70,7 @@ class ColumnDrift(msgspec.Struct):
 
 
 class Window(msgspec.Struct):
-    """Counts of the rows that were predicted from *start* up to *end*, in seconds since the epoch."""
+    """Counts of the rows predicted from *start* up to *end*. Both are in seconds since the epoch."""
 
     start: float
     end: float
@@ -78,10 +81,10 @@ class Assessment(msgspec.Struct):
     """Drift of a model in one window.
 
     Attributes:
-        start, end: Times in seconds since the epoch.
+        start, end: Start and end of the window, in seconds since the epoch.
         rows: Number of rows.
         columns: Drift by column.
-        prediction: Drift of the predictions from those of the first window of the model; None if they are
+        prediction: Drift of the predictions, compared with the model's first window; None if predictions are
             not monitored.
         humility: Number of rows that have triggered each humility rule.
     """
@@ -101,12 +104,17 @@ class Assessment(msgspec.Struct):
         return drifts
 
     def alarms(self) -> set[tuple[str | None, str]]:
-        """Return what has drifted: pairs of a column and an attribute of its `ColumnDrift`."""
+        """Return a pair for each measure that has drifted: the column, and the attribute of its
+        `ColumnDrift`.
+        """
         return {(name, measure) for name, drift in self.drifts().items() for measure in drift.drifted}
 
 
 def join_windows(buckets: Iterable[Window], min_rows: int) -> list[Window]:
-    """Join consecutive *buckets* until each window has *min_rows* rows. The last one may have fewer."""
+    """Join consecutive *buckets* so that each window has at least *min_rows* rows.
+
+    The last window may have fewer.
+    """
     windows: list[Window] = []
     for bucket in buckets:
         if windows and windows[-1].counts.rows < min_rows:
@@ -117,7 +125,10 @@ def join_windows(buckets: Iterable[Window], min_rows: int) -> list[Window]:
 
 
 def sustained_alarms(assessments: Sequence[Assessment], times: int) -> set[tuple[str | None, str]]:
-    """Return the alarms that all of the last *times* assessments have; none if there are fewer assessments."""
+    """Return the alarms that occur in all of the last *times* assessments.
+
+    If there are fewer assessments, return none.
+    """
     if len(assessments) < times:
         return set()
     return set.intersection(*(assessment.alarms() for assessment in assessments[-times:]))
@@ -129,11 +140,11 @@ def assess(
     """Compare the counts of a window with those of the training data.
 
     Args:
-        window: Counts to judge.
+        window: Counts to compare.
         reference: Training counts.
-        baseline: Counts of the predictions to compare with. The training targets would not do: predictions
-            vary less than targets. None if there are none yet.
-        thresholds: Smallest differences that matter.
+        baseline: Predictions of the model's first window, with which later predictions are compared; None if
+            there are none yet. Training targets are not suitable, because predictions vary less than targets.
+        thresholds: Thresholds above which a difference counts as drift.
     """
     counts = window.counts
     prediction = None
@@ -176,7 +187,7 @@ def _assess_column(
 def _compare_values(
     drift: ColumnDrift, reference: ColumnReference, observed: Sequence[int], threshold: float
 ) -> None:
-    """Set the attributes of *drift* that describe the present values."""
+    """Set the attributes of *drift* that describe the values that are not missing."""
     expected, actual = reference.counts[1:], observed[1:]
     present, known = sum(actual), sum(expected)
     pairs = list(zip(expected, actual, strict=True))
@@ -193,7 +204,9 @@ def _compare_values(
 
 
 def _merge_rare(pairs: Iterable[tuple[int, int]], total: int) -> list[tuple[int, int]]:
-    """Merge each pair of an expected and an observed count with the next, until it has enough expected rows."""
+    """Merge pairs of an expected and an observed count with their successors, until each has enough expected
+    rows.
+    """
     merged: list[tuple[int, int]] = []
     expected = observed = 0
     for more_expected, more_observed in pairs:
@@ -219,8 +232,8 @@ def _stability_index(pairs: Sequence[tuple[int, int]]) -> float:
 def _chi_square_quantile(freedom: int) -> float:
     """Return the value that a chi-square variable exceeds with a probability of 1e-6 (Wilson and Hilferty, 1931).
 
-    Without drift, the index divided by 1/n + 1/m has this distribution, where n and m are the numbers of values
-    (B. Yurdakul, Statistical Properties of Population Stability Index, 2018).
+    Without drift, the population stability index divided by 1/n + 1/m has this distribution, where n and m
+    are the numbers of values (B. Yurdakul, Statistical Properties of Population Stability Index, 2018).
     """
     variance = 2 / (9 * freedom)
     return float(freedom * (1 - variance + _DEVIATIONS * math.sqrt(variance)) ** 3)

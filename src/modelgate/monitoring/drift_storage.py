@@ -1,4 +1,4 @@
-"""Storage of the counts of drift monitoring, in memory or in a SQL database."""
+"""Interface of the storage for drift counts, and the storage in memory."""
 
 import threading
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ __all__ = ["DriftStorage", "MemoryDriftStorage", "ModelKey", "MonitoredModel", "
 
 
 class ModelKey(NamedTuple):
-    """Identity of a model: its version may have been trained again under the same name.
+    """Identity of a model. The digest differs if a version was trained again under the same name.
 
     Attributes:
         deployment: Deployment name.
         version: Version of the model.
-        digest: Digest of its training counts.
+        digest: Digest of the model's training counts.
     """
 
     deployment: str
@@ -33,8 +33,8 @@ class MonitoredModel(msgspec.Struct):
     Attributes:
         key: Identity of the model.
         reference: Training counts.
-        baseline: The first window with enough predictions; None until there is one.
-        buckets: Counts of all processes in consecutive periods, the oldest first.
+        baseline: First window with enough predictions; None until there is one.
+        buckets: Counts of all processes in consecutive periods. The oldest period is first.
     """
 
     key: ModelKey
@@ -44,10 +44,14 @@ class MonitoredModel(msgspec.Struct):
 
 
 class DriftStorage(Protocol):
-    """Storage of counts in parts, for example of several processes."""
+    """Interface of a storage for drift counts.
+
+    The counts of a period may consist of parts, for example one per process.
+    """
 
     def save(self, key: ModelKey, reference: Reference, bucket: Window, part: str) -> None:
-        """Replace the counts of a *part* of the period of *bucket*.
+        """Store *bucket* as the counts of the part *part* of its period, and replace earlier counts of the
+        part.
 
         Args:
             key: Identity of the model.
@@ -56,37 +60,44 @@ class DriftStorage(Protocol):
             part: Unique id of the part.
         """
 
-    def load(self, deployment: str) -> list[MonitoredModel]:
-        """Return the models of a deployment with the counts of all processes. The newest model is last."""
+    def load(self, deployment: str, version: str | None = None) -> list[MonitoredModel]:
+        """Return the models of a deployment with the counts of all processes. The newest model is last.
+
+        Args:
+            deployment: Deployment name.
+            version: Version of the models to return; None for all.
+        """
 
     def set_baseline(self, key: ModelKey, baseline: Window) -> None:
-        """Store *baseline*, unless the model has one."""
+        """Store *baseline*, unless the model already has one."""
 
     def claim(self, key: ModelKey, subject: str, since: float, end: float) -> bool:
-        """Return True for one process, and False if an alarm with this *subject* ended after *since*.
+        """Return whether this process may report an alarm. Only one process may report it.
 
-        Without the oldest period, which is deleted, periods may be joined to other windows. Their alarms
-        overlap earlier ones of the same drift.
+        The result is False if an alarm with the same *subject* ended after *since*. Such an alarm reports the
+        same drift, even if the windows are not the same: when the oldest period is deleted, the periods may
+        be joined to windows differently.
 
         Args:
             key: Identity of the model.
-            subject: Measure and column.
+            subject: Measure and column of the alarm.
             since: Start of the drift.
             end: End of the last window with drift.
         """
 
     def prune(self, periods: int) -> None:
-        """Delete counts and alarms that are older than the newest *periods*.
+        """Delete the counts and alarms that are older than the newest *periods* periods.
 
-        The current time is not used: a clock that is far ahead for a moment must not delete everything.
+        Their age does not depend on the current time, so that a clock that is temporarily wrong does not
+        delete everything.
         """
 
     def close(self) -> None:
-        """Close connections. They are opened again when needed."""
+        """Close the connections. They are reopened on demand."""
 
 
 def add_parts(parts: Iterable[Window]) -> list[Window]:
-    """Return one window for each period of *parts*, the oldest first."""
+    """Add up the parts of each period, and return one window per period. The oldest window is first."""
     windows: dict[float, Window] = {}
     for part in sorted(parts, key=lambda each: each.start):
         window = windows.get(part.start)
@@ -96,9 +107,9 @@ def add_parts(parts: Iterable[Window]) -> list[Window]:
 
 
 class MemoryDriftStorage:
-    """Storage in the memory of this process. A forked child starts with nothing.
+    """Storage in the memory of this process. A forked child starts without counts.
 
-    A period has several parts if the clock goes back.
+    A period has several parts if the clock was set back.
     """
 
     def __init__(self) -> None:
@@ -118,9 +129,13 @@ class MemoryDriftStorage:
             parts[part] = bucket
             model.buckets = add_parts(parts.values())
 
-    def load(self, deployment: str) -> list[MonitoredModel]:
+    def load(self, deployment: str, version: str | None = None) -> list[MonitoredModel]:
         with self._lock:
-            models = [model for key, model in self._models.items() if key.deployment == deployment]
+            models = [
+                model
+                for key, model in self._models.items()
+                if key.deployment == deployment and version in (None, key.version)
+            ]
             return sorted(map(msgspec.structs.replace, models), key=lambda model: model.buckets[-1].start)
 
     def set_baseline(self, key: ModelKey, baseline: Window) -> None:

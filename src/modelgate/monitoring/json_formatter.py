@@ -1,4 +1,4 @@
-"""Log lines in JSON."""
+"""Format log records as JSON."""
 
 import json
 import logging
@@ -12,12 +12,13 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 
 
 class JSONFormatter(logging.Formatter):
-    """Formatter of `logging` that makes each record one line of JSON.
+    """Log formatter that formats each record as one line of JSON.
 
-    A line has ``time``, ``level``, ``logger``, ``message`` and all attributes in *extra*. Errors add
-    ``exception`` with the traceback; an active span of OpenTelemetry adds ``trace_id`` and ``span_id``.
-    Lines of the access log have its parts, such as ``status``, instead of ``message``. Attributes in *extra*
-    do not replace other members, and those that JSON cannot express, such as NaN, are texts.
+    A line has the members ``time``, ``level``, ``logger`` and ``message``, and all attributes in *extra*.
+    Errors add ``exception`` with the traceback. An active span of OpenTelemetry adds ``trace_id`` and
+    ``span_id``. In lines of the access log, separate members such as ``status`` replace ``message``.
+    Attributes in *extra* do not replace other members. Values that JSON cannot express, such as NaN, are
+    written as text.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""Files of a prediction log: JSON lines or Parquet."""
+"""Write prediction logs to files of JSON lines or Parquet."""
 
 import contextlib
 import os
@@ -27,15 +27,15 @@ _ABANDONED_AFTER = 60
 
 
 class LogFiles:
-    """Files of one prediction log in a folder. Each process writes files of its own.
+    """Prediction writer for files in a folder. Each process writes its own files.
 
-    Their names begin with the time in UTC, so that they sort by time.
+    File names begin with the time in UTC, so that they sort by time.
 
     Args:
-        folder: Folder, created if missing. It must have no other files.
+        folder: Folder for the files of this log only. It is created if it is missing.
         file_format: ``"jsonl"`` or ``"parquet"``.
         max_bytes: Size in bytes at which a new file of JSON lines begins.
-        max_files: Number of files to keep, including those of other processes; None to keep all.
+        max_files: Number of files to keep, including the files of other processes; None to keep all.
 
     Raises:
         ConfigurationError: The folder cannot be written, or polars is missing.
@@ -120,7 +120,8 @@ class LogFiles:
         return self._folder / f"{'-'.join(filter(None, parts))}{self._suffix}"
 
     def _delete_abandoned(self) -> None:
-        """Delete unfinished Parquet files of processes that were killed: they contain rows, and nobody reads them.
+        """Delete unfinished Parquet files of processes that were killed, because these files contain rows and
+        cannot be read.
 
         If a process is still writing such a file, its write fails and is retried.
         """
@@ -143,7 +144,7 @@ def _size(path: Path) -> int:
 
 
 def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "polars.DataFrame":
-    """Return the entries as a frame: a column for each column of the input, output and class.
+    """Return the entries as a data frame with a column for each input column, output and class.
 
     The types depend on the schema alone, so that all files of a deployment can be read together.
     """
@@ -154,6 +155,7 @@ def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "
         "row": polars.Int64,
         "time": polars.Datetime("us", "UTC"),
         "seconds": polars.Float64,
+        "hypothetical": polars.Boolean,
     }
     for record in records:
         for name, kind in record.table.kinds.items():

@@ -1,4 +1,4 @@
-"""Entries of a prediction log: one for each predicted row."""
+"""Create the entries of a prediction log, one for each predicted row."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -10,27 +10,29 @@ __all__ = ["PredictionWriter", "to_entries"]
 
 
 class PredictionWriter(Protocol):
-    """Destination of a prediction log. Called in one thread at a time."""
+    """Destination of a prediction log. Its methods are called by one thread at a time."""
 
     def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
-        """Write *records*, all of them or none.
+        """Write either all of *records* or none.
 
         Args:
-            records: Records, each of one or more rows; see `to_entries`.
-            redact: Columns to leave out.
+            records: Prediction records, each with one or more rows; see `to_entries`.
+            redact: Input columns to leave out.
 
         Raises:
-            TypeError, ValueError: A record cannot be encoded; it is lost.
-            Exception: The records cannot be written now; the call will be retried.
+            TypeError, ValueError: A record cannot be encoded. The call is not retried, and the record is
+                lost.
+            Exception: The records cannot be written now. The call will be retried.
         """
 
 
 def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[dict[str, Any]]:
     """Yield an entry of plain values for each predicted row.
 
-    ``input`` has all columns except images, tensors and those in *redact*. It is None for a forecast, whose
-    predictions have a ``series`` and a ``timestamp`` instead; the series is None if a column of the table is
-    in *redact*.
+    The member ``hypothetical`` is true for rows that the caller has marked as made up, see `PredictionRecord`.
+    The member ``input`` has all columns except images, tensors and the columns in *redact*. In an entry of a
+    forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction. The
+    series is None if *redact* contains a column of the table.
     """
     prediction, table = record.prediction, record.table
     values = [output.values.tolist() for output in prediction.outputs]
@@ -54,6 +56,7 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
             "key_id": record.key_id,
             "time": datetime.fromtimestamp(record.time, UTC),
             "seconds": record.seconds,
+            "hypothetical": record.hypothetical,
             "input": None if inputs is None else inputs[row],
             "prediction": {name: output[row] for name, output in zip(names, values, strict=True)},
             "probabilities": {

@@ -1,4 +1,4 @@
-"""Log of predictions to which the outcomes are added once they are known."""
+"""Log of predictions and of their actual outcomes, which callers report later."""
 
 import logging
 import time
@@ -52,12 +52,12 @@ _DECODER = msgspec.json.Decoder(Outcomes)
 
 
 class StoredOutcomes(msgspec.Struct):
-    """Number of outcomes that were stored, and positions in the request of those that were not.
+    """Result of a request that reports outcomes. Positions are counted from 0 in the request.
 
     Attributes:
         stored: Number of stored outcomes.
-        unknown: Positions of outcomes whose prediction is not stored.
-        mismatched: Positions of outcomes of another type than their prediction.
+        unknown: Positions of outcomes that belong to no stored prediction.
+        mismatched: Positions of outcomes with another type than their prediction.
     """
 
     stored: int
@@ -70,8 +70,8 @@ class AccuracyReport(msgspec.Struct):
 
     Attributes:
         deployment: Deployment name.
-        versions: Accuracy of each version; the oldest is first.
-        arms: Comparisons of the versions that served at the same time.
+        versions: Accuracy of each version. The oldest version is first.
+        arms: Comparisons of versions that served at the same time.
     """
 
     deployment: str
@@ -82,19 +82,20 @@ class AccuracyReport(msgspec.Struct):
 class OutcomeLog(PredictionHook):
     """Log of predictions and their outcomes, for ``Gate(on_prediction=…)``.
 
-    ``POST /deployments/{deployment}/outcomes`` accepts actual outcomes, and ``GET`` returns the accuracy of each
-    version. Only the first output of a model is stored, and no forecasts. Requests never wait: a
-    background thread writes the predictions.
+    Send actual outcomes with ``POST /deployments/{deployment}/outcomes``. ``GET`` with the same path returns
+    the accuracy of each version. Only the first output of a model is stored, and forecasts are not stored.
+    Requests never wait, because a background thread writes the predictions.
 
     Args:
-        database: URL of a database (extra ``sql``). All processes may use the same.
-        association: Column whose value identifies a row, such as an order number: a column of the model, or
-            one that the request passes through. Its values are stored. None to identify rows by request id.
-        sticky_by: The option *sticky_by* of the `Rollout`. Its column must be one that *association* accepts. Rows
-            that always get the same version count as one observation.
-        min_rows: Minimum number of outcomes for which figures are returned.
-        days: Number of days to keep predictions.
-        max_queued_rows: Number of rows that may wait to be written. Further rows are dropped, and counted.
+        database: URL of a database (extra ``sql``). Several processes can share it.
+        association: Column whose value identifies a row, such as an order number; None to identify rows by
+            request id. It may be a column of the model or a passthrough column. Its values are stored.
+        sticky_by: The option *sticky_by* of the `Rollout`. If it is a column, it must be a column of the
+            model or a passthrough column. Rows that always get the same version count as one observation.
+        min_rows: Minimum number of outcomes for which accuracy is reported.
+        days: Number of days for which predictions are stored.
+        max_queued_rows: Maximum number of rows that wait to be written. Further rows are dropped, and their
+            number is counted.
         clock: Function that returns the time in seconds since the epoch.
 
     Raises:
@@ -148,7 +149,7 @@ class OutcomeLog(PredictionHook):
         self._tables.close()
 
     def accuracy(self, deployment: str) -> AccuracyReport:
-        """Return the accuracy of each version of a deployment, and a comparison of its arms. Blocks.
+        """Return the accuracy of each version of a deployment, and comparisons of versions. This call blocks.
 
         Raises:
             StoreError: The database is unavailable.
@@ -208,14 +209,14 @@ def _check(outcomes: Sequence[Outcome]) -> None:
     for index, outcome in enumerate(outcomes):
         if (outcome.request_id is None) == (outcome.association is None):
             raise InvalidInput(
-                f"outcomes[{index}]: send either request_id, with row if the request had several, or association"
+                f"outcomes[{index}]: send either association, or request_id (and row if the request had several)"
             )
         if not isinstance(outcome.actual, str) and abs(outcome.actual) > _LARGEST:
             raise InvalidInput(f"outcomes[{index}].actual must be at most 2**53")
 
 
 class _Writer:
-    """Writer of a `PredictionLog` that stores what is needed to judge predictions later.
+    """Prediction writer that stores the predicted values, to compare them with outcomes later.
 
     Args:
         tables: Tables of the database.
@@ -293,7 +294,7 @@ class _Writer:
 
 
 def _column_texts(record: PredictionRecord, name: str) -> list[str | None] | None:
-    """Return the values of a column of the rows, or of a passthrough column; None if there is no such column."""
+    """Return the values of an input or passthrough column as text, or None if there is no such column."""
     if name in record.table:
         values = [to_json_value(value) for value in record.table[name].tolist()]
     elif name in (record.prediction.passthrough_columns or {}):

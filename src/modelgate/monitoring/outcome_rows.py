@@ -1,4 +1,4 @@
-"""Predictions and outcomes, as they are stored."""
+"""Stored form of predictions and outcomes."""
 
 from typing import Annotated, Any
 
@@ -8,13 +8,13 @@ __all__ = ["Outcome", "ScoredRow", "to_association"]
 
 
 class ScoredRow(msgspec.Struct):
-    """Prediction for one row.
+    """Stored prediction for one row.
 
     Attributes:
         deployment, version, request_id: See `PredictionRecord`.
         row: Number of the row in the request, from 0.
-        association: Value of the association column; None without one.
-        unit: Group of rows that always get the same version.
+        association: Value of the association column; None if there is no such column.
+        unit: Id of the group of rows that always get the same version.
         time: Time of the prediction, in seconds since the epoch.
         label: Predicted label as JSON; None for a number.
         number: Predicted number; None for a label.
@@ -37,10 +37,10 @@ class Outcome(msgspec.Struct, forbid_unknown_fields=True):
     """Actual outcome of one predicted row.
 
     Attributes:
-        actual: Label or number.
+        actual: Actual label or number.
         request_id: Request id of the prediction; None to use *association*.
         row: Number of the row in the request, from 0.
-        association: Value of the association column; the newest prediction with it is meant.
+        association: Value of the association column. It identifies the newest prediction with this value.
     """
 
     actual: str | bool | int | float
@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def to_association(value: Any) -> str:
-    """Return the text under which the value of an association column is stored: 7 and 7.0 are the same."""
+    """Return the stored text for a value of an association column. It is the same for 7 and 7.0."""
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     # PostgreSQL cannot store the character 0.
     return text.replace("\0", "\ufffd")

@@ -1,4 +1,4 @@
-"""Accuracy of model versions, and comparison of versions that serve at the same time. Pure functions."""
+"""Measure the accuracy of model versions, and compare versions that serve at the same time. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -35,8 +35,8 @@ class CalibrationBin(msgspec.Struct):
 
     Attributes:
         rows: Number of predictions.
-        probability: Their mean probability.
-        accuracy: Share of right predictions. Equal to *probability* for a calibrated model.
+        probability: Mean predicted probability.
+        accuracy: Share of correct predictions. For a calibrated model, it equals *probability*.
     """
 
     rows: int
@@ -45,17 +45,17 @@ class CalibrationBin(msgspec.Struct):
 
 
 class VersionAccuracy(msgspec.Struct):
-    """Accuracy of a model version, over the predictions whose outcome is known.
+    """Accuracy of a model version, measured on the predictions with a known outcome.
 
     Attributes:
         version: Version of the model.
         predictions: Number of predicted rows.
         outcomes: Number of rows with an outcome.
         measure: ``error_rate`` for labels, ``absolute_error`` for numbers.
-        error: Mean error: share of wrong labels, or mean absolute error; None with too few outcomes.
-        calibration: Bins that have predictions; empty for numbers, or with too few outcomes.
-        calibration_error: Mean difference between probability and accuracy, weighted by rows; None without
-            probabilities.
+        error: Share of wrong labels, or mean absolute error of numbers; None with too few outcomes.
+        calibration: Calibration bins that contain predictions; empty for numbers, or with too few outcomes.
+        calibration_error: Mean difference between probability and accuracy over the bins, weighted by their
+            rows; None if there are no bins.
     """
 
     version: str
@@ -68,15 +68,16 @@ class VersionAccuracy(msgspec.Struct):
 
 
 class ArmComparison(msgspec.Struct):
-    """Difference of the errors of two versions in the period in which both served.
+    """Comparison of the errors of two versions, in the period in which both served.
 
     Attributes:
         versions: The two versions.
-        outcomes: Number of rows with an outcome, of each version.
+        outcomes: Number of rows with an outcome, for each version.
         measure: ``error_rate`` or ``absolute_error``.
-        difference: Error of the second version minus that of the first; None with too few outcomes.
-        low, high: Limits of the interval of the difference, valid however often you look.
-        alpha: Largest probability that the interval ever misses the difference.
+        difference: Error of the second version minus error of the first version; None with too few outcomes.
+        low, high: Limits of a confidence interval for the difference. They are valid even if you check
+            repeatedly.
+        alpha: Maximum probability that the interval, at any check, does not contain the true difference.
         winner: Version with the smaller error; None if the interval contains zero.
     """
 
@@ -98,7 +99,7 @@ def measure_accuracy(
     bins: Sequence[CalibrationBin],
     min_rows: int,
 ) -> VersionAccuracy:
-    """Return the accuracy of a version, without figures if there are fewer than *min_rows* outcomes."""
+    """Return the accuracy of a version. With fewer than *min_rows* outcomes, only the counts are set."""
     accuracy = VersionAccuracy(version, predictions, errors.values, measure)
     if errors.values >= min_rows:
         accuracy.error, accuracy.calibration = errors.mean, list(bins)
@@ -107,7 +108,9 @@ def measure_accuracy(
 
 
 def calibration_error(bins: Sequence[CalibrationBin]) -> float | None:
-    """Return the expected calibration error (Naeini, Cooper and Hauskrecht, 2015); None without bins."""
+    """Return the expected calibration error (Naeini, Cooper and Hauskrecht, 2015), or None if there are no
+    bins.
+    """
     rows = sum(each.rows for each in bins)
     return sum(each.rows * abs(each.probability - each.accuracy) for each in bins) / rows if rows else None
 
@@ -115,15 +118,16 @@ def calibration_error(bins: Sequence[CalibrationBin]) -> float | None:
 def compare_arms(
     errors: Mapping[tuple[str, str], tuple[Mean, Mean]], measure: Measure, min_rows: int
 ) -> list[ArmComparison]:
-    """Compare pairs of versions.
+    """Compare pairs of versions that served at the same time.
 
-    The error probabilities of the pairs are ``ALPHA`` times 1/2, 1/6, 1/12 and so on, which add up to ``ALPHA`` for
-    any number of pairs. Equal shares would change when a version is added, and a winner could be lost.
+    The error probabilities of the pairs are ``ALPHA`` times 1/2, 1/6, 1/12 and so on, which add up to
+    ``ALPHA`` for any number of pairs. With equal shares, adding a version would change the share of each
+    pair, and a winner could be lost.
 
     Args:
-        errors: Errors of two versions in the period in which both served, by their names; the oldest pair is first.
-        measure: What the errors are.
-        min_rows: Smallest number of groups of each version, for example of requests.
+        errors: Errors by pair of versions, in the period in which both served. The oldest pair is first.
+        measure: ``error_rate`` or ``absolute_error``.
+        min_rows: Minimum number of groups per version. A group is, for example, a request.
     """
     comparisons = []
     for number, (versions, (first, second)) in enumerate(errors.items(), 1):

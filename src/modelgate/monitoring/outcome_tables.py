@@ -1,4 +1,4 @@
-"""Tables of predictions and their outcomes in a SQL database. All methods block."""
+"""Store predictions and their outcomes in a SQL database. All methods block."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _ROWS = sa.Table(
 
 
 class OutcomeTables:
-    """Table ``modelgate_scored_rows``, created on first use.
+    """Storage in the table ``modelgate_scored_rows``, which is created on first use.
 
     Args:
         url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
@@ -50,7 +50,7 @@ class OutcomeTables:
         self._database = Database(url, _METADATA, option="database")
 
     def close(self) -> None:
-        """Close the connections. They are opened again when needed."""
+        """Close the connections. They are reopened on demand."""
         self._database.close()
 
     def add(self, rows: Sequence[ScoredRow]) -> None:
@@ -59,16 +59,19 @@ class OutcomeTables:
             connection.execute(_ROWS.insert(), [msgspec.structs.asdict(row) for row in rows])
 
     def prune(self, before: float) -> None:
-        """Delete predictions and outcomes of predictions made *before* a time."""
+        """Delete the predictions that were made before the time *before*, and their outcomes."""
         self._database.commit(
             lambda connection: connection.execute(_ROWS.delete().where(_ROWS.c.time < before))
         )
 
     def set_outcomes(self, deployment: str, outcomes: Sequence[Outcome]) -> tuple[list[int], list[int]]:
-        """Store the outcomes of predictions of *deployment*. Later outcomes of a prediction replace earlier ones.
+        """Store the outcomes of predictions of *deployment*.
+
+        A later outcome of the same prediction replaces an earlier one.
 
         Returns:
-            The indices of outcomes without a prediction, and of those whose type differs from the prediction.
+            Two lists of indices: outcomes without a stored prediction, and outcomes with another type than
+            their prediction.
         """
 
         def write(connection: sa.Connection) -> tuple[list[int], list[int]]:
@@ -91,7 +94,9 @@ class OutcomeTables:
         return self._database.commit(write)
 
     def versions(self, deployment: str) -> list[tuple[str, int, bool, float, float]]:
-        """Return each version, its rows, whether it predicts labels, and its first and last time; oldest first."""
+        """Return the versions, the oldest first, each with its number of rows, whether it predicts labels,
+        and the times of its first and its last prediction.
+        """
         first = sa.func.min(_ROWS.c.time)
         query = (
             sa.select(
@@ -121,7 +126,9 @@ class OutcomeTables:
             )
 
     def calibration(self, deployment: str, version: str) -> list[CalibrationBin]:
-        """Return the predicted probabilities of a version, and how often they were right."""
+        """Return the calibration bins of a version: predicted probabilities, and shares of correct
+        predictions.
+        """
         number = sa.case(
             # The last range includes the probability 1.
             (_ROWS.c.probability >= 1, CALIBRATION_BINS - 1),
@@ -154,7 +161,10 @@ class OutcomeTables:
         return dict(rows)
 
     def arms(self, deployment: str) -> dict[tuple[str, str], tuple[Mean, Mean]]:
-        """Return the errors of each pair of versions, in the period in which both served; the oldest pair is first."""
+        """Return the errors of each pair of versions in the period in which both served.
+
+        The oldest pair is first.
+        """
         periods = sorted(
             (max(start, later), min(end, until), first, second)
             for (first, _, _, start, end), (second, _, _, later, until) in combinations(
@@ -192,7 +202,9 @@ def _find(deployment: str, outcome: Outcome) -> "sa.Select[Any]":
 
 
 def _error(prediction: "sa.Row[Any]", actual: Any) -> float | None:
-    """Return the error of a prediction, 0 or 1 for a label; None if the types differ."""
+    """Return the error of a prediction (0 or 1 for a label), or None if the types of prediction and outcome
+    differ.
+    """
     is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
     if prediction.label is None:
         return float(actual - prediction.number) if is_number else None

@@ -20,21 +20,21 @@ logger = logging.getLogger("modelgate")
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
-    """Prediction that was sent to a caller. Response curves are not reported.
+    """Record of a prediction that was sent to a caller. Response curves are not reported to hooks.
 
-    Hooks share the *table* and the *prediction* with each other, so they must not change them.
+    All hooks get the same *table* and *prediction*, so a hook must not change them.
 
     Attributes:
-        request_id: Request id, which the response has in ``X-Request-ID``.
+        request_id: Request id, as in the response header ``X-Request-ID``.
         deployment: Deployment name.
         version: Version of the model.
         key_id: Id of the caller's API key; None in a gate without keys.
         time: Time of the prediction, in seconds since the epoch.
         seconds: Time from the arrival of the request to the prediction, in seconds.
         table: Validated rows.
-        prediction: Prediction, of as many rows as *table*; a forecast has its own rows.
-        training: Training data of the model; None if it was not packaged.
-        hypothetical: Whether the caller has marked the rows as made up. Statistics must not include them.
+        prediction: Prediction for each row of *table*, or for each date of a forecast.
+        training: Training data of the model; None if its package has none.
+        hypothetical: Whether the caller marked the rows as hypothetical. Statistics must not include them.
     """
 
     request_id: str
@@ -53,10 +53,10 @@ PredictionCallback: TypeAlias = Callable[[PredictionRecord], object]
 
 
 class PredictionHook:
-    """Base class of hooks with metrics, or with resources to release. Any other hook may be a function.
+    """Base class for hooks with metrics, or with resources to release. Other hooks can be functions.
 
-    A hook is called in the thread of the request, under ASGI in that of the event loop, once the
-    response is encoded. It must not block: pass the record to a queue. An error is logged and does not
+    A hook is called after the response has been encoded, in the thread of the request, or under ASGI in the
+    thread of the event loop. It must not block: pass the record to a queue. An error is logged and does not
     affect the response.
     """
 
@@ -65,12 +65,15 @@ class PredictionHook:
         raise NotImplementedError
 
     def attach(self, values: MetricValues) -> None:
-        """Count in *values*, the storage of the gate's metrics. Called once, when the gate is constructed."""
+        """Use *values*, the storage of the gate's metrics, for the metrics of the hook.
+
+        The gate calls this once, when it is constructed.
+        """
 
     def families(self) -> Iterable[MetricFamily]:
         """Return the metrics of the hook, which the gate adds to its own.
 
-        Hooks may return families of the same name, with other values of the labels.
+        Several hooks may return families of the same name if the values of their labels differ.
         """
         return ()
 
@@ -79,18 +82,21 @@ class PredictionHook:
         return ()
 
     def flush(self) -> object:
-        """Write what is buffered. Called when an ASGI server shuts down: the process may exit right after."""
+        """Write buffered records.
+
+        Called when an ASGI server shuts down, because the process may exit right after.
+        """
 
     def close(self) -> None:
         """Release the resources. Called by `Gate.close`."""
 
 
 class PredictionHooks:
-    """Hooks of a gate. False if there are none.
+    """Prediction hooks of a gate. As a condition, the object is false if there are no hooks.
 
     Args:
         hooks: Value of the option *on_prediction*: None, a hook or a list of hooks.
-        values: Storage in which the hooks count.
+        values: Storage for the metrics of the hooks.
 
     Raises:
         ConfigurationError: One of the hooks is not callable.
@@ -108,7 +114,7 @@ class PredictionHooks:
                 )
             if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
                 raise ConfigurationError(
-                    f"on_prediction must be a function without async, which puts the record into a queue (got {hook!r})"
+                    f"on_prediction must be a function without async (got {hook!r}): let it put the record into a queue"
                 )
         self._callbacks: list[PredictionCallback] = listed
         self._hooks = [hook for hook in listed if isinstance(hook, PredictionHook)]

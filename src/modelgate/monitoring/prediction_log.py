@@ -1,4 +1,4 @@
-"""Log of predictions, written in a background thread."""
+"""Prediction log, which a background thread writes."""
 
 import atexit
 import logging
@@ -40,25 +40,25 @@ _WRITTEN, _LOST = "prediction_log_rows", "prediction_log_lost_rows"
 
 
 class PredictionLog(PredictionHook):
-    """Log of predictions for `Gate(on_prediction=…)`: one entry for each predicted row.
+    """Prediction log for `Gate(on_prediction=…)`, with one entry for each predicted row.
 
-    Requests never wait for it: records are queued, and a background thread writes them. Failed writes are
-    retried. If the destination is too slow, or fails for a long time, records are dropped, and their rows
+    Requests never wait for the log. Records are queued, and a background thread writes them. Failed writes
+    are retried. If the destination is too slow, or fails for a long time, records are dropped, and their rows
     are counted by the metric ``modelgate_prediction_log_lost_rows_total``.
 
     Args:
-        destination: Folder for files of this log alone, URL of a database such as
+        destination: Folder that contains only this log, URL of a database such as
             ``"postgresql://user:password@host/database"`` (extra ``sql``), or a `PredictionWriter`.
         format: Format of the files: ``"jsonl"`` for one JSON object per line, or ``"parquet"`` for a Parquet
             file per deployment and flush (extra ``polars``).
         sample: Fraction of the requests to log.
         redact: Columns that are never logged.
-        max_queued_rows: Number of rows that may wait to be written. A larger request is logged if no other
-            rows are waiting.
+        max_queued_rows: Maximum number of rows that wait to be written. A request with more rows is logged
+            only if no other rows are waiting.
         flush_interval: Seconds between writes; None for 1, or 60 for Parquet.
         max_bytes: Size in bytes at which a new file of JSON lines begins.
-        max_files: Number of files to keep; the oldest are deleted. None to keep all.
-        name: Label ``log`` of its metrics.
+        max_files: Number of files to keep; the oldest files are deleted. None to keep all files.
+        name: Value of the label ``log`` in the metrics.
 
     Raises:
         ConfigurationError: An option is invalid, or a package is missing.
@@ -86,6 +86,8 @@ class PredictionLog(PredictionHook):
             flush_interval = 60.0 if format == "parquet" else 1.0
         require_positive_seconds("flush_interval", flush_interval)
         self._writer = _create_writer(destination, format, max_bytes, max_files)
+        # A writer of the caller stays open.
+        self._close_writer = None if self._writer is destination else getattr(self._writer, "close", None)
         self._sample = sample
         self._redact = frozenset(redact)
         self._max_rows = max_queued_rows
@@ -100,7 +102,10 @@ class PredictionLog(PredictionHook):
         atexit.register(_close_at_exit, weakref.ref(self))
 
     def _reset(self) -> None:
-        """Start with an empty queue and no thread. After a fork, the parent writes the records that it has queued."""
+        """Start with an empty queue and no thread.
+
+        After a fork, the parent writes the records queued before it.
+        """
         # Reentrant: a signal handler may make a prediction.
         self._lock = threading.RLock()
         self._queue: deque[PredictionRecord] = deque()
@@ -144,7 +149,10 @@ class PredictionLog(PredictionHook):
         self._thread = thread
 
     def _run(self) -> None:
-        """Write records until none has come for a while. The next record then starts another thread."""
+        """Write records until no new record has arrived for a while.
+
+        The next record then starts another thread.
+        """
         failures, idle = 0, 0.0
         while True:
             if failures:
@@ -176,7 +184,7 @@ class PredictionLog(PredictionHook):
                     self._wake.set()
 
     def _write(self, records: Sequence[PredictionRecord]) -> None:
-        """Write the first *records* of the queue, and remove those that need no retry."""
+        """Write *records*, the first items of the queue, and remove those that need no retry."""
         if not records:
             return
         self._warn_of_misspelled_columns(records)
@@ -221,7 +229,7 @@ class PredictionLog(PredictionHook):
         return not self._queue
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write the queued records, and count later ones as lost. Also called when the process exits.
+        """Write the queued records. Later records count as lost. This is also called when the process exits.
 
         Args:
             timeout: Seconds to wait for the destination. Rows that are not written by then count as lost.
@@ -235,6 +243,8 @@ class PredictionLog(PredictionHook):
             thread = self._thread
         if thread is not None:
             thread.join(timeout)
+        if self._close_writer is not None:
+            self._close_writer()
         with self._lock:
             if self._rows:
                 self._lost["closed"][0] += self._rows

@@ -1,4 +1,4 @@
-"""Metrics of a gate in a registry of `prometheus_client`."""
+"""Export the metrics of a gate through `prometheus_client`."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -23,14 +23,15 @@ __all__ = ["GateCollector"]
 
 
 class GateCollector(prometheus_client.registry.Collector):
-    """Collector that adds the metrics of a gate to the registry of the app.
+    """Collector that adds the metrics of a gate to the app's `prometheus_client` registry.
 
     Args:
         families: Function that returns the metrics.
         values: Storage of the metrics.
 
     Raises:
-        ConfigurationError: `prometheus_client` is in multiprocess mode, but *values* are those of one process.
+        ConfigurationError: `prometheus_client` is in multiprocess mode, but *values* contains the metrics of
+            only one process.
     """
 
     def __init__(self, families: Callable[[], Iterable[MetricFamily]], values: MetricValues) -> None:
@@ -42,7 +43,7 @@ class GateCollector(prometheus_client.registry.Collector):
         self._families = families
 
     def collect(self) -> "Iterator[Metric]":
-        """Return the metrics, in the classes of `prometheus_client`."""
+        """Return the metrics as objects of `prometheus_client`."""
         return map(_convert, self._families())
 
     # A registry compares what its collectors describe: a second gate would repeat every name.

@@ -1,4 +1,4 @@
-"""Report on a deployment as one HTML page without scripts."""
+"""Render a report on a deployment as one HTML page without scripts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,12 +27,12 @@ def render_report(
     accuracy: AccuracyReport,
     now: float,
 ) -> str:
-    """Return the page.
+    """Return the report as HTML.
 
     Args:
         deployment: Deployment name.
         traffic: Number of predicted rows by version and day since the epoch.
-        judgements: Drift of each model.
+        judgements: Drift of each model version.
         accuracy: Accuracy of each version.
         now: Time in seconds since the epoch.
     """
@@ -58,7 +58,7 @@ def _render_traffic(traffic: Mapping[str, Mapping[int, int]]) -> str:
 
 
 def _bars(totals: Mapping[int, int]) -> str:
-    """Return a bar chart of the rows of each day."""
+    """Return a bar chart of the number of rows per day."""
     first, last, highest = min(totals), max(totals), max(totals.values())
     bars = "".join(
         f'<rect x="{10 * (day - first)}" y="{100 - height:.1f}" width="8" height="{height:.1f}">'

@@ -1,4 +1,4 @@
-"""Intervals that stay valid however often, and whenever, you look. Pure functions."""
+"""Always-valid confidence intervals: they stay valid if you check them repeatedly. Pure functions."""
 
 import math
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ class Mean(NamedTuple):
         values: Number of values.
         groups: Number of groups.
         mean: Mean of the values.
-        error: Standard error of the mean, which allows for groups of similar values.
+        error: Standard error of the mean. It takes into account that the values within a group are similar.
     """
 
     values: int
@@ -27,7 +27,7 @@ class Mean(NamedTuple):
 
     @classmethod
     def from_groups(cls, groups: Iterable[tuple[int, float]]) -> "Mean":
-        """Return the mean for the number and the sum of the values in each group."""
+        """Return the mean of groups. Each group is given by the number and the sum of its values."""
         counted = list(groups)
         values = sum(count for count, _ in counted)
         if not values:
@@ -52,8 +52,8 @@ def always_valid_margin(error: float, typical: float, alpha: float) -> float:
 
     Args:
         error: Standard error of the estimate.
-        typical: Standard deviation of the mixture: a difference that is to be found soon.
-        alpha: Largest probability of an error.
+        typical: Standard deviation of the mixture. Differences of about this size are detected soonest.
+        alpha: Maximum probability of an error.
     """
     if not (0 < error < math.inf and typical > 0):
         return math.inf
@@ -62,7 +62,7 @@ def always_valid_margin(error: float, typical: float, alpha: float) -> float:
 
 
 def compare_means(first: Mean, second: Mean, alpha: float) -> tuple[float, float, float]:
-    """Return the difference *second* minus *first*, and the limits of its always-valid interval."""
+    """Return the difference *second* minus *first*, and the limits of its always-valid confidence interval."""
     difference, error = second.mean - first.mean, math.hypot(first.error, second.error)
     if not math.isfinite(error):
         return difference, -math.inf, math.inf

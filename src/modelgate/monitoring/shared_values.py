@@ -1,4 +1,4 @@
-"""Metric values that the processes of one machine share through files."""
+"""Share metric values between the processes of one machine, through files."""
 
 import contextlib
 import logging
@@ -44,10 +44,10 @@ class _Entry(NamedTuple):
 
 
 class _Ended(msgspec.Struct):
-    """Counters of processes that have ended.
+    """Sums of the counters of processes that have ended.
 
     Attributes:
-        files: Files that were added, and may not be deleted yet.
+        files: Files that were added up, but perhaps not yet deleted.
         values: Names, labels and values.
     """
 
@@ -56,21 +56,21 @@ class _Ended(msgspec.Struct):
 
 
 class SharedValues:
-    """Storage of metric values in a directory: each process writes a memory-mapped file of its own.
+    """Storage for metric values in a directory. Each process writes its own memory-mapped file.
 
-    A value is in the file as soon as it is counted, so even a killed process loses no count. The counters of
-    processes that have ended are kept, their gauges are not.
+    A value is in the file as soon as it is counted, so even a killed process loses no count. When a process
+    has ended, its counters are preserved and its gauges are dropped.
 
-    - A process locks its file while it runs, so a file without a lock belongs to a process that has ended. The
-      next process that starts adds its counters to ``ended.json``, and deletes it.
-    - ``ended.json`` names the files it includes, so that none counts twice if this is interrupted.
+    - A process locks its file while it runs, so a file without a lock belongs to a process that has ended.
+      The next process that starts adds the counters in such a file to ``ended.json``, and deletes the file.
+    - ``ended.json`` lists the files it includes, so that no file counts twice if this is interrupted.
     - If the directory was deleted, each process reports only its own values.
     - Files that are damaged, or that other programs or users wrote, are left out and never deleted. A damaged
       ``ended.json`` is replaced.
 
     Args:
-        directory: Directory for the files, which are in a subdirectory for each version of modelgate. Created
-            if missing.
+        directory: Directory for the files. It is created if it is missing, with a subdirectory for each
+            modelgate version.
 
     Raises:
         ConfigurationError: The directory cannot be written, or the system has no file locks.
@@ -93,7 +93,7 @@ class SharedValues:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start without a file, in forked children too."""
+        """Start without a file, also in forked children."""
         if self._pid == os.getpid():
             return
         if self._file is not None:
@@ -125,14 +125,14 @@ class SharedValues:
             # A full disk: counting must not fail a request.
             if not self._unstored:
                 logger.error(
-                    "metrics_dir: cannot store values, which only process %d reports: %s", self._pid, error
+                    "metrics_dir: cannot store values, so only process %d reports them: %s", self._pid, error
                 )
             cells = create_cells(size)
             self._unstored.append((name, labels, cells))
             return cells
 
     def discard(self, deployments: Container[str]) -> None:
-        """Do nothing: the values may be those of another process."""
+        """Do nothing, because the values may belong to other processes."""
 
     def read(self) -> Totals:
         totals: Totals = {}
@@ -149,9 +149,10 @@ class SharedValues:
         return [(entry.labels, entry.values) for entry in self._read_all()[1] if entry.name == name]
 
     def _read_all(self) -> tuple[_Ended, list[_Entry]]:
-        """Return the values of ended processes, and the entries of the others.
+        """Return the values of ended processes, and the entries of running processes.
 
-        If the directory was deleted, return the entries of this process, whose memory remains valid.
+        If the directory was deleted, return only the entries of this process, whose mapped memory is still
+        valid.
         """
         try:
             with self._locked(self._shared):
@@ -165,13 +166,16 @@ class SharedValues:
         return ended, entries + [_Entry(name, labels, False, list(cells)) for name, labels, cells in unread]
 
     def _read_files(self, ended: _Ended) -> Iterator[_Entry]:
-        """Yield the entries of the files that *ended* does not include, except gauges of ended processes."""
+        """Yield the entries of the files that *ended* does not include.
+
+        Gauges of ended processes are skipped.
+        """
         for path in self._files(ended):
             is_live = self._is_live(path)
             yield from (entry for entry in self._read(path) or () if is_live or not entry.gauge)
 
     def _files(self, ended: _Ended) -> list[Path]:
-        """Return the files that *ended* does not include, the oldest first."""
+        """Return the files that *ended* does not include. The oldest file is first."""
         paths = [path for path in self._directory.glob("*.values") if path.name not in ended.files]
         return sorted(paths, key=lambda path: path.lstat().st_ctime_ns)
 
@@ -179,15 +183,15 @@ class SharedValues:
         """Return the entries of *path*, or None if it cannot be read."""
         try:
             return list(_read_entries(path))
-        except (OSError, TypeError, ValueError, struct.error) as error:
+        except (OSError, TypeError, ValueError, msgspec.DecodeError, struct.error) as error:
             self._warn(path, error)
             return None
 
     def _warn(self, path: Path, error: Exception) -> None:
-        """Log that *path* is left out, once."""
+        """Log once that the file at *path* is ignored."""
         if path.name not in self._unreadable:
             self._unreadable.add(path.name)
-            logger.error("metrics_dir: left out %s, which cannot be read: %s", path, error)
+            logger.error("metrics_dir: ignored %s, which cannot be read: %s", path, error)
 
     def _is_live(self, path: Path) -> bool:
         try:
@@ -213,7 +217,7 @@ class SharedValues:
             return _ValueFile(file)
 
     def _collect_ended(self) -> None:
-        """Move the counters of ended processes into one file."""
+        """Move the counters of ended processes into ``ended.json``."""
         ended = self._read_ended()
         totals: dict[tuple[str, Labels], list[float]] = {
             (name, labels): values for name, labels, values in ended.values
@@ -243,7 +247,7 @@ class SharedValues:
             return msgspec.json.decode(path.read_bytes(), type=_Ended)
         except FileNotFoundError:
             pass
-        except ValueError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             self._warn(path, error)
         return _Ended()
 
@@ -256,10 +260,13 @@ def _add(values: list[float] | None, more: list[float]) -> list[float]:
 
 
 class _ValueFile:
-    """File of segments. A segment has the number of bytes used, then entries: a header, a description, values.
+    """Memory-mapped file of metric values.
+
+    It consists of segments. A segment contains the number of bytes used, and entries with a header, a
+    description and values.
 
     Args:
-        file: Empty file, opened and locked.
+        file: Empty file that is open and locked.
     """
 
     def __init__(self, file: IO[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Webhook that is called with alarms."""
+"""Webhook that sends alarms to a URL."""
 
 import urllib.error
 import urllib.request
@@ -15,13 +15,13 @@ _TIMEOUT = 10.0
 
 
 class Webhook:
-    """Function that sends structs to a URL: ``POST`` with the JSON object ``{"alarms": […]}``.
+    """Callable that sends alarms to a URL, as a ``POST`` request with the JSON object ``{"alarms": […]}``.
 
     Args:
         url: Address, ``https://…`` or ``http://…``.
 
     Raises:
-        ConfigurationError: *url* is another kind of address.
+        ConfigurationError: *url* has another scheme.
     """
 
     def __init__(self, url: str) -> None:

@@ -44,5 +44,8 @@ async def handle(request: blacksheep.Request, handler: Handler[Request, Response
         if name not in ("content-length", "content-type")
     ]
     media_type = (response.header("content-type") or "application/octet-stream").encode("latin-1")
-    content = blacksheep.Content(media_type, body) if body else None
+    if isinstance(body, bytes):
+        content = blacksheep.Content(media_type, body) if body else None
+    else:
+        content = blacksheep.StreamedContent(media_type, body.__aiter__)
     return blacksheep.Response(response.status, headers, content)

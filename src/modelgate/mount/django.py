@@ -9,13 +9,15 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import got_request_exception
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
 
 from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody
 from ..flow import Handler
 from ..http import Request, Response
+from .streaming_body import StreamingBody
 from .views import WSGIViewRequest, check_size, respond, respond_async
 
 __all__ = ["handle", "urls"]
@@ -25,8 +27,8 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
     """Return URL patterns that serve a handler, for ``include``.
 
     Django's middleware applies to the requests. No CSRF token is needed, because a gate requires a key. The
-    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml`` to ``ml/``.
-    Exceptions that become a response with status 500 are sent with the signal ``got_request_exception``.
+    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml`` to ``ml/``. If
+    an exception becomes a response with status 500, the signal ``got_request_exception`` is sent.
 
     Args:
         handler: Handler, for example a gate.
@@ -34,11 +36,11 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
 
     # Use a sync view. Under ASGI, Django calls it in a thread of the request. Under WSGI, an async view would
     # take longer, because Django would run it on a separate event loop for each request.
-    def view(request: HttpRequest, path: str) -> HttpResponse:
+    def view(request: HttpRequest, path: str) -> HttpResponseBase:
         view_request = _create_request(request)
         view_request.path = "/" + path
         view_request.root_path = request.path.removesuffix(view_request.path)
-        return _to_django(*respond(view_request, handler))
+        return _to_django(view_request, *respond(view_request, handler))
 
     view.csrf_exempt = True  # type: ignore[attr-defined]
     return [re_path(r"^(?P<path>.*)$", view, name="modelgate")]
@@ -46,22 +48,22 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
 
 def handle(
     request: HttpRequest, handler: Handler[Request, Response]
-) -> HttpResponse | Awaitable[HttpResponse]:
+) -> HttpResponseBase | Awaitable[HttpResponseBase]:
     """Call *handler* from a view. Return the response, or an awaitable of the response in an async view."""
     view_request = _create_request(request)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _to_django(*respond(view_request, handler))
+        return _to_django(view_request, *respond(view_request, handler))
     return _respond_async(view_request, handler)
 
 
-async def _respond_async(request: Request, handler: Handler[Request, Response]) -> HttpResponse:
-    return _to_django(*await respond_async(request, handler))
+async def _respond_async(request: Request, handler: Handler[Request, Response]) -> HttpResponseBase:
+    return _to_django(request, *await respond_async(request, handler))
 
 
 class _ASGIRequest(Request):
-    """Request under ASGI, whose body Django receives before it calls the view."""
+    """Request under ASGI. Django receives its body before it calls the view."""
 
     __slots__ = ("_django",)
 
@@ -99,7 +101,7 @@ def _create_request(request: Any) -> Request:
 
 
 def _send_exception(request: HttpRequest, _error: BaseException) -> None:
-    """Send the signal that error tracking of Django projects listens to."""
+    """Send the signal that error trackers for Django listen to."""
     # Receivers read the current exception. Django logs their errors, which must not replace the response.
     got_request_exception.send_robust(sender=None, request=request)
 
@@ -113,9 +115,16 @@ def _read_body(request: HttpRequest) -> bytes:
         raise MalformedBody("The body could not be read: send it again") from error
 
 
-def _to_django(response: Response, body: bytes) -> HttpResponse:
+def _to_django(request: Request, response: Response, body: bytes | StreamingBody) -> HttpResponseBase:
     # An empty content type keeps Django from adding its default one.
-    django_response = HttpResponse(body, status=response.status, content_type="")
+    options: Any = {"status": response.status, "content_type": ""}
+    django_response: HttpResponseBase
+    if isinstance(body, bytes):
+        django_response = HttpResponse(body, **options)
+    else:
+        # Under ASGI, Django would join a body that is not async, even if the view is.
+        content = aiter(body) if isinstance(request, _ASGIRequest) else body
+        django_response = StreamingHttpResponse(content, **options)
     del django_response.headers["Content-Type"]
     for name, value in response.headers:
         django_response.headers[name] = value

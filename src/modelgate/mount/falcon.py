@@ -33,11 +33,17 @@ async def _handle_async(request: Any, handler: Handler[Request, Response], respo
         return b"".join([limiter.count(chunk) async for chunk in request.stream])
 
     view_request = ASGIViewRequest(request.scope, read)
-    _copy(*await respond_async(view_request, handler), response)
+    source, body = await respond_async(view_request, handler)
+    # Falcon would await `close`.
+    _copy(source, body if isinstance(body, bytes) else aiter(body), response)
 
 
-def _copy(source: Response, body: bytes, target: falcon.Response) -> None:
-    target.status, target.data = source.status_line, body
+def _copy(source: Response, body: Any, target: falcon.Response) -> None:
+    target.status = source.status_line
+    if isinstance(body, bytes):
+        target.data = body
+    else:
+        target.stream = body
     for name, value in source.headers:
-        if name != "content-length":
+        if name != "content-length" or target.stream is not None:
             target.set_header(name, value)

@@ -4,6 +4,7 @@ from typing import Any
 
 import litestar
 from litestar.exceptions import HTTPException
+from litestar.response import Stream
 
 from ..errors import BodyTooLarge
 from ..flow import Handler
@@ -42,4 +43,5 @@ async def handle(
 
     scope: Any = request.scope
     response, body = await respond_async(ASGIViewRequest(scope, read), handler)
-    return litestar.Response(body, status_code=response.status, headers=dict(response.headers))
+    create: Any = litestar.Response if isinstance(body, bytes) else Stream
+    return create(body, status_code=response.status, headers=dict(response.headers))  # type: ignore[no-any-return]

@@ -16,4 +16,5 @@ def handle(
     """Call *handler* from a view, and return a response that the view can return."""
     view_request = WSGIViewRequest(request.environ, lambda: request.body)
     response, body = respond(view_request, handler)
-    return pyramid.response.Response(body, response.status_line, response.headers)
+    content = {"body" if isinstance(body, bytes) else "app_iter": body}
+    return pyramid.response.Response(status=response.status_line, headerlist=response.headers, **content)

@@ -14,7 +14,7 @@ __all__ = ["handle"]
 
 
 class _SanicRequest(Request):
-    """Request of a Sanic handler, whose body Sanic has received."""
+    """Request of a Sanic handler. Sanic has already received its body."""
 
     __slots__ = ("_sanic",)
 
@@ -40,4 +40,12 @@ async def handle(
 ) -> sanic.HTTPResponse:
     """Call *handler* from a request handler, and return a response of Sanic."""
     response, body = await respond_async(_SanicRequest(request), handler)
-    return sanic.HTTPResponse(body, response.status, dict(response.headers), response.header("content-type"))
+    headers, content_type = dict(response.headers), response.header("content-type")
+    if isinstance(body, bytes):
+        return sanic.HTTPResponse(body, response.status, headers, content_type)
+
+    async def send(stream: Any) -> None:
+        async for part in body:
+            await stream.write(part)
+
+    return sanic.response.ResponseStream(send, response.status, headers, content_type)  # type: ignore[return-value]

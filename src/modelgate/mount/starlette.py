@@ -1,4 +1,6 @@
-"""Adapter for Starlette and FastAPI. Mounts a handler in an app, or calls a handler from an endpoint."""
+"""Adapter for Starlette and FastAPI, which mounts a handler in an app, or calls a handler from an endpoint."""
+
+from typing import Any
 
 import starlette.applications
 import starlette.requests
@@ -46,7 +48,10 @@ async def handle(
 ) -> starlette.responses.Response:
     """Call *handler* from an endpoint, and return a response that the endpoint can return."""
     response, body = await respond_async(_StarletteRequest(request), handler)
-    starlette_response = starlette.responses.Response(body, response.status)
+    create: Any = (
+        starlette.responses.Response if isinstance(body, bytes) else starlette.responses.StreamingResponse
+    )
+    starlette_response: starlette.responses.Response = create(body, response.status)
     starlette_response.raw_headers += [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in response.headers

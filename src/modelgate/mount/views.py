@@ -1,20 +1,21 @@
-"""Requests that views of web frameworks receive, and responses with a complete body."""
+"""Convert the requests that views of web frameworks receive, and return the responses to them."""
 
 from collections.abc import Awaitable, Callable
 from wsgiref.types import WSGIEnvironment
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
-from ..flow import Handler, adrive, drive, run
+from ..flow import Handler, adrive, drive
 from ..http import Request, Response
 from ..http.spooled_body import SpooledBody
 from .asgi import ASGIRequest, Receive, Scope, select_handler
+from .streaming_body import StreamingBody
 from .wsgi import WSGIRequest
 
 __all__ = ["ASGIViewRequest", "WSGIViewRequest", "check_size", "respond", "respond_async"]
 
 
 class WSGIViewRequest(WSGIRequest):
-    """Request of a view under WSGI, whose body the framework reads and caches.
+    """Request of a view under WSGI. The framework reads and caches its body.
 
     Args:
         environ: WSGI environ.
@@ -48,7 +49,7 @@ class WSGIViewRequest(WSGIRequest):
 
 
 class ASGIViewRequest(ASGIRequest):
-    """Request of a view under ASGI, whose body the framework reads and caches.
+    """Request of a view under ASGI. The framework reads and caches its body.
 
     Args:
         scope: ASGI scope.
@@ -82,25 +83,31 @@ def check_size(request: Request, size: int) -> None:
         raise BodyTooLarge(request.max_body)
 
 
-def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes]:
-    """Call *handler* from a view. Return the response, and the body of the response."""
+def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes | StreamingBody]:
+    """Call *handler* from a view. Return the response and its body, which ends the request if it streams."""
     try:
         response = drive(handler(request))
-        return response, _join(response)
-    finally:
+        return response, _end(request, response)
+    except BaseException:
         request.close()
+        raise
 
 
-async def respond_async(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes]:
-    """Call *handler* from an async view. Return the response, and the body of the response."""
+async def respond_async(
+    request: Request, handler: Handler[Request, Response]
+) -> tuple[Response, bytes | StreamingBody]:
+    """Call *handler* from an async view, see `respond`."""
     try:
         response = await adrive(select_handler(handler)(request))
-        # A long body is encoded while it is joined.
-        is_long = not isinstance(response.body, bytes)
-        return response, (await adrive(run(_join, response))) if is_long else _join(response)
-    finally:
+        return response, _end(request, response)
+    except BaseException:
         request.close()
+        raise
 
 
-def _join(response: Response) -> bytes:
-    return response.body if isinstance(response.body, bytes) else b"".join(response.body)
+def _end(request: Request, response: Response) -> bytes | StreamingBody:
+    """End *request*, or let the body of *response* end it if it streams."""
+    if not isinstance(response.body, bytes):
+        return StreamingBody(response.body, request.close)
+    request.close()
+    return response.body

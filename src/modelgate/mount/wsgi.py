@@ -24,6 +24,7 @@ from ..http import (
 )
 from ..http.spooled_body import SPOOL_SIZE, SpooledBody
 from .prefix import require_prefix
+from .streaming_body import StreamingBody
 
 __all__ = ["WSGIApp", "WSGIRequest", "app", "mount", "wrap"]
 
@@ -49,7 +50,7 @@ _UNUSUAL_KEYS = frozenset(map(_environ_key, UNUSUAL_FIELDS))
 
 
 class WSGIHeaders:
-    """Header fields of a WSGI environ, looked up when they are needed."""
+    """Header fields of a WSGI environ."""
 
     __slots__ = ("_environ",)
 
@@ -62,7 +63,7 @@ class WSGIHeaders:
 
 
 class WSGIApp(Protocol):
-    """WSGI app whose parameters have names, so that it can replace ``app.wsgi_app`` in Flask."""
+    """Protocol of WSGI apps with named parameters, which can replace ``app.wsgi_app`` in Flask."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]: ...
 
@@ -122,7 +123,10 @@ class WSGIRequest(Request):
         return body
 
     def read(self) -> Flow[bytes]:
-        """Return the whole body as it was sent, see `Request.read`. The server's read cannot time out."""
+        """Return the complete body as it was sent; see `Request.read`.
+
+        Reading from the server cannot time out.
+        """
         if self._read_error is not None:
             raise self._read_error
         if self.body_read is None:
@@ -158,7 +162,7 @@ class WSGIRequest(Request):
             raise MalformedBody("The body could not be read: send it again") from error
 
     def _receive(self, length: int | None) -> bytes | SpooledBody:
-        """Read a large body, or one of unknown length, in parts."""
+        """Read a large body, or a body of unknown length, in parts."""
         limiter, parts = BodySizeLimiter(self.max_body), list[bytes]()
         spooled: SpooledBody | None = None
         while length is None or limiter.received < length:
@@ -226,7 +230,7 @@ def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, R
 def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSGIApp:
     """Wrap *layers* around a WSGI app, the first one outermost.
 
-    Bodies of requests and responses are streamed, unless a layer needs the whole body. Errors of layers
+    Bodies of requests and responses are streamed, unless a layer needs the complete body. Errors of layers
     become responses in plain JSON, and errors of the app are raised. In the environ of the app,
     ``modelgate.request`` is the `Request`.
     """
@@ -249,7 +253,7 @@ def _send(
             payload = response.payload(request.method)
             start_response(response.status_line, response.headers)
             if not isinstance(payload, bytes):
-                return _StreamingBody(payload, request.close)
+                return StreamingBody(payload, request.close)
         except BaseException:
             request.close()
             raise
@@ -260,36 +264,6 @@ def _send(
         request.close()
         raise
     return [payload]
-
-
-class _StreamingBody:
-    """Response body. *on_close* is called when the body ends, fails or is closed, because some servers do not close it.
-
-    Args:
-        body: Parts of the body.
-        on_close: Function to call once.
-    """
-
-    def __init__(self, body: Iterable[bytes], on_close: Callable[[], None]) -> None:
-        self._body = body
-        self._on_close = on_close
-        self._is_closed = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._body
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if self._is_closed:
-            return
-        try:
-            getattr(self._body, "close", lambda: None)()
-        finally:
-            self._on_close()
-        # Only now: an interrupted call is repeated.
-        self._is_closed = True
 
 
 def _call_app(application: WSGIApplication, request: Request) -> Flow[Response]:
@@ -314,7 +288,8 @@ class _AppCall:
         self._written: list[bytes] = []
 
     def respond(self) -> Response:
-        """Call the app, and return its response as soon as the status is known."""
+        """Call the app, and return its response as soon as the app has set the status."""
+        self._request.context.app_called = True
         iterable = self._application(self._prepare_environ(), self._start_response)
         iterator = iter(iterable)
         first = []
@@ -323,7 +298,7 @@ class _AppCall:
                 first.append(next(iterator))
         except StopIteration:
             pass
-        body = _StreamingBody(chain(self._written, first, iterator), getattr(iterable, "close", lambda: None))
+        body = StreamingBody(chain(self._written, first, iterator), getattr(iterable, "close", lambda: None))
         if self._limiter.exceeded:
             # The app may have caught the error and sent another response. Report the actual reason.
             body.close()
@@ -337,7 +312,7 @@ class _AppCall:
         payload = self._join(body) if self._request.whole_response else body
         return Response(int(code), payload, headers, reason)
 
-    def _join(self, body: _StreamingBody) -> bytes:
+    def _join(self, body: StreamingBody) -> bytes:
         try:
             return b"".join(body)
         finally:

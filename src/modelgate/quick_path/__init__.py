@@ -1,4 +1,4 @@
-"""Quick path of a gate: usual requests are answered in one function instead of through the layers."""
+"""Quick path of a gate, which answers usual requests without calling the layers."""
 
 from .quick_path import QuickPath, create_quick_path
 

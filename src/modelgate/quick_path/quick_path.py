@@ -1,9 +1,9 @@
-"""Quick path: answers the usual request in one function, instead of through fifteen layers.
+"""Quick path: answer usual requests in one function, without calling the fifteen layers.
 
-A usual request has one row, as JSON in the native format or that of ML Clever, and its key has been accepted before.
-All policies are those of the layers: this module calls their parts, in the order of the layers. It returns no
-errors: a request that is not certain to get 200 is passed to the layers, which neither charge it nor call the model
-a second time.
+A usual request has one row of JSON in the native dialect or the ML Clever dialect, and its key has been
+accepted before. This module contains no policy of its own: it calls parts of the layers, in their order. It
+only returns responses with status 200. If another status is possible, it passes the request to the layers,
+which neither charge it a second time nor call the model a second time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,13 +58,13 @@ def create_quick_path(
 ) -> "QuickPath | None":
     """Return a quick path in front of *layered*, or None if the quick path does not support *layers*.
 
-    It supports the standard layers, but not all of their options.
+    The quick path supports the standard layers, but not all of their options.
 
     Args:
         layers: All layers of *layered*, outermost first.
         router: Routes of the gate.
-        catalog: Deployments of the gate.
-        layered: Handler that answers all requests.
+        catalog: Catalog of the gate's deployments.
+        layered: Handler that answers any request by calling the layers.
     """
     # Exactly these classes: a subclass may do anything.
     by_type: dict[type, Any] = {type(layer): layer for layer in layers}
@@ -80,13 +80,13 @@ def create_quick_path(
 
 
 class _Usual(msgspec.Struct, eq=False):
-    """Decoded usual request.
+    """Usual request after decoding.
 
     Attributes:
         query: Query with the table of the row.
-        live: Requested deployment.
+        live: Active deployment that was requested.
         rounding: Rounding layer of the deployment.
-        schema: Schema with which the row was read.
+        schema: Schema that was used to decode the row.
     """
 
     query: Query
@@ -96,17 +96,17 @@ class _Usual(msgspec.Struct, eq=False):
 
 
 class QuickPath:
-    """Handler that answers usual requests itself, and passes all others to *layers*.
+    """Handler that answers usual requests, and passes all other requests to *layers*.
 
     Args:
-        by_type: The layers by their classes.
+        by_type: Layers of the gate by class.
         router: Routes of the gate.
-        catalog: Deployments of the gate.
-        layers: Handler that answers all requests, through the layers.
+        catalog: Catalog of the gate's deployments.
+        layers: Handler that answers any request by calling the layers.
 
     Attributes:
-        enabled: Whether any request is answered without the layers. Tests set this to False.
-        layers: As passed. Tests replace it, to see which requests are passed on.
+        enabled: Whether the quick path is in use. If False, all requests are passed to the layers; for tests.
+        layers: The argument *layers*. Tests replace it to record which requests reach the layers.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class QuickPath:
         self._routes: dict[str, _Route | None] = {}
 
     def forget_routes(self) -> None:
-        """Look up all routes again, because the router has a new one."""
+        """Clear the cache of routes. Call this after adding a route to the router."""
         self._routes = {}
 
     def __call__(self, request: Request) -> Flow[Response]:
@@ -154,7 +154,10 @@ class QuickPath:
         return self.layers(request)
 
     def _find_route(self, path: str, routes: dict[str, _Route | None]) -> _Route | None:
-        """Return the dialect and the deployment of usual requests to *path*, or None. Cache the result in *routes*."""
+        """Return the dialect and the deployment name for *path*, or None if its requests are never usual.
+
+        The result is cached in *routes*.
+        """
         try:
             route, wire, params = self._router.find("POST", path)
         except RequestError:
@@ -201,9 +204,10 @@ class QuickPath:
             usual.live.in_flight.end(request)
 
     def _recognize(self, request: Request, dialect: _Dialect, name: str | None) -> _Usual | None:
-        """Decode and charge a usual request. Return None for any other request.
+        """Authenticate, charge and decode a usual request. Return None if the layers must answer the request.
 
-        Another request may have been charged, too: then `RequestContext.settled` is set.
+        Even if the result is None, the request may have been charged. `RequestContext.settled` is set in this
+        case.
         """
         try:
             query = self._authenticate(request, dialect, name) if self._admission.admit(request) else None
@@ -227,10 +231,13 @@ class QuickPath:
             raise
 
     def _authenticate(self, request: Request, dialect: _Dialect, name: str | None) -> Query | None:
-        """Charge the key of a request that has one known key, and return its query, or None for other requests.
+        """Charge the request's key and return the decoded query.
 
-        Like the layers, charge a key in a header field before the body is read. So the layers cannot reject the
-        key after a part of the body has been read: some middleware breaks if its `receive` is abandoned.
+        Return None unless the request has exactly one known key.
+
+        A key in a header field is charged before the body is read, as the layers do. Otherwise the layers
+        could reject the key when a part of the body has been read already, and some middleware breaks if an
+        app stops reading.
         """
         key = credentials_from_headers(request.headers)
         if key is None:
@@ -250,7 +257,10 @@ class QuickPath:
         return query if key is None and self._charge(request, key_in_body, name) else None
 
     def _charge(self, request: Request, key: str, name: str | None) -> bool:
-        """Charge *key* if it was accepted before and permits the deployment *name*. Return whether it was charged."""
+        """Charge *key* and return True.
+
+        Return False if it was not accepted before, or does not permit the deployment *name*.
+        """
         principal = self._key_auth.find_accepted(key)
         if principal is None or (name is not None and not principal.can_access(name)):
             return False
@@ -262,7 +272,10 @@ class QuickPath:
         return decision.allowed
 
     def _find_deployment(self, principal: Principal, name: str | None) -> LiveDeployment | None:
-        """Return the active deployment *name*, or the only one of *principal*; None if there is none."""
+        """Return the active deployment *name*, or the only deployment of *principal* if *name* is None.
+
+        Return None if there is none.
+        """
         if name is None:
             names = [*self._catalog] if principal.deployments is None else principal.deployments
             name = names[0] if len(names) == 1 else ""
@@ -305,10 +318,10 @@ class QuickPath:
             return None
 
     def _count(self, request: Request, status: int | None, *, has_response: bool = True) -> None:
-        """Log and count the end of *request*.
+        """Log a finished request, and count it in the metrics.
 
         Args:
-            request: Request that has ended.
+            request: Finished request.
             status: Status of the response; None if the request was cancelled.
             has_response: Whether the gate returns the response; False if the server creates it.
         """

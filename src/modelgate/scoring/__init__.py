@@ -1,4 +1,4 @@
-"""Scoring: validating rows and predicting them, without HTTP."""
+"""Scoring: validate rows and predict them, without HTTP."""
 
 from .description import Description
 from .layers.load_model import LoadModel, ModelMetadata

@@ -1,4 +1,4 @@
-"""Descriptions of deployments, from which dialects create metadata in their wire formats."""
+"""Descriptions of deployments. Dialects convert them to metadata in their wire formats."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ class Description:
         version: Version of the model.
         model_id: Name of the model.
         schema: Schema of the input.
-        targets: Predicted targets. For a function, possibly only the names of the targets are known.
+        targets: Predicted targets. For a function, only their names may be known.
         function: Whether the model is a function, which may have side effects.
-        endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
+        endpoint: Additional path of the deployment, see the option *endpoint* of `Deployment`; None if it has
+            none.
         time_series: Columns and windows of a forecaster; None for other models.
         example: Rows that a forecaster can score; None for other models, and while the
             forecaster is not in memory.

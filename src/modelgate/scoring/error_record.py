@@ -1,4 +1,4 @@
-"""Records of errors, for operators."""
+"""Error records for operators."""
 
 from datetime import UTC, datetime
 
@@ -10,13 +10,13 @@ __all__ = ["ErrorRecord"]
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Record of an error. The log has the traceback.
+    """Record of an error. The traceback is in the log.
 
     Args:
         time: Time of the error.
-        type: Name of its class.
-        message: Its message, if it is about a file or the configuration; else None.
-        request_id: Id of the request that failed.
+        type: Class name of the error.
+        message: Message of the error if it is about a file or the configuration; else None.
+        request_id: Id of the failed request.
     """
 
     time: datetime
@@ -26,11 +26,14 @@ class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of_request(cls, error: BaseException, request_id: str | None) -> "ErrorRecord":
-        """Return the record of an error while answering a request. A model's message may quote its rows."""
+        """Return the record of an error in a request.
+
+        It leaves out the message of a model, which may quote rows.
+        """
         return cls(datetime.now(UTC), type(error).__name__, request_id=request_id)
 
     @classmethod
     def of_load(cls, error: BaseException) -> "ErrorRecord":
-        """Return the record of an error while loading a model."""
+        """Return the record of an error in loading a model."""
         is_safe = isinstance(error, ConfigurationError | NotFound | StoreError | ImportError)
         return cls(datetime.now(UTC), type(error).__name__, str(error) if is_safe else None)

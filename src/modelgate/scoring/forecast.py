@@ -1,4 +1,4 @@
-"""Scoring of forecast queries."""
+"""Score forecast queries."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ def forecast(query: Query) -> Flow[Prediction]:
     """Predict the series in the table of *query*. The prediction has a value for each row to predict.
 
     Raises:
-        InvalidInput: The model is not a forecaster, or the rows are not complete, see `read_request`.
+        InvalidInput: The model is not a forecaster, or the rows are not complete; see `read_request`.
         PredictionError: The forecaster failed, or returned NaN.
     """
     assert query.predictor is not None and query.table is not None

@@ -1,4 +1,4 @@
-"""Work on the rows of a query: in a worker thread if there are many, to keep the event loop free."""
+"""Process the rows of a query in a worker thread if there are many, so that the event loop is not blocked."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -17,7 +17,7 @@ MANY_ROWS = 500
 
 
 def is_large(rows: object) -> bool:
-    """Return whether reading *rows*, as received, takes too long for an event loop."""
+    """Return whether reading the received *rows* takes too long for an event loop."""
     # A tuple of types is faster than a union, which would be created in each call.
     if isinstance(rows, (bytes, CSV)):
         return len(rows) > LARGE
@@ -25,7 +25,7 @@ def is_large(rows: object) -> bool:
 
 
 def run_if_many(rows: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Return the result of *function*. Call it in a worker thread if there are many *rows*."""
+    """Call *function* and return its result. If there are many *rows*, call it in a worker thread."""
     if rows > MANY_ROWS:
         return (yield from run_long(function, *args, **kwargs))
     return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Scoring as a function call, without a server, an event loop or an API key."""
+"""Score with a function call, without a server, an event loop or an API key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,13 +39,13 @@ def score(
             `modelgate.Schema.read`.
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
-        decimals: Number of decimals, see `Round`; None for no rounding.
-        input: Form of the rows that an estimator takes, see `Deployment`; None to detect it.
+        decimals: Number of decimals; see `Round`; None for no rounding.
+        input: Form of the rows that an estimator takes; see `Deployment`; None to detect it.
 
     Raises:
         MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
         PredictionError: The model failed.
-        ConfigurationError: The value of an option is not valid, see `Predictor` and `Round`.
+        ConfigurationError: The value of an option is not valid; see `Predictor` and `Round`.
     """
     predictor = Predictor(model, schema, target=target, input=input)
     layers: list[Layer[Query, Prediction]] = [Validate(predictor.schema), Round(decimals)]
@@ -64,6 +64,7 @@ def predict(query: Query) -> Flow[Prediction]:
     assert predictor is not None and query.table is not None
     if query.explain is not None and predictor.explainer is None:
         raise ExplanationsUnavailable
+    query.model_called = True
     if predictor.forecaster is None and query.forecast is None:
         flow = predictor.predict(query.table)
     else:

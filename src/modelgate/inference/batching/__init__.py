@@ -1,1 +1,1 @@
-"""Batching: scoring the requests that wait for the same model in one call."""
+"""Batching: score the requests that wait for the same model in one call."""

@@ -1,14 +1,14 @@
-"""Batcher: scores the requests that wait for the same model in one call.
+"""Batcher, which scores the requests that wait for the same model in one call.
 
 There is no timer. A batch consists of the requests that were queued while the model was busy, or that
 arrived within a few passes of the event loop.
 
-While tables wait, there is a `BatchRun`: the next batch, or the one being scored. The leader of a run is the
-thread that scores its batch. The first choice is a thread that waits for its own table. The second is the
-thread of the event loop, if all waiting requests belong to one loop. The last is a worker thread. But the
-event loop may be blocked, and all workers may be waiting for this very batch. So if another thread arrives
+While tables wait, there is a `BatchRun`, which is the next batch or the batch being scored. The leader of a
+run is the thread that scores its batch. The first choice is a thread that waits for its own table, the second
+the thread of the event loop, if all waiting requests belong to one loop, and the last a worker thread. The
+event loop may be blocked, and all workers may be waiting for this same batch. So if another thread arrives
 before the loop or the worker begins the run, that thread becomes the leader. When a run ends, even by a
-KeyboardInterrupt, the tables without a result are queued again, and the next run is assigned.
+KeyboardInterrupt, the tables without a result are queued again, and the next run gets a leader.
 """
 
 import asyncio
@@ -41,21 +41,21 @@ one pass, and waits for its prediction in the next."""
 
 
 class Batcher:
-    """Scores tables. Tables that wait at the same time are scored in one call of the model.
+    """Batcher for one model. Tables that wait at the same time are scored in one call of the model.
 
-    If a call for several tables fails, each half of them is scored in a call of its own, and so on. So
+    If a call for several tables fails, each half of the tables is scored in a separate call, and so on. So
     only the table that causes the error fails, after about log2(tables) failed calls.
 
     Args:
         score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
-        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. A call
-            that takes longer than ``workers.hang_timeout`` is stuck. Until it ends, new tables are rejected.
-        inline: Whether to call *score* on the event loop; None to decide by the latency of the calls.
-        max_rows: Largest number of rows in a call for several tables. A table with at least as many rows is
-            scored in a call of its own, without waiting for others.
-        max_waiting: Largest number of rows in the queue. Further tables are rejected with `Overloaded`.
-        key: Returns the batch key of a table. Only tables with equal keys are scored in one call. None if
-            all tables may be joined.
+        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. While a
+            call takes longer than ``workers.hang_timeout``, new tables are rejected.
+        inline: Whether to call *score* on the event loop; None if this depends on the latency of the calls.
+        max_rows: Maximum number of rows in a call for several tables. A table with at least as many rows is
+            scored alone, without waiting.
+        max_waiting: Maximum number of rows in the queue. Further tables are rejected with `Overloaded`.
+        key: Function that returns the batch key of a table; None if all tables may be scored together. Only
+            tables with equal keys are scored in one call.
         metrics: Counters of the calls by reason (see `model_metrics.REASONS`); None for new ones.
 
     Raises:
@@ -179,7 +179,7 @@ class Batcher:
             self._end(run)
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
-        """Queue *table*, and return a future of the running event loop for its result."""
+        """Queue *table*, and return an asyncio future for the result."""
         rows, key, loop = len(table.numbers), self._key_of(table), asyncio.get_running_loop()
         waiter = LoopWaiter(table, rows, key, loop, loop.create_future(), this_thread.in_worker)
         try:
@@ -195,17 +195,17 @@ class Batcher:
         return None if self._key is None else self._key(table)
 
     def _is_reentrant(self) -> bool:
-        """Return whether the caller is the model itself: this thread is scoring the batch of the run."""
+        """Return whether the model made this call, because this thread is scoring the current batch."""
         run = self._run
         return run is not None and run.ident == threading.get_ident()
 
     def _enqueue(self, waiter: Waiter) -> bool:
-        """Queue *waiter*. Assign the next run, unless a thread is certain to begin it.
+        """Queue *waiter*. Assign the next run to a leader, unless a thread is certain to begin it.
 
         Returns:
-            True if *waiter* is queued. False if it must be scored alone and at once, because this thread is
-            scoring a batch of another model: the current run of this batcher may be waiting for that model,
-            so waiting for the run could be a deadlock.
+            True if *waiter* is queued. False if it must be scored alone and immediately, because this thread
+            is scoring a batch of another model. The current run of this batcher may be waiting for that
+            model, so waiting for the run could cause a deadlock.
 
         Raises:
             Overloaded: The queue is full, or a call of the model is stuck.
@@ -273,14 +273,14 @@ class Batcher:
     ) -> None:
         """Score the next batch on *loop*, or in a worker if the call is expected to take long.
 
-        While each pass of the loop brings more rows, the batch waits for the next pass. If the call is
-        expensive enough to be worth batching, the batch waits for at least one pass.
+        While each pass of the loop adds rows, the batch waits for the next pass. If the call is expensive
+        enough to be worth batching, the batch waits for at least one pass.
 
         Args:
             run: The run to lead.
             loop: Event loop of this thread.
-            rows_seen: Number of rows that waited in the last pass.
-            passes: Largest number of passes for which the batch still waits.
+            rows_seen: Number of rows that were waiting in the last pass.
+            passes: Maximum number of further passes to wait for.
         """
         try:
             with self._lock:
@@ -302,7 +302,7 @@ class Batcher:
             raise
 
     def _submit(self, reason: str, batch: Sequence[Waiter] = ()) -> None:
-        """Submit a batch to a worker thread: *batch*, or the next batch of the queue if *batch* is empty.
+        """Submit *batch* to a worker thread, or the next batch of the queue if *batch* is empty.
 
         If no thread can be started, reject *batch*, or the entire queue. The lock must be held.
         """
@@ -380,7 +380,7 @@ class Batcher:
 class _BatchWait:
     """`Wait` for the result of a table.
 
-    It is a single object, to relieve the garbage collector. A `Wait` with callables would need seven objects.
+    This single object costs the garbage collector less than the seven objects of a `Wait` with callables.
     """
 
     __slots__ = ("_batcher", "_table")

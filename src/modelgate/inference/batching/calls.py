@@ -1,4 +1,4 @@
-"""Model calls for a batch. If a call fails, it is repeated for each half of the batch."""
+"""Call the model for a batch. If a call fails, repeat it for each half of the batch."""
 
 from collections.abc import Callable, Sequence
 from contextvars import Context, ContextVar
@@ -16,7 +16,9 @@ _in_call = ContextVar("modelgate_in_call", default=False)
 
 
 def is_in_call() -> bool:
-    """Return whether the caller is a model: it runs in the context of a batch being scored, or in a copy."""
+    """Return whether a model made this call, that is, whether it runs in the context of a batch being scored
+    or in a copy of this context.
+    """
     return _in_call.get()
 
 
@@ -27,7 +29,8 @@ class BatchInfo(NamedTuple):
         requests: Number of tables scored.
         batches: Number of calls of the model.
         inline: Number of batches scored on an event loop.
-        failed: Number of failed calls. A failed call for several tables was repeated for each half of them.
+        failed: Number of failed calls. A failed call for several tables was repeated for each half of the
+            tables.
         rejected: Number of tables rejected because the queue was full or a call was stuck.
     """
 
@@ -39,7 +42,7 @@ class BatchInfo(NamedTuple):
 
 
 class ModelCalls:
-    """Scores the tables of a batch in one call.
+    """Caller of a model, which scores the tables of a batch in one call.
 
     A table that is scored alone is scored with the context variables of its caller. Several tables are
     scored in an empty context.
@@ -50,7 +53,7 @@ class ModelCalls:
         metrics: Counters of the model's calls.
 
     Attributes:
-        latency: Estimate of how long the calls take.
+        latency: Estimate of the duration of a call.
         requests: Number of tables scored.
         batches: Number of calls made.
         failed: Number of calls that failed.
@@ -63,9 +66,11 @@ class ModelCalls:
         self.requests = self.batches = self.failed = 0
 
     def score(self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None) -> Sequence[Result]:
-        """Return a prediction or an error for each table of *batch*. Arguments as in `predict`.
+        """Return a prediction or an error for each table of *batch*.
 
-        If the call fails and the batch has several tables, each half of the batch is scored by itself.
+        The arguments are described in `predict`.
+
+        If the call fails and the batch has several tables, each half of the batch is scored separately.
         """
         return self.try_score(batch, reason, own) or self.score_halves(batch)
 
@@ -82,20 +87,21 @@ class ModelCalls:
             return [error] if len(batch) == 1 else None
 
     def score_halves(self, batch: Sequence[Waiter]) -> Sequence[Result]:
-        """Return a prediction or an error for each table of *batch*, by separate calls for its halves."""
+        """Score each half of *batch* separately, and return a prediction or an error for each table."""
         middle = len(batch) // 2
         return [*self.score(batch[:middle], "split"), *self.score(batch[middle:], "split")]
 
     def predict(
         self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None
     ) -> Sequence[Prediction]:
-        """Return the prediction for each table of *batch*, by one call.
+        """Score *batch* in one call, and return the prediction for each table.
 
         Args:
             batch: Waiters whose tables are scored.
             reason: Reason why the call is made, one of `model_metrics.REASONS`.
-            own: Waiter of this thread, if any. If the batch is this waiter alone, the model is called in
-                the current context. Any other single waiter is scored in the context of its own request.
+            own: Waiter of this thread; None if it has none. If the batch consists only of this waiter, the
+                model is called in the current context. Any other single waiter is scored in the context of
+                its own request.
 
         Raises:
             Exception: The error that the model raised.

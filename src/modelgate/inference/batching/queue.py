@@ -24,14 +24,14 @@ _MAX_REQUESTS = 256
 
 
 class BatchQueue:
-    """Waiters for one model, in order of arrival. Not thread-safe: callers must hold a lock.
+    """Queue of the waiters for one model, in order of arrival. Not thread-safe: callers must hold a lock.
 
     Args:
-        max_rows: Largest number of rows in a batch of several tables.
-        max_waiting: Largest number of rows in the queue.
+        max_rows: Maximum number of rows in a batch of several tables.
+        max_waiting: Maximum number of rows in the queue.
 
     Attributes:
-        waiters: Queued waiters. Some may be done: abandoned, or resolved.
+        waiters: Queued waiters. Some may already be done, that is, abandoned or resolved.
         rows: Number of rows in the tables of *waiters*.
     """
 
@@ -42,7 +42,7 @@ class BatchQueue:
         self.rows = 0
 
     def add(self, waiter: Waiter) -> bool:
-        """Append *waiter*; return False if the queue is full."""
+        """Append *waiter* and return True, or return False if the queue is full."""
         if self.rows + waiter.rows > self._max_waiting:
             self.sweep()
             if self.waiters and self.rows + waiter.rows > self._max_waiting:
@@ -58,7 +58,9 @@ class BatchQueue:
         self.rows = sum(waiter.rows for waiter in self.waiters)
 
     def move_batch(self, run: "BatchRun") -> None:
-        """Move the first waiter, and the others with the same key that fit into one call, to *run*."""
+        """Move the next batch to *run*: the first waiter, and other waiters with the same key that fit into
+        one call.
+        """
         if len(self.waiters) == 1 and not self.waiters[0].is_done():
             first = self.waiters[0]
             # In this order: if a KeyboardInterrupt comes in between, the waiter is not lost.
@@ -107,15 +109,15 @@ class BatchQueue:
 
 
 class BatchRun(msgspec.Struct, eq=False):
-    """The next batch, or the one being scored.
+    """Run of a batch: the next batch, or the batch being scored.
 
     Attributes:
         reason: Reason why the call is made, one of `model_metrics.REASONS`.
-        thread: The waiting thread that is assigned to score the batch, if any.
-        loop: The event loop on which the call is scheduled, if any.
+        thread: Waiting thread that is assigned to score the batch; None if there is none.
+        loop: Event loop on which the call is scheduled; None if there is none.
         certain: Whether a thread is certain to begin the run. False for an event loop, which may be blocked,
             and for a job that may have to wait for a free worker thread.
-        batch: Waiters to score; if empty, they are taken from the queue when the run begins.
+        batch: Waiters to score. If it is empty, the waiters are taken from the queue when the run begins.
         ident: Identifier of the thread that has begun the run.
         started_at: Time at which the run began, on the clock of `time.monotonic`.
     """
@@ -129,7 +131,7 @@ class BatchRun(msgspec.Struct, eq=False):
     started_at: float | None = None
 
     def begin(self) -> None:
-        """Record that the run begins now, in this thread."""
+        """Record that the run begins now in this thread."""
         self.certain, self.ident, self.started_at = True, get_ident(), monotonic()
 
     def is_stuck(self, hang_timeout: float | None) -> bool:

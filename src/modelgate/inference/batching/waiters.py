@@ -1,4 +1,4 @@
-"""Batch waiters: one for a blocked thread, one for a task of an event loop."""
+"""Batch waiters, for a blocked thread and for a task of an event loop."""
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -18,7 +18,7 @@ Result: TypeAlias = Prediction | BaseException
 
 
 class ThreadWaiter(msgspec.Struct, eq=False):
-    """A table, and the thread that waits for its prediction.
+    """Thread that waits for the prediction of a table.
 
     Attributes:
         table: Rows to score.
@@ -26,9 +26,9 @@ class ThreadWaiter(msgspec.Struct, eq=False):
         key: Batch key: only tables with equal keys are scored in one call.
         can_lead: Whether the thread may run the model itself.
         context: Copy of the caller's context variables.
-        in_worker: Whether the thread may belong to a worker pool. Always True, because this is unknown.
+        in_worker: Always True, because the thread may belong to a worker pool.
         abandoned: Whether the thread has stopped waiting.
-        result: The prediction or the error; None until there is one.
+        result: Prediction or error; None until there is one.
         wakeups: Queue on which the thread sleeps. An item wakes it.
     """
 
@@ -55,7 +55,7 @@ class ThreadWaiter(msgspec.Struct, eq=False):
 
 
 class LoopWaiter(msgspec.Struct, eq=False):
-    """A table, and the future of its prediction, which a task of an event loop awaits.
+    """Task of an event loop that awaits the prediction of a table.
 
     Args:
         table: Rows to score.
@@ -66,7 +66,7 @@ class LoopWaiter(msgspec.Struct, eq=False):
         rows: Number of rows.
         key: Batch key, as for `ThreadWaiter`.
         loop: The event loop.
-        future: Receives the prediction or the error as its result.
+        future: Future whose result is the prediction or the error.
         in_worker: Whether the loop runs in a worker thread.
         context: Copy of the caller's context variables.
     """
@@ -122,7 +122,7 @@ def _resolve_pairs(pairs: Iterable[tuple[Waiter, Result]]) -> None:
 
 
 def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
-    """Schedule *call* on *loop* from any thread; return False if the loop is closed."""
+    """Schedule *call* on *loop* from any thread. Return False if the loop is closed."""
     try:
         loop.call_soon_threadsafe(call)
     except RuntimeError:

@@ -69,7 +69,7 @@ _VERSIONS = ("1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
 
 
 def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table | None = None) -> Plan | str:
-    """Return the plan of *model*, or the reason why it has none. Never raises an exception.
+    """Return the plan of *model*, or the reason why it has none. This function never raises an exception.
 
     Args:
         model: Fitted estimator.
@@ -107,7 +107,7 @@ def _first_exact_plan(
 
 
 def build_transform(model: Any, steps: Sequence[Any], final: Any, schema: Schema) -> ReadFn | None:
-    """Return a function that computes the features of the last step of a pipeline, or None without a plan.
+    """Return a function that computes the features of a pipeline's last step, or None if there is no plan.
 
     Args:
         model: Fitted estimator.

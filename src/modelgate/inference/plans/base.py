@@ -1,4 +1,4 @@
-"""Building blocks of plans, and a registry of the functions that build plans for scikit-learn's classes.
+"""Building blocks for plans, and a registry of the functions that build plans for scikit-learn's classes.
 
 A *step* is an estimator or transformer that may be part of a pipeline.
 """
@@ -56,8 +56,8 @@ class Plan:
     """Function that returns exactly the predictions of the estimator that it replaces. Thread-safe.
 
     Attributes:
-        predict: The function. If it raises an error, the plan cannot predict the table, and the estimator
-            must be called instead.
+        predict: Prediction function. If it raises an error, the plan cannot predict the table, and the
+            estimator must be called instead.
     """
 
     def __init__(self, predict: PredictFn) -> None:
@@ -73,7 +73,7 @@ class FallBack(Exception):
 
 
 class FeatureRef(NamedTuple):
-    """Column of a table, and its index among the numeric columns or among the non-numeric columns."""
+    """Reference to a column of a table, with its index among the numeric or the non-numeric columns."""
 
     column: Column
     position: int
@@ -81,7 +81,7 @@ class FeatureRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeatureSource:
-    """Input of a step: either columns of the table, or the output of the previous step.
+    """Source of a step's input: either columns of the table, or the output of the previous step.
 
     Args:
         read: Function that reads a numeric output of the previous step.
@@ -102,7 +102,7 @@ class FeatureSource:
 
         Args:
             step: Estimator or transformer.
-            sparse: Whether the plan of *step* supports an input that is a sparse matrix in scikit-learn.
+            sparse: Whether the plan of *step* supports inputs that are sparse matrices in scikit-learn.
 
         Raises:
             Unplannable: The input contains text, or is a sparse matrix that is not supported.

@@ -1,4 +1,4 @@
-"""Plans of pipelines, column transformers, hyperparameter searches, and multi-output estimators."""
+"""Plans for pipelines, column transformers, hyperparameter searches, and multi-output estimators."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Plans of category encoders, which map each value to a row of numbers."""
+"""Plans for category encoders, which map each value to a row of numbers."""
 
 import math
 from collections.abc import Mapping, Sequence

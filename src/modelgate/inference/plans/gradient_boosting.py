@@ -1,4 +1,4 @@
-"""Plans of gradient boosting, which call scikit-learn's compiled code."""
+"""Plans for gradient boosting, which call scikit-learn's compiled code."""
 
 from collections.abc import Callable
 from functools import partial

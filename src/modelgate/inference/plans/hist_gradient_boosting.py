@@ -1,4 +1,4 @@
-"""Plans of histogram-based gradient boosting, which call scikit-learn's compiled predictor directly."""
+"""Plans for histogram-based gradient boosting, which call scikit-learn's compiled predictor directly."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Plans of SimpleImputer, for numbers and for text."""
+"""Plans for SimpleImputer, for numbers and for text."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Plans of k-means, which call scikit-learn's compiled search for the nearest center."""
+"""Plans for k-means, which call scikit-learn's compiled search for the nearest center."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Plans of linear models and of generalized linear models."""
+"""Plans for linear models and generalized linear models."""
 
 from collections.abc import Callable
 from functools import partial
@@ -42,7 +42,7 @@ def _score(
 
 
 def _dot_sparse(block: Numbers, weights: Numbers) -> Numbers:
-    """Multiply *block* by *weights*. Add up in column order, the order of SciPy for a sparse matrix."""
+    """Multiply *block* by *weights*. Add up the products in column order, as SciPy does for a sparse matrix."""
     weights = weights if weights.ndim == 2 else weights[:, None]
     if len(block) * weights.size > _MAX_PRODUCTS:
         raise FallBack

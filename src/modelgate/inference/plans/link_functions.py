@@ -1,4 +1,4 @@
-"""Probabilities and labels from the scores of a model, computed by the operations of scikit-learn."""
+"""Compute probabilities and labels from the scores of a model, by the same operations as scikit-learn."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,9 @@ def load_expit() -> Callable[[Numbers], Numbers]:
 
 
 def binary_probabilities(positive: Numbers) -> Numbers:
-    """Return the probabilities of both classes, of shape (rows, 2), from those of the positive class."""
+    """Return the probabilities of both classes, of shape (rows, 2), given the probabilities of the positive
+    class.
+    """
     probabilities = np.empty((len(positive), 2))
     np.subtract(1, positive, out=probabilities[:, 0])
     probabilities[:, 1] = positive

@@ -1,11 +1,11 @@
-"""Merging of trees into one, so that scikit-learn's compiled code is called once, not once per tree.
+"""Merge trees into one tree, so that scikit-learn's compiled code is called once, not once per tree.
 
-A forest makes hundreds of calls. The overhead of each call is about the time in which one row passes through
+A forest makes hundreds of calls. The overhead of one call is about the time that a row takes to pass through
 twenty trees.
 
 In the merged tree, new nodes at the top select the original tree: they split on an additional column, which
 contains the index of the tree. Each row is repeated once per tree, with the index of this tree in the
-additional column. Each copy reaches the same leaf as the row in the original tree.
+additional column. Each copy of the row reaches the same leaf that the row reaches in the original tree.
 """
 
 from collections.abc import Sequence
@@ -57,8 +57,8 @@ def merge_trees(
         inner: For each tree, a mask that is True for the inner nodes and False for the leaves.
         column: Index of the additional column, which contains the index of the tree.
         fields: Field names of the nodes.
-        leaves: For each tree, a number from 0 for each of its leaves. Leaves with the same number become one node,
-            and these nodes come last. None to copy all leaves.
+        leaves: For each tree, an array that numbers its leaves, from 0. Leaves with the same number become
+            one node, and these nodes come last. None to copy all leaves.
     """
     positions, end = list[npt.NDArray[np.intp]](), len(trees) - 1
     for is_inner in inner:

@@ -1,4 +1,4 @@
-"""Plans of naive Bayes classifiers."""
+"""Plans for naive Bayes classifiers."""
 
 from functools import partial
 from typing import Any

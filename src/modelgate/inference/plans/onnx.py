@@ -33,7 +33,7 @@ class OnnxPlan(Plan):
     Attributes:
         difference: Largest difference between the predictions of the graph and of the estimator, for a
             sample and synthetic rows. None if it was not measured.
-        summary: The difference in words, or the reason why it was not measured.
+        summary: Description of the difference, or the reason why it was not measured.
     """
 
     def __init__(

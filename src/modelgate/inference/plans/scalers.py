@@ -1,4 +1,4 @@
-"""Plans of scalers: arithmetic per column, in scikit-learn's order of operations."""
+"""Plans for scalers, which compute in scikit-learn's order of operations."""
 
 from collections.abc import Sequence
 from functools import partial

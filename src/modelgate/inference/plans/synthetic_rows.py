@@ -1,4 +1,4 @@
-"""Synthetic rows, generated from a schema to test models and to compare a plan with its estimator."""
+"""Generate synthetic rows from a schema, to test models and to compare a plan with its estimator."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ _VARIED = ("a", 1, "1", 0.5, "2024-01-06", -1, "2024-01-06T10:00:00", 50, _SPLIT
 
 
 class SyntheticRows:
-    """Generator of synthetic tables, which are the same in every process.
+    """Generator of synthetic tables. The tables are the same in every process.
 
     Args:
         schema: Schema that the rows satisfy.

@@ -1,4 +1,4 @@
-"""Plans of decision trees and forests, which call scikit-learn's compiled code."""
+"""Plans for decision trees and forests, which call scikit-learn's compiled code."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -132,7 +132,8 @@ def _merge(trees: Sequence[Any]) -> tuple[Callable[[Any], Any], Numbers, int]:
     """Merge *trees* into one.
 
     Returns:
-        A function that returns the index of each row's leaf; the values of the leaves; the number of trees.
+        Three items: a function that returns the leaf index of each row, the values of the leaves, and the
+        number of trees.
     """
     states = [tree.__getstate__() for tree in trees]
     tree_nodes = [state["nodes"] for state in states]

@@ -1,4 +1,4 @@
-"""Verification that a plan and its estimator predict exactly the same, on synthetic rows and on a sample."""
+"""Verify that a plan and its estimator predict exactly the same, on synthetic rows and on a sample."""
 
 import time
 from typing import Any

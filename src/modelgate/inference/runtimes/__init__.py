@@ -1,7 +1,7 @@
-"""Runtimes: how the models of each library are called, and what their outputs mean.
+"""Runtimes, which call the models of each library and interpret their outputs.
 
-`modelgate.schema` determines the columns of a model and the form of its rows. Results of statsmodels and the
-scikit-learn classes of XGBoost, LightGBM and CatBoost need no runtime of their own.
+`modelgate.schema` determines the columns of a model and the form of its rows. Models of statsmodels and the
+scikit-learn classes of XGBoost, LightGBM and CatBoost use the runtime for scikit-learn.
 """
 
 from collections.abc import Callable

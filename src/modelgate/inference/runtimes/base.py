@@ -1,4 +1,4 @@
-"""Runtime of models with the interface of scikit-learn's estimators, and base class of the other runtimes."""
+"""Runtime for models with the interface of scikit-learn's estimators, and base class of the other runtimes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +14,14 @@ __all__ = ["Runtime", "to_arrays"]
 
 
 class Runtime:
-    """Calls a fitted model, and converts its outputs to labels, numbers and probabilities.
+    """Runtime that calls a fitted model, and converts its outputs to labels, numbers and probabilities.
 
     This class calls ``predict``, and ``predict_proba`` if there is one. A subclass for models with another
     interface overrides `predict`.
 
     Args:
         model: Fitted model.
-        to_input: Converts a table to the rows that *model* takes.
+        to_input: Function that converts a table to the rows that *model* takes.
 
     Attributes:
         classes: Class labels of each output; None if all outputs are numbers.

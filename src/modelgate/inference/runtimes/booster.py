@@ -1,4 +1,4 @@
-"""Runtime of ``xgboost.Booster`` and ``lightgbm.Booster``."""
+"""Runtime for ``xgboost.Booster`` and ``lightgbm.Booster``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,9 @@ __all__ = ["BoosterRuntime"]
 
 
 class BoosterRuntime(Runtime):
-    """Calls a booster, whose objective determines if ``predict`` returns numbers, labels or probabilities.
+    """Runtime that calls a booster.
+
+    Its objective determines whether ``predict`` returns numbers, labels or probabilities.
 
     Probabilities are converted to labels by the same rule as in ``XGBClassifier`` and ``LGBMClassifier``.
     """

@@ -1,4 +1,4 @@
-"""Runtime of ``catboost.CatBoost``, the class without scikit-learn's interface."""
+"""Runtime for ``catboost.CatBoost``, the class without scikit-learn's interface."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,10 @@ __all__ = ["CatBoostRuntime"]
 
 
 class CatBoostRuntime(Runtime):
-    """Calls a ``catboost.CatBoost`` model. A classifier is called for labels and for probabilities."""
+    """Runtime that calls a ``catboost.CatBoost`` model.
+
+    A classifier is called for labels and for probabilities.
+    """
 
     def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:
         super().__init__(model, to_input)

@@ -1,4 +1,4 @@
-"""Runtime of MLflow's ``PyFuncModel``."""
+"""Runtime for MLflow's ``PyFuncModel``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ _DTYPES = {
 
 
 class MLflowRuntime(Runtime):
-    """Calls a ``PyFuncModel`` with a DataFrame that has the dtypes of the model's signature.
+    """Runtime that calls a ``PyFuncModel`` with a DataFrame that has the dtypes of the model's signature.
 
     The model may return an array, a list, a Series, or a DataFrame with a column for each output.
     """

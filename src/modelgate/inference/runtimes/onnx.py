@@ -1,4 +1,4 @@
-"""Runtime of ONNX graphs."""
+"""Runtime for ONNX graphs."""
 
 from ...models.onnx import OnnxModel
 from ...schema import Table
@@ -9,7 +9,7 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime(Runtime):
-    """Runs an ONNX graph, which returns labels and probabilities in a single run."""
+    """Runtime that runs an ONNX graph. A single run returns both labels and probabilities."""
 
     _model: OnnxModel
 

@@ -1,1 +1,1 @@
-"""Scoring layers, one in each file."""
+"""Scoring layers, one per file."""

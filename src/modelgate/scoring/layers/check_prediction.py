@@ -11,7 +11,7 @@ __all__ = ["check_prediction"]
 
 
 def check_prediction(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-    """Check that the inner layers return a valid prediction, see `check_shape` and `check_values`.
+    """Check that the inner layers return a valid prediction; see `check_shape` and `check_values`.
 
     Raises:
         PredictionError: The prediction is not valid.

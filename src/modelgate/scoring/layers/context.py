@@ -13,7 +13,7 @@ __all__ = ["add_context"]
 
 
 def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-    """Set `Prediction.context`. A query that requests the context has this layer as `Query.layer`.
+    """Set `Prediction.context`. Queries that request the context have this layer as their `Query.layer`.
 
     Raises:
         InvalidInput: The model was not packaged with training statistics, it is a forecaster, or the schema

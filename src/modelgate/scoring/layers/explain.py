@@ -82,7 +82,7 @@ class _Target:
 
     Args:
         output: The output.
-        labels: Label of each explanation, see `RowExplanation`.
+        labels: Label of each explanation; see `RowExplanation`.
         indices: Index of the number to explain for each row, among all numbers that the model predicts.
         selected: Whether to explain each row.
         is_null: Whether the prediction of each row is null.
@@ -122,12 +122,12 @@ def _targets(outputs: Sequence[Output], numbers: Numbers, explain: Explain) -> l
 def _attribute(
     predictor: Predictor, table: Table, numbers: Numbers, indices: Sequence[npt.NDArray[np.int64]]
 ) -> Flow[tuple[Method, list[Numbers]]]:
-    """Explain rows with the first method that is additive for all of them.
+    """Explain rows by the first method whose contributions add up to the predictions of all rows.
 
     Args:
         predictor: Predictor with an explainer.
         table: Rows to explain.
-        numbers: Numbers that the model predicts for them.
+        numbers: Numbers that the model predicts for the rows.
         indices: For each target, the index of the number to explain, of shape (rows,).
 
     Returns:
@@ -161,9 +161,9 @@ class _ExplanationBuilder:
     """Builder of the explanations of the selected rows.
 
     Args:
-        query: Query, with the rows as received.
+        query: Query that contains the rows as received.
         explain: Explanations that the caller requests.
-        selected: For each row of the query, whether it is explained for at least one target.
+        selected: Mask of the rows that are explained for at least one target.
         method: Method by which the rows were explained.
         strengths: Strengths for each target and the selected rows, of shape (rows, columns).
     """
@@ -214,9 +214,9 @@ class _ExplanationBuilder:
         return explanations
 
     def _value(self, position: int, column: int) -> Any:
-        """Return the value that the caller sent for a column of the attributed row at *position*.
+        """Return the value that the caller sent for *column* in the explained row at *position*.
 
-        If the caller sent none, return the value in the validated row.
+        If the caller did not send the column, return the value in the validated row.
         """
         name = self._columns[column]
         value = self._sent[position].get(name, msgspec.UNSET)

@@ -1,4 +1,4 @@
-"""Scoring layer that includes the exposure of each row in its prediction."""
+"""Scoring layer that includes the exposure of each row in the prediction."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""Prediction intervals, from the errors of the model on calibration rows."""
+"""Add prediction intervals, computed from the errors of the model on calibration rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _MAX_LEVELS = 10
 
 
 def to_levels(levels: Any) -> list[float]:
-    """Return *levels*, an option of a call, as a list.
+    """Return the option *levels* as a list.
 
     Raises:
         InvalidInput: *levels* is not a list, a tuple or an array.
@@ -53,7 +53,7 @@ def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
 
 
 def _half_widths(calibration: Calibration, levels: Sequence[float]) -> list[dict[str, float]]:
-    """Return half the width of each output's intervals, by level. An output of labels gets an empty dict."""
+    """Return half the width of each output's intervals, by level. For an output of labels, the dict is empty."""
     widths: list[dict[str, float]] = [{} for _ in calibration.residuals]
     for index, by_level in enumerate(widths):
         for level in levels:

@@ -26,11 +26,11 @@ _METADATA_TTL = 1.0
 
 
 class ModelMetadata(NamedTuple):
-    """Metadata of a model, available before the model is loaded.
+    """Protocol for the metadata of a model, which is available before the model is loaded.
 
     Attributes:
         schema: Schema of the input.
-        targets: Predicted targets; None if the metadata lacks them. Then only the loaded model has them.
+        targets: Predicted targets; None if only the loaded model provides them.
         version: Version of the model.
         time_series: Columns and windows of a forecaster; None for other models.
     """
@@ -49,17 +49,17 @@ class LoadModel:
 
     Args:
         source: Predictor that stays in memory, or a function that loads one. The function is called with
-            `Query.load_timeout`, and returns a pair or a flow of a pair: the predictor, and whether it was
-            already in memory. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
+            `Query.load_timeout`. It returns the predictor and whether it was already in memory, as a pair or
+            as a flow with this result. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
         describe: Function that returns the stored metadata without loading the model, or None if no metadata
             is stored. By default, the model is loaded to get its metadata.
-        peek: Function that returns a predictor that is in memory, or None if it must be loaded. By default,
-            *source* is always called.
+        peek: Function that returns the predictor if it is in memory, else None. By default, *source* is
+            always called.
 
     Attributes:
         failed: Whether the last finished load failed.
         load_error: Error of the last load that failed; None if none has failed since the model was loaded.
-        known_schema: Schema of the model that was used last; None if none was used.
+        known_schema: Schema of the model that was used last; None if no model was used.
     """
 
     scores = True
@@ -97,7 +97,7 @@ class LoadModel:
 
     @property
     def schema_source(self) -> Schema | Callable[[Query], Flow[Schema]]:
-        """Schema for `Validate`, or the method `schema` if the model does not stay in memory."""
+        """Argument for `Validate`: the schema, or the method `schema` if the model does not stay in memory."""
         return self.schema if self._predictor is None else self._predictor.schema
 
     def schema(self, query: Query) -> Flow[Schema]:
@@ -119,7 +119,7 @@ class LoadModel:
         return schema
 
     def schema_in_memory(self) -> Schema | None:
-        """Return the schema if known without reading a file, else None. For a forecaster, return None."""
+        """Return the schema if it is known without reading a file, else None. For a forecaster, return None."""
         predictor = self._predictor or self._peek()
         if predictor is not None and predictor.forecaster is not None:
             return None  # a single row of its schema cannot be scored
@@ -154,7 +154,7 @@ class LoadModel:
     def ready(self, timeout: float | None = None) -> Flow[None]:
         """Load the model if it has never been loaded, or if the last load failed.
 
-        For *timeout*, see `ModelCache.get`.
+        For *timeout*; see `ModelCache.get`.
 
         Raises:
             NotFound, DeploymentUnavailable: The model cannot be loaded.
@@ -165,13 +165,13 @@ class LoadModel:
     def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
         """Return the predictor. Load the model if it is not in memory.
 
-        For *timeout*, see `ModelCache.get`.
+        For *timeout*; see `ModelCache.get`.
         """
         query = Query(b"", load_timeout=timeout)
         return self.use_loaded(query) or (yield from self._load(query))
 
     def _model_or_metadata(self, query: Query) -> Flow[Predictor | ModelMetadata]:
-        """Return the predictor if it is in memory, else stored metadata.
+        """Return the predictor if it is in memory, else the stored metadata.
 
         If there is no metadata, load the model and return the predictor.
         """

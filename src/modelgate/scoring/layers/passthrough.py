@@ -1,4 +1,4 @@
-"""Scoring layer that returns columns of the request with the predictions."""
+"""Scoring layer that adds passthrough columns to the predictions."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ def add_passthrough_columns(query: Query, call_next: Handler[Query, Prediction])
     """Add the values of `Query.passthrough_columns` to the prediction.
 
     Raises:
-        UnknownColumns: One of the columns is not in the rows.
+        UnknownColumns: The rows lack one of the columns.
     """
     return call_next(query) if query.passthrough_columns is None else _add_columns(query, call_next)
 

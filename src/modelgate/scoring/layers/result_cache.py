@@ -31,7 +31,7 @@ class ResultCache:
     Therefore a prediction is never returned for another deployment, or after the model has been reloaded.
 
     Args:
-        maxsize: Largest number of predictions to cache for each model. The least recently used one is removed
+        maxsize: Maximum number of cached predictions per model. The least recently used prediction is removed
             first.
         ttl: Number of seconds for which a prediction is cached.
         clock: Function that returns the time in seconds.

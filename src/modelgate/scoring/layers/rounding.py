@@ -23,10 +23,10 @@ class Round:
     """Scoring layer that rounds predicted numbers. It does not change labels, integers or probabilities.
 
     Args:
-        decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number used by
-            the service that defined the wire format of the request. A mapping sets the number, or None, by
-            output name; ``"service"`` then applies to all other outputs. The default of 2 comes from the
-            section "Success Response" of the ML Clever Prediction API.
+        decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number that the
+            service uses whose wire format the request has. A mapping sets the number, or None, by output
+            name; ``"service"`` then applies to all other outputs. The default of 2 comes from the section
+            "Success Response" of the ML Clever Prediction API.
 
     Raises:
         ConfigurationError: *decimals* has another value.
@@ -52,7 +52,7 @@ class Round:
         return prediction
 
     def round(self, query: Query, prediction: Prediction) -> None:
-        """Round the numbers in *prediction*, which is for *query*."""
+        """Round the numbers in *prediction*, the prediction for *query*."""
         decimals = self._decimals_of(query)
         for output in prediction.outputs:
             if output.classes is None:
@@ -86,7 +86,7 @@ def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
 
 
 def _round_outwards(limits: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
-    """Round lower limits down and upper limits up: a narrower interval might not reach its level."""
+    """Round lower limits down and upper limits up, because a narrower interval might not reach its level."""
     rounded = round_half_even(limits.ravel(), decimals).reshape(limits.shape)
     step = np.array([-1, 1]) * 10.0**-decimals
     cut_off = np.column_stack([rounded[:, 0] > limits[:, 0], rounded[:, 1] < limits[:, 1]])
@@ -97,8 +97,8 @@ def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArr
     """Round each of *values* exactly as ``round(value, decimals) + 0.0`` does, but faster.
 
     `numpy.round` may return another result, because it multiplies first. For example, the float 2.675 is
-    slightly less than the number 2.675, but `numpy.round` returns 2.68. For 1e307 it returns infinity. Such
-    values are rounded by Python.
+    slightly less than the number 2.675, but `numpy.round` returns 2.68. For 1e307 it returns infinity. In
+    these cases Python's `round` is used.
     """
     if len(values) <= _SMALL_ARRAY:
         return np.array([round(value, decimals) + 0.0 for value in values.tolist()])

@@ -1,4 +1,4 @@
-"""Scoring layer that compares the model with a shadow: a second model that scores the same requests."""
+"""Scoring layer that compares the model with a shadow, that is, a second model that scores the same requests."""
 
 import logging
 import math
@@ -33,7 +33,8 @@ class ShadowReport(NamedTuple):
         rows: Number of rows that both models have scored.
         agreed: Number of rows for which both models predicted the same. Labels must be equal; numbers may
             differ by one part in a million. NaN equals NaN.
-        difference: Mean absolute difference of the predicted finite numbers; None if there are none.
+        difference: Mean absolute difference of the predicted finite numbers; None if there are no such
+            numbers.
         failed: Number of requests that the shadow failed to score.
         dropped: Number of requests that were not compared because the queue of the shadow was full.
     """
@@ -53,7 +54,7 @@ class ShadowLayer:
 
     Args:
         name: Deployment name.
-        sample: Fraction of the requests that the shadow scores, see `Shadow`.
+        sample: Fraction of the requests that the shadow scores; see `Shadow`.
         score: Handler that scores a query with the shadow.
         chance: Function that returns a random number from 0 to 1.
     """

@@ -26,8 +26,8 @@ class Validate:
 
     Args:
         schema: Schema, or a function that returns the schema for a query.
-        max_rows: Largest number of rows in a request; None for `Query.max_rows`.
-        columns: Whether a JSON object of columns is accepted in place of rows, see `rows_from_columns`.
+        max_rows: Maximum number of rows in a request; None for `Query.max_rows`.
+        columns: Whether a JSON object of columns is accepted instead of rows; see `rows_from_columns`.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -74,11 +74,11 @@ class Validate:
 
 
 def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
-    """Decode *raw* as an object of columns. If *raw* is not such an object, raise *error*.
+    """Decode *raw* as an object of columns, or raise *error* if it is not such an object.
 
     Args:
         raw: JSON object that could not be read as a row.
-        error: Error raised when *raw* was read as a row.
+        error: Error that reading *raw* as a row raised.
     """
     try:
         return (yield from run_long(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
