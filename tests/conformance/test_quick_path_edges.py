@@ -30,6 +30,7 @@ from modelgate.forecasting import TimeSeriesSpec
 from modelgate.keys import MemoryKeyStore
 from modelgate.testing import Client, FakeClock
 from support.keys import KEY, OTHER_KEY
+from support.marks import slow
 from support.quick_path import Pair, read_counts
 from support.waiting import wait_until
 
@@ -38,7 +39,7 @@ SCHEMA = Schema.of(x=float)
 PATH = "/deployments/m/predict"
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=["wsgi", *slow("asgi")])
 def interface(request):
     return request.param
 

@@ -36,6 +36,7 @@ from modelgate.humility import OutlyingInput, OverridePrediction
 from modelgate.models.calibration import Calibration
 from modelgate.models.training_rows import TrainingRows
 from modelgate.testing import Client, StubHandler
+from support.marks import slow
 from support.openapi import OpenAPIDocument
 from support.tampering import rewrite_package
 
@@ -62,7 +63,7 @@ def gate(package, calibrated):
     return Gate([Deployment("price", calibrated), Deployment("bare", package)], keys="open")
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=["wsgi", *slow("asgi")])
 def client(gate, request):
     return Client(getattr(gate, request.param))
 
