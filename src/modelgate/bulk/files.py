@@ -102,7 +102,7 @@ def score_file(
     remote, written_to = prepare_output(path, output, overwrite)
     check_paths(None if is_url(path) else Path(path), written_to)
     with ExitStack() as stack:
-        file = stack.enter_context(exclusive_lock(written_to))
+        file = stack.enter_context(exclusive_lock(written_to, creates_folder=remote is not None))
         done = fresh if overwrite else resume_output(fresh, written_to)
         opened, size = stack.enter_context(open_source(path))
         content = stack.enter_context(open_csv(opened, hide_password(path), size))

@@ -183,7 +183,7 @@ def score(
         else:
             source_file = None if isinstance(path, str) else path
             check_paths(stdin_descriptor() if path == PIPE else source_file, output)
-            file = stack.enter_context(exclusive_lock(output))
+            file = stack.enter_context(exclusive_lock(output, creates_folder=remote is not None))
             done = fresh if overwrite else resume_output(fresh, output)
         job = Job(path, output, remote, done)
         try:
