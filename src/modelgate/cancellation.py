@@ -1,4 +1,4 @@
-"""Long calls in worker threads that stop when their caller no longer waits for them.
+"""Stop long calls in worker threads when their caller no longer waits for them.
 
 Python cannot end a thread. A long call therefore calls `stop_if_abandoned` between its parts.
 """
@@ -14,7 +14,7 @@ class CallAbandoned(Exception):
 
 
 class _Call(Protocol):
-    """Call that a worker thread runs.
+    """Call that runs in a worker thread.
 
     Attributes:
         stop_requested: Whether the caller has stopped waiting for the result.
@@ -24,7 +24,7 @@ class _Call(Protocol):
 
 
 class _CurrentCall(threading.local):
-    """The call that the current thread runs; None outside of worker threads."""
+    """Thread-local variable with the call that the current thread runs; None outside of worker threads."""
 
     call: _Call | None = None
 

@@ -26,7 +26,7 @@ _SHOWN_DEPLOYMENTS = 10
 
 
 class Catalog(Protocol):
-    """Deployments of a gate, by name."""
+    """Protocol of the catalog of a gate's deployments."""
 
     def __len__(self) -> int:
         """Return the number of deployments."""
@@ -38,7 +38,7 @@ class Catalog(Protocol):
         """Return whether there is a deployment *name*."""
 
     def describe(self, name: str) -> "Flow[Description]":
-        """Return the description of a deployment. May load its model to read the schema.
+        """Return the description of a deployment. Its model may have to be loaded to read the schema.
 
         Raises:
             Forbidden: The deployment hides its schema from callers (`SchemaOptions.show_schema`).
@@ -46,9 +46,9 @@ class Catalog(Protocol):
         """
 
     def summarize_training(self, name: str) -> "Flow[dict[str, Any]]":
-        """Return the aggregates of the training data and the example rows that callers may see.
+        """Return the aggregates of the training data, and the example rows that callers may see.
 
-        Loads the model of the deployment.
+        This loads the model of the deployment.
 
         Raises:
             Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: See `describe`.
@@ -77,11 +77,14 @@ class Catalog(Protocol):
         """Record the error of a request to the deployment *name*, for operators."""
 
     def has_started(self) -> "Flow[bool]":
-        """Return True if all active deployments could score at some time. Start loads, but do not wait for them."""
+        """Return True if there was a time when all active deployments could score.
+
+        Missing models are loaded in the background.
+        """
 
 
 class FailureCount(Protocol):
-    """Counter of failed authentications by address, see `AuthFailureLimit`."""
+    """Protocol of the counter of failed authentications by address; see `AuthFailureLimit`."""
 
     def remaining(self, request: Request) -> int:
         """Return how many more failed authentications the client address of *request* may have."""
@@ -98,10 +101,12 @@ class FailureCount(Protocol):
 
 
 class Settled(NamedTuple):
-    """Authentication and rate limit of a request, as decided by the quick path. The layers do not decide again.
+    """Results of authentication and rate limit, if the quick path has computed them.
+
+    The layers then use them.
 
     Attributes:
-        principal: Owner and permissions of its API key.
+        principal: Owner and permissions of the request's API key.
         decision: Decision of the rate limit, which has been charged.
     """
 
@@ -110,13 +115,13 @@ class Settled(NamedTuple):
 
 
 class RequestContext(msgspec.Struct, eq=False):
-    """State of one request, filled in by layers, the dialect and the gate.
+    """State of one request, which is set by layers, the dialect and the gate.
 
     Attributes:
         principal: Owner and permissions of the API key, set by `KeyAuth`.
         key_header: Header field in which `KeyAuth` looked for the key; None for the place that the wire
             format defines.
-        key_id: Id of a known key that was rejected as inactive, for logs; otherwise None.
+        key_id: Id of a known key that was rejected as inactive, for logs; None otherwise.
         route: Matched route of the gate; None outside of a gate, or if none matches.
         deployment: Name of the requested deployment; None if the request names none.
         action: Action the key must permit, one of `modelgate.keys.principal.ACTIONS`.
@@ -127,9 +132,9 @@ class RequestContext(msgspec.Struct, eq=False):
             error, the request is rejected.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
-        settled: What the gate's quick path has done for the request; None if it has done nothing.
-        failure: Query that the quick path could not score, and its error; None if it did not call the model.
-        app_called: Whether the app was called that the layers are wrapped around.
+        settled: Results of the quick path for the request; None if it has computed none.
+        failure: Query that the quick path could not score, and the error; None if scoring has not failed.
+        app_called: Whether the layers have called the app that they wrap.
     """
 
     principal: "Principal | None" = None
@@ -158,10 +163,11 @@ class RequestContext(msgspec.Struct, eq=False):
         return f"<{type(self).__name__}>"
 
     def take_failure(self) -> BaseException:
-        """Return the error of *failure*, and set *query*.
+        """Return the error in *failure*, and set *query* to the query in it. *failure* must be set.
 
-        The error is removed from the context. Otherwise the two would refer to each other, and the request, whose
-        body may contain an API key, would stay in memory until garbage is collected.
+        The error is removed from the context. Otherwise the error and the context would refer to each other,
+        and the request, whose body may contain an API key, would stay in memory until the next garbage
+        collection.
         """
         assert self.failure is not None
         (self.query, error), self.failure = self.failure, None
@@ -178,9 +184,9 @@ class RequestContext(msgspec.Struct, eq=False):
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """Name the requested deployment in *error*, and the permitted ones, if the requested one does not exist.
+        """If the requested deployment does not exist, name it in *error*, and suggest permitted deployments.
 
-        On a public route the caller may be anyone, so *error* is not changed.
+        On a public route, *error* is not changed, because anyone can call it.
         """
         if self.catalog is None or (self.route is not None and self.route.is_public):
             return
@@ -190,7 +196,7 @@ class RequestContext(msgspec.Struct, eq=False):
             error.add_hint(message, **details)
 
     def readable_deployments(self) -> list[str]:
-        """Return the deployments that the key permits the caller to describe, sorted by name."""
+        """Return the deployments that the key permits to describe, sorted by name."""
         assert self.catalog is not None
         principal = self.principal
         return sorted(
@@ -212,11 +218,11 @@ def suggest_deployments(name: str, known: Iterable[str]) -> tuple[str, dict[str,
     """Suggest deployments in an error about the unknown deployment *name*.
 
     Args:
-        name: Name that was sent.
+        name: Name that the caller sent.
         known: Names that the caller may know.
 
     Returns:
-        The end of the error message, and the details of the error.
+        Text to append to the error message, and the details of the error.
     """
     names = sorted(known)
     if not names:

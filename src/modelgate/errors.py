@@ -83,12 +83,15 @@ class ModelgateError(Exception):
 
 
 class ConfigurationError(ModelgateError, ValueError):
-    """An option has an invalid value, found at construction. The message says which values are valid."""
+    """An option has an invalid value.
+
+    The error is raised at construction. Its message describes the valid values.
+    """
 
 
 @contextlib.contextmanager
 def error_context(option: str) -> Iterator[None]:
-    """Put *option*, an option's name, before the message of any `ConfigurationError` raised in the block."""
+    """Add the option name *option* in front of the message of any `ConfigurationError` raised in the block."""
     try:
         yield
     except ConfigurationError as error:
@@ -96,11 +99,11 @@ def error_context(option: str) -> Iterator[None]:
 
 
 class AnswerableError(ModelgateError):
-    """Error that becomes a response: base class of `RequestError` and `ServingError`.
+    """Base class for errors that become a response, that is, `RequestError` and `ServingError`.
 
     Attributes:
         status: Default HTTP status; a dialect may use another one.
-        code: Stable name of the error, for programs.
+        code: Stable code of the error, for programs.
         message: One sentence for the caller.
         details: Additional members of the response body, by name.
         headers: Additional header fields of the response.
@@ -132,10 +135,11 @@ class AnswerableError(ModelgateError):
 
 
 class RequestError(AnswerableError):
-    """The request is at fault; the caller can fix it.
+    """The request is invalid. The caller can fix it.
 
     Attributes:
-        needs_example: True if the body contains no rows, so that the gate adds an example to the message.
+        needs_example: Whether the gate should add an example to the message, because the body contains no
+            rows.
     """
 
     status = 400
@@ -218,7 +222,7 @@ class UnknownColumns(InvalidInput):
     """The request names passthrough columns that are not in its rows.
 
     Attributes:
-        columns: Names of these columns.
+        columns: Names of the passthrough columns that are missing in the rows.
     """
 
     code = "unknown_columns"
@@ -258,8 +262,8 @@ class InsufficientScope(Forbidden):
 class KeyInactive(Forbidden):
     """The key is known, but not valid at this time.
 
-    For an unknown key the error is `Unauthorized`. The response may reveal that a key is known, because the
-    holder of the key knows that anyway. ``WWW-Authenticate`` has ``invalid_token`` (RFC 6750, section 3.1).
+    For an unknown key, the error is `Unauthorized`. The response may reveal that a key is known, because only
+    the holder of the key sees it. ``WWW-Authenticate`` has ``invalid_token`` (RFC 6750, section 3.1).
 
     Attributes:
         key_id: Id of the key, for logs.
@@ -301,7 +305,7 @@ class MethodNotAllowed(RequestError):
 
 
 class RequestInProgress(RequestError):
-    """Another request with the same ``Idempotency-Key`` is still in progress, see `Idempotency`.
+    """Another request with the same ``Idempotency-Key`` is still in progress; see `Idempotency`.
 
     Attributes:
         retry_after: Whole seconds to wait before the next attempt.
@@ -317,7 +321,7 @@ class RequestInProgress(RequestError):
 
 
 class IdempotencyKeyReused(RequestError):
-    """The ``Idempotency-Key`` belongs to another request, see `Idempotency`."""
+    """The ``Idempotency-Key`` belongs to another request; see `Idempotency`."""
 
     status = 422
     code = "idempotency_key_reused"
@@ -435,7 +439,7 @@ class ServingError(AnswerableError):
 
 
 class PredictionError(ServingError):
-    """The model failed. Its own exception is the ``__cause__``, which only the log shows."""
+    """The model failed. The model's exception is the ``__cause__``, which only the log shows."""
 
     code = "prediction_error"
     default_message = "The model failed to score this request"
@@ -446,7 +450,7 @@ class Overloaded(ServingError):
 
     Args:
         retry_after: Whole seconds to wait before the next attempt. None for a random number from 1 to 3, so
-            that rejected callers do not all return at once.
+            that rejected callers do not all retry at once.
 
     Attributes:
         retry_after: Whole seconds to wait before the next attempt.

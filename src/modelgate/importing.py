@@ -1,13 +1,14 @@
-"""Import of objects that are named by text, ``module:attribute``."""
+"""Import objects by their import path, ``module:attribute``, and create gates."""
 
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from .errors import ConfigurationError
 
-__all__ = ["import_object"]
+__all__ = ["create_gate", "import_object"]
 
 
 def import_object(target: str, option: str) -> Any:
@@ -33,3 +34,17 @@ def import_object(target: str, option: str) -> Any:
     finally:
         sys.path.pop(0)
     return value
+
+
+def create_gate(source: str | Callable[[], Any]) -> Any:
+    """Return the gate that *source* names or creates.
+
+    Args:
+        source: Import path of a gate, or of a function that returns one; or such a function.
+
+    Raises:
+        ConfigurationError: *source* cannot be imported.
+    """
+    value = import_object(source, "gate") if isinstance(source, str) else source
+    # A gate can be called, too. Its class cannot be imported here, so an attribute identifies it.
+    return value() if callable(value) and not hasattr(value, "deployments") else value

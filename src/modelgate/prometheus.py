@@ -1,4 +1,4 @@
-"""Metrics in the text format of Prometheus (version 0.0.4)."""
+"""Metrics and their rendering in the text format of Prometheus (version 0.0.4)."""
 
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -36,19 +36,19 @@ Totals: TypeAlias = dict[str, dict[Labels, list[float]]]
 
 
 class MetricValues(Protocol):
-    """Storage of the values of metrics.
+    """Storage for the values of metrics.
 
-    The first labels of a value are its deployment and the version of the model, if it has any.
+    If a value belongs to a deployment, its first labels are the deployment and the version of the model.
     """
 
     def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:
-        """Return the values of this process that are stored under *name* and *labels*, zero at first.
+        """Return the values of this process for *name* and *labels*. They are zero at first.
 
         Args:
             name: Name under which the values are stored.
             labels: Values of the labels.
             size: Number of values.
-            gauge: Whether the values no longer count once the process has ended.
+            gauge: Whether the values are dropped when the process ends.
         """
 
     def read(self) -> Totals:
@@ -62,7 +62,7 @@ class MetricValues(Protocol):
 
 
 class LocalValues:
-    """Values of metrics in the memory of this process. A forked child starts with none."""
+    """Storage for the values of metrics in the memory of this process. A forked child starts without values."""
 
     def __init__(self) -> None:
         self._pid = getpid()
@@ -92,7 +92,7 @@ class LocalValues:
 
 
 def create_cells(size: int) -> Cells:
-    """Return *size* zeros."""
+    """Return an array of *size* zeros."""
     cells: Cells = memoryview(bytearray(8 * size)).cast("d")
     return cells
 
@@ -102,8 +102,8 @@ class Histogram:
 
     Args:
         bounds: Upper bounds of the buckets, ascending and inclusive.
-        cells: Number of values in each bucket, then the sum of the values. The last bucket counts the values
-            above the last bound. None for an empty histogram.
+        cells: Number of values in each bucket, followed by the sum of the values. The last bucket counts the
+            values above the last bound. None for an empty histogram.
     """
 
     __slots__ = ("bounds", "cells")
@@ -139,7 +139,7 @@ class Histogram:
 
 
 class MetricFamily(NamedTuple):
-    """Metric with a value for each combination of its labels.
+    """Metric with a value for each combination of label values.
 
     Args:
         name: Name, which includes the unit, and ends in ``_total`` for a counter.
@@ -161,7 +161,7 @@ def current_values(
 ) -> dict[Labels, list[float]]:
     """Return *values* without those of unknown deployments and of old model versions.
 
-    This bounds the number of label values while versions come and go.
+    This limits the number of label values as versions change.
     """
     newest: dict[str, dict[str, None]] = {}
     for labels in reversed(list(values)):

@@ -23,8 +23,8 @@ __all__ = ["modelgate_app", "modelgate_client", "modelgate_clock", "modelgate_ke
 def modelgate_key() -> Iterator[str]:
     """API key that permits every deployment of a gate with ``keys="env:MODELGATE_KEYS"``.
 
-    The environment variable is set for the whole session. Request this fixture before your gate is created:
-    import the app in the fixture `modelgate_app`.
+    The environment variable is set for the entire test session. Request this fixture before your gate is
+    created, for example by importing the app in the fixture `modelgate_app`.
     """
     from .keys import generate
 
@@ -36,13 +36,16 @@ def modelgate_key() -> Iterator[str]:
 
 @pytest.fixture
 def modelgate_app() -> Any:
-    """WSGI or ASGI app, or gate, that `modelgate_client` calls. Override this fixture."""
+    """WSGI app, ASGI app or gate that `modelgate_client` calls. Override this fixture."""
     raise pytest.UsageError("define a fixture modelgate_app that returns your app or gate")
 
 
 @pytest.fixture
 def modelgate_client(modelgate_key: str, modelgate_app: Any) -> "Client":
-    """Client for `modelgate_app`, without a server. It sends `modelgate_key` in the header field ``x-api-key``."""
+    """Client for `modelgate_app`, without a server.
+
+    The client sends `modelgate_key` in the header field ``x-api-key``.
+    """
     from .gate import Gate
     from .testing import Client
 

@@ -1,4 +1,4 @@
-"""Suggestions for misspelled names."""
+"""Suggest corrections for misspelled names."""
 
 import difflib
 from collections.abc import Iterable
@@ -19,7 +19,8 @@ _MAX_COMPARED = 100
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate most similar to *name*, or None if no candidate is similar. Case does not matter.
 
-    Names longer than `SHOWN_TEXT`, and candidates after the first 100, are skipped: comparing takes time.
+    Names longer than `SHOWN_TEXT`, and candidates after the first 100, are skipped, because comparing takes
+    time.
     """
     if len(name) > SHOWN_TEXT:
         return None

@@ -1,4 +1,4 @@
-"""Checks shared by options that are counts or durations."""
+"""Validate options that are counts or durations."""
 
 import threading
 

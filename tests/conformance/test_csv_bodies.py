@@ -50,7 +50,7 @@ def test_csv_without_a_header_is_reported_as_such(mount):
     for body in (b"5.1,3.5\n4.9,3.0\n", b"1,1\n", b'"5.1","3.5"\n'):
         answer = post_csv(mount, Deployment("m", ARRAY_MODEL), body)
         expected = (
-            "Line 1 of the CSV body was read as the header, and looks like data: send a line with the column"
+            "Line 1 of the CSV body was read as the header, but looks like data: send a line with the column"
             " names first, x0,x1"
         )
         assert (400, expected) == (answer.status, answer.json()["message"])

@@ -301,7 +301,7 @@ def test_row_limit_is_checked_before_the_rows(mounted):
     rows = [{} for _ in range(10_001)]
     answer = mounted.predict(rows, OTHER_KEY, deployment="double")
 
-    assert (400, "10001 rows are more than the 10000 accepted at once: send fewer") == (
+    assert (400, "10001 rows are more than the limit of 10000 per request: send fewer rows") == (
         answer.status,
         answer.json()["error"],
     )

@@ -124,9 +124,7 @@ def test_object_of_columns_has_as_many_rows_as_a_request_may_have(served):
 def test_body_that_was_encoded_twice_is_named(served, path, subject):
     for rows in (ROWS.to_json(orient="records"), ROWS[:1].to_json(orient="records")[1:-1]):
         answer = post(served, path, json.dumps(rows))
-        message = (
-            f"{subject} is a text that holds JSON: it was encoded twice; send the object or array itself"
-        )
+        message = f"{subject} is a text that contains JSON: it was encoded twice, so send the object or array itself"
         assert 400 == answer.status
         assert message in answer.body.decode()
 
@@ -137,13 +135,13 @@ def test_envelope_that_was_encoded_twice_is_named(served, path):
     answer = served.post(path, body=json.dumps('{"instances": []}').encode(), headers=headers)
 
     assert 400 == answer.status
-    assert "The JSON body is a text that holds JSON: it was encoded twice" in answer.body.decode()
+    assert "The JSON body is a text that contains JSON: it was encoded twice" in answer.body.decode()
 
 
 def test_row_that_was_encoded_twice_is_named(served):
     answer = post(served, "/simple/m", '[{"age": 1, "income": 2}, "{\\"age\\": 1}"]')
 
-    assert answer.json()["error"].startswith("Row 1 is a text that holds JSON: it was encoded twice")
+    assert answer.json()["error"].startswith("Row 1 is a text that contains JSON: it was encoded twice")
 
 
 @pytest.mark.parametrize(

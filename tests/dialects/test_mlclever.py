@@ -82,7 +82,7 @@ def test_key_in_body_must_be_the_one_outside(interface, path, headers, key, stat
         ({"input_data": "7"}, "input_data must be an object of feature names and values"),
         (
             {"input_data": ' {"a": 1}'},
-            "input_data is a text that holds JSON: it was encoded twice; send the object or array itself",
+            "input_data is a text that contains JSON: it was encoded twice, so send the object or array itself",
         ),
         ({}, "input_data is missing: send an object of feature names and values"),
         ({"input_data": INPUT_DATA, "deployment": 7}, "deployment must be text"),

@@ -364,4 +364,4 @@ def test_npy_has_predicted_values_alone(interface, option, extra):
 
     assert 400 == response.status
     remedy = "request JSON or CSV with the header field Accept"
-    assert f"application/x-npy cannot have {extra}: {remedy}" == response.json()["detail"]
+    assert f"application/x-npy cannot contain {extra}: {remedy}" == response.json()["detail"]

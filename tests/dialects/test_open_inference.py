@@ -650,7 +650,7 @@ def test_binary_data_without_tensor_is_rejected(client):
 
 
 def test_row_limit(client):
-    assert "10001 rows are more than the 10000" in request_sums(
+    assert "10001 rows are more than the limit of 10000" in request_sums(
         client, build_tensor("x", *[1] * 20002, shape=[10001, 2])
     )
 

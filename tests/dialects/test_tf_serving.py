@@ -204,7 +204,7 @@ def test_large_bodies_give_the_same_predictions(build_client, rows):
         ({"instances": [[1, 2]]}, "Row 0 has 2 values: send 1"),
         ({"instances": [{"y": 1}]}, "Prediction failed due to missing input data: x"),
         ({"inputs": {"y": [1]}}, "Prediction failed due to missing input data: x"),
-        ({"instances": [1] * 10_001}, "10001 rows are more than the 10000"),
+        ({"instances": [1] * 10_001}, "10001 rows are more than the limit of 10000"),
         ({"instances": [1], "signature_name": "tensorflow/serving/regress"}, "signature_name must be"),
     ],
 )

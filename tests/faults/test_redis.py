@@ -527,7 +527,7 @@ def test_flushed_counts_are_detected(server, caplog, strategy):
     redis.Redis.from_url(server.uri).flushall()
 
     assert [200, 200, 200, 429] == passed + send_requests(limit, 2)
-    assert 1 == caplog.text.count(f"Redis at 127.0.0.1:{server.port}: counts lost: after FLUSHALL")
+    assert 1 == caplog.text.count(f"Redis at 127.0.0.1:{server.port}: counts lost by FLUSHALL")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -16,22 +16,6 @@ from support.environments import make_environment
 from support.servers import ROOT, find_free_port
 from support.waiting import SOON, wait_until
 
-SCORE = """
-from modelgate.bulk import score_file
-from modelgate import Deployment, Gate, Schema
-
-def create_gate():
-    model = lambda table: table["age"] * 2
-    return Gate([Deployment("churn", model, schema=Schema.of(age=float))], keys="open")
-
-if __name__ == "__main__":
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20)
-    scored = score_file("big.csv", "out.csv", create_gate, engine="ray", batch_rows=100)
-    print(scored.scored, scored.rejected)
-"""
-
 SETTINGS = {
     "PYTHONPATH": str(ROOT / "src"),
     # Not the cluster that RAY_ADDRESS or a file below /tmp/ray names.
@@ -44,47 +28,48 @@ SETTINGS = {
     "RAY_worker_register_timeout_seconds": str(SOON),
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(SOON),
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": str(SOON),
+    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": str(SOON),
+    "RAY_SERVE_MULTIPLEXED_MODEL_ID_MATCHING_TIMEOUT_S": str(SOON),
+    # The defaults are too long for a test of autoscaling.
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.2",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.2",
 }
 NOT_STARTED = "The current node timed out during startup"
 """Error of a node that has not started within 30 s, a limit that no setting changes."""
 
 
 @pytest.fixture(scope="module")
-def python(request):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("ray")
+
+
+@pytest.fixture(scope="module")
+def seen(request, folder, redis_server, postgres):
+    """What `ray_program` has observed on a cluster of its own, of which nothing remains."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = [*project["optional-dependencies"]["ray"], "redis", *project["dependencies"]]
-    return make_environment(request.config.cache, "ray", requirements) / "python"
+    extras = project["optional-dependencies"]
+    databases = [*extras["redis"], *extras["sql"], "psycopg[binary]"]
+    requirements = [*extras["ray"], *databases, *project["dependencies"]]
+    python = make_environment(request.config.cache, "ray", requirements) / "python"
+    folder.joinpath("big.csv").write_text("age\n" + "".join(f"{row}\n" for row in range(999)) + "old\n")
+    for _ in range(5):
+        addresses = [str(find_free_port()), redis_server.uri, postgres.clear_tables()]
+        done = run([python, ROOT / "tests/hosts/ray_program.py", *addresses], folder)
+        if NOT_STARTED not in done.stderr:
+            break
+
+    assert 0 == done.returncode, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture
-def run(python, tmp_path):
-    """Run a program on a Ray cluster of its own, and return its last line. Nothing of the cluster remains."""
-
-    def run(*command):
-        # Sockets of Ray are in this folder, and the path of a socket is limited to 107 bytes.
-        with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-            environ = {**os.environ, **SETTINGS, "RAY_TMPDIR": folder, "HOME": folder}
-            done = subprocess.run(
-                [python, *command],
-                cwd=tmp_path,
-                env=environ,
-                capture_output=True,
-                text=True,
-                timeout=4 * SOON,
-            )
-            wait_until(lambda: not find_processes(folder))
-        return done
-
-    def run_until_started(*command):
-        for _ in range(5):
-            done = run(*command)
-            if NOT_STARTED not in done.stderr:
-                break
-
-        assert 0 == done.returncode, done.stderr[-4000:]
-        return done.stdout.splitlines()[-1]
-
-    return run_until_started
+def run(command, cwd):
+    """Run *command* and wait until all of its processes have ended."""
+    # Sockets of Ray are in this folder, and the path of a socket is limited to 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        environ = {**os.environ, **SETTINGS, "RAY_TMPDIR": folder, "HOME": folder}
+        done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=4 * SOON)
+        wait_until(lambda: not find_processes(folder), interval=0.2)
+    return done
 
 
 def find_processes(folder):
@@ -99,25 +84,39 @@ def read_command(process):
         return b""
 
 
-def test_ray_serve_serves_a_gate(run, redis_server):
-    """With keys, limits that are exact over the replicas, and updates under load."""
-    program = ROOT / "tests/hosts/ray_program.py"
-    seen = json.loads(run(program, str(find_free_port()), redis_server.uri))
+def test_gate_predicts_below_a_prefix(seen):
+    assert ([200, "1", 42.0], 401) == (seen["predicts"], seen["without a key"])
 
-    status, version, body = seen["predicts"]
-    assert (200, "1", 42.0) == (status, version, json.loads(body)["predictions"][0]["prediction"])
-    assert (401, {"ready": True}) == (seen["without a key"], seen["ready"])
-    assert [200] == seen["statuses during the update"]
-    assert {*seen["versions during the update"]} <= {"1", "2"}
-    assert [200, "2"] == seen["after the update"]
-    assert ("failed", [200, "2"]) == (seen["broken update"], seen["after the broken update"])
+
+def test_multiplexing_sends_requests_to_replicas_that_have_the_model(seen):
+    assert (0, 0) == (seen["loads at the start"], seen["loads of models that replicas have"])
+
+
+def test_limits_are_exact_over_replicas(seen):
+    """By a key of the database, which the program then revokes."""
     assert [[200, 25], [429, 15]] == seen["limited"]
 
 
-def test_ray_scores_a_file(run, tmp_path):
-    tmp_path.joinpath("big.csv").write_text("age\n" + "".join(f"{row}\n" for row in range(999)) + "old\n")
-    tmp_path.joinpath("score.py").write_text(SCORE)
+def test_autoscaling_and_updates_fail_no_request(seen):
+    assert ([200], ["1", "2"]) == (seen["statuses"], seen["versions"])
 
-    assert "999 1" == run("score.py")
+
+def test_update_serves_the_models_of_the_registry_and_of_the_application(seen):
+    """The registry is read before models are loaded, so that the gate's own model is not loaded."""
+    assert [200, "2", 42.0, 63.0] == seen["after the update"]
+    assert ["a@2", "b@1", "b@3"] == seen["loads of the update"]
+
+
+def test_replica_that_is_not_ready_is_replaced(seen):
+    """The program waits until a new replica answers."""
+    assert 503 == seen["not ready"]
+
+
+def test_update_to_a_model_that_cannot_be_loaded_changes_nothing(seen):
+    assert ("failed", [200, "2"]) == (seen["broken update"], seen["after the broken update"])
+
+
+def test_file_is_scored(seen, folder):
+    assert [999, 1] == seen["scored"]
     predictions = [f"{2.0 * row}" for row in range(999)]
-    assert ["prediction", *predictions, '""'] == tmp_path.joinpath("out.csv").read_text().splitlines()
+    assert ["prediction", *predictions, '""'] == folder.joinpath("out.csv").read_text().splitlines()

@@ -361,7 +361,7 @@ def test_idempotency_warns_of_several_workers(monkeypatch, caplog):
 
     Idempotency()
 
-    assert "idempotency: answers in the memory of each of 3 workers" in caplog.text
+    assert "idempotency: answers are stored in the memory of each of 3 workers" in caplog.text
 
 
 def test_idempotency_charges_a_repeated_request_once():

@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ import yaml
 
 from modelgate import Gate
 from modelgate.testing import Client
-from support.servers import BEARER, ROOT, find_free_port, post, run_server, send_request
-from support.waiting import SOON, wait_until
+from support.nginx import run_nginx
+from support.servers import BEARER, ROOT, post, run_server, send_request
+from support.waiting import SOON
 
 FILES = ROOT / "examples/deploy"
 PAGE = (ROOT / "docs/cookbook/deploy.md").read_text()
@@ -42,39 +42,16 @@ def test_page_shows_the_files(name: str, language: str) -> None:
 # nginx in front of gunicorn
 
 
-@contextmanager
-def run_nginx(app_port: int, folder: Path) -> Iterator[int]:
-    """Run nginx with the file of the page in front of *app_port*, on the port that the block gets."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        pytest.skip("nginx is not installed")
-    port = find_free_port()
-    site = (FILES / "nginx.conf").read_text()
-    site = site.replace("127.0.0.1:8000", f"127.0.0.1:{app_port}").replace(
-        "listen 80", f"listen 127.0.0.1:{port}"
-    )
-    paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
-        f" http {{ access_log off; client_body_temp_path {folder}/body; {paths} {site} }}"
-    )
-    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.PIPE) as process:
-        try:
-            wait_until(lambda: process.poll() is not None or (folder / "pid").exists())
-
-            assert process.returncode is None, process.stderr and process.stderr.read()
-            yield port
-        finally:
-            process.terminate()
-
-
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     command = ["-m", "gunicorn", "--config", "examples/deploy/gunicorn.conf.py", "--bind", "127.0.0.1:PORT"]
     command += ["--workers", "1", "--pythonpath", "tests", "servers.proxied_app:wsgi"]
     folder = tmp_path_factory.mktemp("deploy")
-    with run_server("gunicorn", command, folder) as server, run_nginx(server.port, folder) as nginx_port:
+    site = (FILES / "nginx.conf").read_text()
+    with (
+        run_server("gunicorn", command, folder) as server,
+        run_nginx(site.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}"), folder) as nginx_port,
+    ):
         yield nginx_port
 
 

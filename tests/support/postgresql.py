@@ -60,10 +60,8 @@ class Postgres:
     def clear_tables(self):
         """Drop the tables of earlier tests, and return the URL of the database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(
-                "DROP TABLE IF EXISTS modelgate_keys, modelgate_models, modelgate_aliases, modelgate_deployments,"
-                " modelgate_answers"
-            )
+            for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                connection.execute(f"DROP TABLE {name}")
         return self.url
 
     def stop(self):

@@ -409,7 +409,7 @@ def test_pack_advises_about_dates(tmp_path):
     advice = run(*command, "--format", "joblib").stderr.splitlines()[:-1]
 
     assert [
-        "when holds dates, which are packed as text: pass --datetime when if the model was trained on dates"
+        "when contains dates, which are packed as text: pass --datetime when if the model was trained on dates"
     ] == advice
 
 

@@ -390,7 +390,7 @@ def test_remaining_input_may_change(stopped, run, out):
 
 def test_damaged_output_or_checkpoint_cannot_be_resumed(stopped, run, out):
     out.write_text("")
-    assert "has lost rows" in run(make_rows(*range(30)), "--rows", "5", code=2).stderr
+    assert "is shorter than" in run(make_rows(*range(30)), "--rows", "5", code=2).stderr
 
     checkpoint_path(out).write_text("{")
     assert "start over with --overwrite" in run(make_rows(*range(30)), "--rows", "5", code=2).stderr
@@ -479,7 +479,7 @@ def test_header_without_rows_is_an_error(to, run, out, arguments):
         run(make_rows(1))
     error = run(HEADER, *arguments, code=2).stderr
 
-    assert "big.csv has a header line but no rows: nothing was scored" in error
+    assert "big.csv has column names but no rows: nothing was scored" in error
     assert (expected_output(1) if arguments else None) == (out.read_text() if out.exists() else None)
 
 
@@ -492,7 +492,7 @@ def test_header_without_rows_is_an_error(to, run, out, arguments):
         ("age,plan,note,age", "Line 1 of the CSV body names the column 'age' twice"),
         ("age,plan,note,pr\xe9", "Line 1 of the CSV body is not UTF-8"),
         ("some text", "missing input columns: age, plan, note"),
-        ("1,pro,x", "Line 1 of the CSV body was read as the header, and looks like data"),
+        ("1,pro,x", "Line 1 of the CSV body was read as the header, but looks like data"),
     ],
 )
 @pytest.mark.parametrize("rows", [0, 1, 7])
@@ -721,7 +721,7 @@ def test_special_files_are_rejected(to, run, out, tmp_path):
     runner = click.testing.CliRunner()
     source = runner.invoke(cli, ["score", str(pipe), "--url", URL, "-o", str(out)])
 
-    assert (2, True) == (source.exit_code, "for a pipe, pass - and standard input" in source.stderr)
+    assert (2, True) == (source.exit_code, "pass - and connect it to standard input" in source.stderr)
     assert "/dev/full must be a regular file" in run(make_rows(1), "-o", "/dev/full", code=2).stderr
 
 

@@ -85,8 +85,8 @@ def test_gate_score_and_client_return_context(gate):
     [
         ("bare/predict?context=true", "application/json", "no statistics of its training data"),
         ("price/predict?context=maybe", "application/json", "must be true or false"),
-        ("price/predict?context=true", "text/csv", "text/csv cannot have context"),
-        ("price/predict?context=true", "application/x-npy", "application/x-npy cannot have context"),
+        ("price/predict?context=true", "text/csv", "text/csv cannot contain the context"),
+        ("price/predict?context=true", "application/x-npy", "application/x-npy cannot contain the context"),
     ],
 )
 def test_native_rejects_context_that_it_cannot_return(client, path, accept, message):

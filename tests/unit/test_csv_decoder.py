@@ -137,7 +137,7 @@ def test_header_that_is_a_row_is_named(schema, line, names, end):
         schema.read(CSV(line + end))
 
     expected = (
-        "Line 1 of the CSV body was read as the header, and looks like data: send a line with the column names"
+        "Line 1 of the CSV body was read as the header, but looks like data: send a line with the column names"
         f" first, {names}"
     )
     assert expected == info.value.message

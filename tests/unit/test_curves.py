@@ -442,7 +442,7 @@ def test_invalid_curves_raise_the_same_errors_in_python(gate, ask, args, options
 
 
 def test_curve_of_several_rows_is_rejected(gate):
-    with pytest.raises(InvalidInput, match=r"row must be one row \(got 2\)"):
+    with pytest.raises(InvalidInput, match=r"row must be a single row \(got 2 rows\)"):
         gate.curve("weight", "age", [ROW, ROW])
 
 

@@ -94,6 +94,31 @@ def test_monitor_compares_with_training_data(database, clock):
     assert shifted["humility"] != {}
 
 
+def test_monitor_reports_one_version(database):
+    packages = [
+        ModelPackage.from_estimator(
+            LinearRegression().fit(X, X["age"]), X, X["age"].to_numpy(), version=version
+        )
+        for version in ("7", "8")
+    ]
+    monitor = DriftMonitor(database)
+    for package, rows in zip(packages, (3, 4), strict=True):
+        gate = Gate([Deployment("price", package)], keys="open", on_prediction=monitor)
+        send(Client(gate.wsgi), monitor, rows=rows)
+    client = Client(gate.wsgi)
+    reports = {
+        query: [
+            (model["version"], model["windows"][-1]["rows"])
+            for model in client.get(MONITOR + query).json()["models"]
+        ]
+        for query in ("", "?version=7", "?version=8", "?version=9")
+    }
+    gate.close()
+
+    assert {("7", 3), ("8", 4)} == set(reports.pop(""))
+    assert {"?version=7": [("7", 3)], "?version=8": [("8", 4)], "?version=9": []} == reports
+
+
 def test_sustained_drift_calls_function_once(database, clock):
     alarms = []
     monitor = DriftMonitor(database, window=HOUR, clock=clock, on_alarm=alarms.extend)
@@ -354,4 +379,4 @@ def test_damaged_values_in_the_database_are_left_out(tmp_path, clock, caplog, da
     gate.close()
 
     assert rows == [[each.rows for each in model.assessments] for model in judgements]
-    assert 1 == caplog.text.count("left out a damaged value of version 7")
+    assert 1 == caplog.text.count("ignored a damaged value of version 7")

@@ -480,8 +480,8 @@ def test_generated_key_of_another_store_is_taken_over(store):
         ("sha256:" + "0" * 63, "64 hexadecimal digits"),
         (f"{OWN}\n", "key must be printable, without white space around it"),
         (7, "key must be a string"),
-        (OWN, "key must be new to the store (got the key of k_"),
-        (DIGEST, "key must be new to the store (got the key of k_"),
+        (OWN, "key must not be in the store yet (got the key of k_"),
+        (DIGEST, "key must not be in the store yet (got the key of k_"),
     ],
     ids=["short", "accents", "mistyped", "digest", "line end", "number", "known", "known digest"],
 )
@@ -655,7 +655,7 @@ class TestLastUse:
             assert find(store, key) is not None
             wait_for_writes(store)
 
-        assert ["key store: could not write when keys were last used"] == [
+        assert ["key store: cannot record when keys were last used"] == [
             record.message for record in caplog.records
         ]
 

@@ -460,7 +460,7 @@ def test_row_limit_comes_before_rows_are_made(monkeypatch, path, body):
     answer = Client(make_gate().wsgi).post(path, body=body % (b"[" + b",".join([item] * 200_000) + b"]"))
 
     assert 400 == answer.status
-    assert b"200000 rows are more than the 10000 accepted at once" in answer.body
+    assert b"200000 rows are more than the limit of 10000 per request" in answer.body
 
 
 def test_deadline_ends_a_long_call():

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from modelgate import Column, ConfigurationError, Deployment, Gate, PredictionLog, Schema
 from modelgate.testing import Client
+from support.databases import DATABASES, make_database
 from support.prometheus import read_sample
 from support.series import Drift, drift_rows
 from support.waiting import SOON, wait_until
@@ -63,6 +64,19 @@ def read_lines(folder):
     return [json.loads(line) for path in sorted(folder.iterdir()) for line in path.read_text().splitlines()]
 
 
+def execute(url, statement):
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        result = connection.execute(sa.text(statement))
+        rows = result.mappings().all() if result.returns_rows else []
+    engine.dispose()
+    return rows
+
+
+def read_table(url):
+    return execute(url, "select * from modelgate_predictions order by id")
+
+
 def lost(gate, reason, name="predictions"):
     return read_sample(
         gate.metrics.render(), "modelgate_prediction_log_lost_rows_total", log=name, reason=reason
@@ -87,6 +101,7 @@ def test_log_has_a_line_for_each_row(tmp_path):
         "deployment": "visits",
         "version": "7",
         "key_id": None,
+        "hypothetical": False,
         "input": ROW,
         "prediction": {"prediction": 41.75},
         "probabilities": {},
@@ -199,12 +214,7 @@ def test_sql_table_has_a_row_for_each_row(tmp_path):
     log = PredictionLog(url, redact=["name"])
     response = send(make_gate(log), ROW, ROW)
     log.close()
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        rows = (
-            connection.execute(sa.text("select * from modelgate_predictions order by row")).mappings().all()
-        )
-    engine.dispose()
+    rows = read_table(url)
 
     assert [0, 1] == [row["row"] for row in rows]
     assert {(response.header("x-request-id"), "visits", "7")} == {
@@ -212,6 +222,42 @@ def test_sql_table_has_a_row_for_each_row(tmp_path):
     }
     assert {"age": 41.5, "visits": 3} == json.loads(rows[0]["input"])
     assert {"prediction": 41.75} == json.loads(rows[0]["prediction"])
+
+
+@pytest.mark.parametrize("destination", ["jsonl", "parquet", *DATABASES])
+def test_hypothetical_rows_are_marked(tmp_path, request, destination):
+    url = make_database(destination, request) if destination in DATABASES else None
+    log = PredictionLog(url) if url else PredictionLog(tmp_path, format=destination)
+    client = Client(make_gate(log).wsgi)
+    for flag in "true", "false":
+        client.post(f"/deployments/visits/predict?hypothetical={flag}", json=ROW)
+    log.close()
+    if url:
+        rows = read_table(url)
+    elif destination == "jsonl":
+        rows = read_lines(tmp_path)
+    else:
+        rows = polars.read_parquet(tmp_path / "*.parquet").to_dicts()
+
+    assert [True, False] == [row["hypothetical"] for row in rows]
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_sql_table_of_an_earlier_version_gets_its_missing_column(request, database):
+    """Its rows stay, and count as real. A process of the earlier version can still write."""
+    url = make_database(database, request)
+    log = PredictionLog(url)
+    send(make_gate(log), ROW)
+    log.close()
+    execute(url, "alter table modelgate_predictions drop column hypothetical")
+    logs = [PredictionLog(url) for _ in range(2)]
+    for log in logs:
+        send(make_gate(log), ROW)
+        log.close()
+    names = "request_id, row, deployment, version, time, seconds, prediction"
+    execute(url, f"insert into modelgate_predictions ({names}) select {names} from modelgate_predictions")
+
+    assert [False] * 6 == [row["hypothetical"] for row in read_table(url)]
 
 
 def test_hanging_destination_delays_no_request():

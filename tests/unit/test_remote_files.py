@@ -3,11 +3,8 @@
 import gzip
 import io
 import sys
-from functools import partial
 
-import click.testing
 import fsspec
-import httpx
 import pyarrow
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -16,7 +13,7 @@ from pyarrow import parquet
 from modelgate import ConfigurationError, Deployment, Gate, Schema
 from modelgate.bulk import score_file
 from modelgate.bulk.remote_file import RemoteFile
-from modelgate.cli.root import cli
+from support.scoring import score_command
 
 ROWS = b"age\n1\nold\n" + b"".join(b"%d\n" % age for age in range(3, 10))
 OUTPUT = 'prediction\n2.0\n""\n' + "".join(f"{2.0 * age}\n" for age in range(3, 10))
@@ -36,27 +33,9 @@ def memory(monkeypatch, tmp_path):
 
 @pytest.fixture
 def run(monkeypatch):
-    """Run the command with a gate; its transport accepts *answers* requests."""
+    """Run the command with a gate."""
     gate = Gate([Deployment("d", lambda table: table["age"] * 2, schema=Schema.of(age=float))], keys="open")
-    original, asgi = httpx.AsyncClient, httpx.ASGITransport(gate.asgi)
-
-    def run(*arguments, answers=1000, code=1):
-        sent = []
-
-        class Transport(httpx.AsyncBaseTransport):
-            async def handle_async_request(self, request):
-                sent.append(request)
-                if len(sent) > answers:
-                    return httpx.Response(404, text="gone")
-                return await asgi.handle_async_request(request)
-
-        monkeypatch.setattr(httpx, "AsyncClient", partial(original, transport=Transport()))
-        done = click.testing.CliRunner().invoke(cli, ["score", *arguments, "--url", "http://app/d"])
-
-        assert code == done.exit_code, done.output
-        return done.stderr
-
-    return run
+    return score_command(monkeypatch, gate)
 
 
 def read_outputs(memory):

@@ -98,7 +98,7 @@ def test_validate_limits_the_rows(rows, passes):
     if passes:
         drive(flow)
     else:
-        with pytest.raises(InvalidInput, match="3 rows are more than the 2"):
+        with pytest.raises(InvalidInput, match="3 rows are more than the limit of 2"):
             drive(flow)
 
     assert passes == bool(inner.requests)

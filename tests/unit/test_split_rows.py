@@ -76,7 +76,7 @@ def test_split_rows_without_rows_are_checked_like_a_csv_header():
 
 
 def test_split_rows_respect_max_rows():
-    with pytest.raises(InvalidInput, match="3 rows are more than the 2 accepted at once"):
+    with pytest.raises(InvalidInput, match="3 rows are more than the limit of 2 per request"):
         SCHEMA.read(SplitRows(None, [[]] * 3), max_rows=2)
 
 

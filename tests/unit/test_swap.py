@@ -65,6 +65,21 @@ def test_swap_and_rollback_change_every_version(gate):
     assert [(6, "6", "6", 200, 404), (7, "7", "7", 404, 200)] * 2 == seen
 
 
+def test_deployments_with_cached_models_are_listed_by_their_last_use():
+    """Under their own names after a swap, too."""
+    store = MemoryStore({name: lambda table: table["x"] for name in ("a", "b", "c", "d")})
+    schema = Schema.of(x=float)
+    deployments = [Deployment(name, f"store:{name}", schema=schema) for name in ("a", "b", "c")]
+    gate, seen = Gate(deployments, keys="open", store=store, cache_size=2), []
+    for name in ("a", "b", "c", "b"):
+        gate.score(name, [{"x": 1}])
+        seen.append(gate.deployments.cached())
+    gate.deployments.swap("c", "store:d")
+
+    assert [["a"], ["a", "b"], ["b", "c"], ["c", "b"]] == seen
+    assert ["b", "c"] == gate.deployments.cached()
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_replaced_model_has_no_share_of_the_threads(stored):
     """Neither after a swap nor after a rollback."""

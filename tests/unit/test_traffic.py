@@ -182,10 +182,12 @@ def test_openapi_describes_the_monitoring_endpoints(tmp_path):
     for path in paths:
         check(client.get(path), path)
         check(Client(gate.wsgi).get(path), path)
+    version = document.document["paths"][paths[0]]["get"]["parameters"][1]
     outcomes = [{"request_id": response.header("x-request-id"), "actual": 2}]
     check(client.post(paths[1], json={"outcomes": outcomes}), paths[1], "post")
     check(client.post(paths[1], json={"outcomes": []}), paths[1], "post")
 
+    assert ("version", "query", {"type": "string"}) == (version["name"], version["in"], version["schema"])
     assert 11 == len(checked)
     assert {(path, "get", status) for path in paths for status in (200, 401)} | {
         (paths[1], "post", 200),

@@ -424,7 +424,7 @@ def test_more_rows_than_accepted_are_rejected(rows):
     if isinstance(rows, list | LazyRows):
         with pytest.raises(InvalidInput) as info:
             check_row_count(rows, 1)
-        assert "2 rows are more than the 1 accepted at once: send fewer" == str(info.value)
+        assert "2 rows are more than the limit of 1 per request: send fewer rows" == str(info.value)
         assert {"max_rows": 1} == info.value.details
     else:
         check_row_count(rows, 1)

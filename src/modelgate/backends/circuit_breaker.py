@@ -21,7 +21,9 @@ class StorageUnavailable(Exception):
 
 
 class CircuitBreaker:
-    """Circuit breaker. After a failed call, only one call per *period* is allowed until a call succeeds.
+    """Circuit breaker, which starts an outage after a failed call.
+
+    During an outage, only one call per *period* is allowed. The first call that succeeds ends the outage.
 
     Args:
         server: Name of the server in the log. The start and the end of each outage are logged.
@@ -30,8 +32,7 @@ class CircuitBreaker:
 
     Attributes:
         outage_count: Number of outages so far.
-        recovered_at: Time of the last recovery or data loss, in seconds of the clock; ``-inf`` if there was
-            none.
+        recovered_at: Time of the last recovery or data loss, on *clock*; ``-inf`` if there was none.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class CircuitBreaker:
 
     @property
     def open(self) -> bool:
-        """Whether there is an outage."""
+        """Whether there is an outage now."""
         return self._next_attempt is not None
 
     def allow(self) -> bool:
@@ -99,7 +100,7 @@ class CircuitBreaker:
         self.record_data_loss()
         if is_due:
             logger.warning(
-                "%s: counts lost: after FLUSHALL, eviction or a restart, limits also apply the counts of this process",
+                "%s: counts lost by FLUSHALL, eviction or a restart: limits also apply the counts of this process",
                 self._server,
             )
 
@@ -107,7 +108,7 @@ class CircuitBreaker:
         """Record that a call has succeeded. If the call started during the outage, the outage ends.
 
         Args:
-            started_at: Start of the call, in seconds of the clock.
+            started_at: Start of the call, on the clock of the circuit breaker.
         """
         if self._next_attempt is None:
             return

@@ -1,4 +1,4 @@
-"""File systems of fsspec, such as object storage."""
+"""Open fsspec file systems, such as object storage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ __all__ = ["open_file_system"]
 
 
 def open_file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return the fsspec file system of *url*, and the path in it.
+    """Return the fsspec file system of *url*, and the path in this file system.
 
     Args:
         url: URL such as ``s3://bucket/models``.

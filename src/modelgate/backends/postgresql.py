@@ -16,17 +16,17 @@ large packages: the server sends nothing while it stores one."""
 
 
 class TimeoutConnection(psycopg.Connection[Any]):
-    """A connection that is closed after a period without any response.
+    """PostgreSQL connection that is closed after a period without any response.
 
-    This detects a server whose process is stopped or whose disk hangs. Other timeouts do not:
+    This detects a server whose process is stopped or whose disk hangs. Other timeouts do not detect it:
 
-    - keepalives and ``tcp_user_timeout``: the kernel of the server still acknowledges packets
-    - timeouts of the server: its process cannot apply them
-    - `PoolQuota.run_with_timeout`: it ends the call, but leaves the hanging connection in the pool
+    - keepalives and ``tcp_user_timeout``, because the kernel of the server still acknowledges packets
+    - timeouts of the server, because its process cannot apply them
+    - `PoolQuota.run_with_timeout`, which ends the call, but leaves the hanging connection in the pool
     """
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
-        """Call `psycopg.Connection.wait`; close the connection if the server does not respond in time.
+        """Call `psycopg.Connection.wait`, and close the connection if the server does not respond in time.
 
         While psycopg waits, it resumes *gen* ten times a second. Each time, the timeout is checked.
         """
@@ -38,7 +38,7 @@ class TimeoutConnection(psycopg.Connection[Any]):
 
 
 def _with_timeout(steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Run *steps*; raise TimeoutError if the connection is not ready to read or write for too long."""
+    """Run *steps*. Raise TimeoutError if the connection is not ready to read or write for too long."""
     try:
         wait = next(steps)
         deadline = monotonic() + _SILENCE

@@ -25,7 +25,7 @@ def client(uri: str, options: Mapping[str, Any], *, aio: bool = False) -> Any:
 
     Args:
         uri: Redis URI.
-        options: Connection options, see `modelgate.backends.redis_uri.connection_options`.
+        options: Connection options; see `modelgate.backends.redis_uri.connection_options`.
         aio: Whether to return an asyncio client.
     """
     import redis.backoff

@@ -1,4 +1,4 @@
-"""Directories through which the processes of one machine share files."""
+"""Create directories in which the processes of one machine share files."""
 
 from pathlib import Path
 
@@ -10,15 +10,17 @@ __all__ = ["open_shared_directory"]
 def open_shared_directory(
     option: str, directory: str | Path, *, subdirectory: str = "", mode: int = 0o777
 ) -> Path:
-    """Create *directory*, with the file ``lock`` for locks by `fcntl.flock`. Return its absolute path.
+    """Create *directory* and a file ``lock`` in it for `fcntl.flock`.
+
+    Return the absolute path of the directory.
 
     The path is absolute because the process may change its working directory.
 
     Args:
-        option: Name of the option in errors.
-        directory: Directory for the files. Created if missing.
-        subdirectory: Name of a directory in it, which is created and returned instead.
-        mode: Permissions of what is created.
+        option: Name of the option, for error messages.
+        directory: Directory for the files. It is created if it is missing.
+        subdirectory: Name of a subdirectory, which is created and whose path is returned instead.
+        mode: Permissions of the directories and the file that are created.
 
     Raises:
         ConfigurationError: The directory cannot be written, or the system has no file locks.

@@ -16,7 +16,7 @@ try:
 except ImportError:
     raise ConfigurationError('a database needs SQLAlchemy: pip install "modelgate[sql]"') from None
 
-__all__ = ["Database", "UTCDateTime", "from_timestamp", "require_existing", "sa"]
+__all__ = ["Database", "UTCDateTime", "from_timestamp", "parse_url", "require_existing", "sa"]
 
 # Without timeouts an unresponsive database would block a request for minutes. A URL may set others.
 _TIMEOUTS = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
@@ -33,7 +33,10 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 
 
 class UTCDateTime(sa.types.TypeDecorator[datetime]):
-    """Column type for times in UTC, stored as seconds since the epoch so that SQLite can compare them."""
+    """Column type for times in UTC.
+
+    They are stored as seconds since the epoch, so that SQLite can compare them.
+    """
 
     impl = sa.Double
     cache_ok = True
@@ -46,7 +49,10 @@ class UTCDateTime(sa.types.TypeDecorator[datetime]):
 
 
 def from_timestamp(seconds: float) -> datetime:
-    """Return the time *seconds* after the epoch, in UTC. Values out of range become the nearest datetime."""
+    """Return the datetime in UTC that is *seconds* after the epoch.
+
+    Values out of range become the nearest datetime.
+    """
     # The float of the last microseconds of the year 9999 is rounded up to the year 10000, which datetime
     # rejects. An error in one row would fail the whole query.
     return datetime.fromtimestamp(max(seconds, _FIRST), UTC) if seconds < _END else _LAST
@@ -54,6 +60,8 @@ def from_timestamp(seconds: float) -> datetime:
 
 class Database:
     """Database connections. Missing tables are created on first use.
+
+    A table of an earlier version of modelgate may lack columns. Those with a server default are added, too.
 
     Args:
         url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
@@ -66,7 +74,7 @@ class Database:
 
     def __init__(self, url: str, metadata: sa.MetaData, *, option: str) -> None:
         self._option = option
-        self.url = _parse_url(url, option)
+        self.url = parse_url(url, option)
         self._metadata = metadata
         self._ready = False
         self._start()
@@ -78,18 +86,19 @@ class Database:
         return self.url.get_backend_name()
 
     def _start(self) -> None:
-        """Create the connection pool. Called again in a forked child."""
+        """Create the connection pool. This is called again in a forked child."""
         # Keep a reference to the parent's connections: closing one in the child would write to its socket.
         self._inherited = getattr(self, "_inherited", ()), getattr(self, "engine", None)
         self.engine = _create_engine(self.url)
 
     def close(self) -> None:
-        """Close all connections. New ones are opened when needed."""
+        """Close all connections. New connections are opened on demand."""
         self.engine.dispose()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Run the block in a transaction: commit at its end, or roll back if it raises an error.
+        """Run the block in a transaction, which is committed at its end, or rolled back if the block raises
+        an error.
 
         Raises:
             StoreError: The database is unavailable, or rejects a statement.
@@ -130,17 +139,30 @@ class Database:
         if self.backend == "sqlite":
             table_exists.append(sa.exc.OperationalError)
         for _ in self._metadata.tables:
-            # Another process may create a table concurrently. Retry for the other tables.
+            # Another process may create a table or a column concurrently. Retry for the other tables.
             with contextlib.suppress(*table_exists):
-                self._metadata.create_all(self.engine)
+                self._create_missing()
                 break
         else:
-            self._metadata.create_all(self.engine)
+            self._create_missing()
         self._ready = True
+
+    def _create_missing(self) -> None:
+        self._metadata.create_all(self.engine)
+        for table in self._metadata.tables.values():
+            addable = [column for column in table.columns if column.server_default is not None]
+            if not addable:
+                continue
+            with self.engine.begin() as connection:
+                existing = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+                for column in addable:
+                    if column.name not in existing:
+                        definition = sa.schema.CreateColumn(column).compile(self.engine)
+                        connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
 def require_existing(url: str, option: str) -> None:
-    """Check that a database in a file exists, before a command that only reads creates an empty one.
+    """Check that a database file exists, so that a command that only reads does not create an empty one.
 
     Args:
         url: URL of the database.
@@ -149,7 +171,7 @@ def require_existing(url: str, option: str) -> None:
     Raises:
         ConfigurationError: There is no such file, or the URL is not supported.
     """
-    parsed = _parse_url(url, option)
+    parsed = parse_url(url, option)
     path = str(parsed.database)
     if parsed.drivername == "sqlite" and not path.startswith("file:") and not Path(path).exists():
         raise ConfigurationError(f"{option} must be a database that exists (there is no file {path})")
@@ -163,7 +185,16 @@ def _is_forbidden(error: object) -> bool:
     )
 
 
-def _parse_url(text: str, option: str) -> sa.URL:
+def parse_url(text: str, option: str) -> sa.URL:
+    """Return the URL of a database, with the driver and the timeouts that `Database` uses.
+
+    Args:
+        text: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
+        option: Name of the user's option that holds *text*, for error messages.
+
+    Raises:
+        ConfigurationError: The URL is not supported.
+    """
     try:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):
@@ -183,7 +214,7 @@ def _parse_url(text: str, option: str) -> sa.URL:
 
 
 def _create_engine(url: sa.URL) -> sa.Engine:
-    """Create a connection pool, which connects on first use."""
+    """Create a connection pool that connects on first use."""
     try:
         # hide_parameters: keeps digests and models out of the log.
         engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)

@@ -56,13 +56,15 @@ class CSVFile(NamedTuple):
     """An open input file.
 
     Args:
-        content: Stream of the file's rows as uncompressed CSV.
-        measure: Function that returns the progress as a fraction from 0 to 1, or None if the file size is
-            unknown. Its argument is the number of bytes of *content* that have been processed.
+        content: Stream of the rows as uncompressed CSV.
+        measure: Function that returns the progress as a fraction from 0 to 1, or None if the size is unknown. Its
+            argument is the number of bytes of *content* that have been processed.
+        hint: What else to do if the content has changed when a run is resumed.
     """
 
     content: io.BufferedReader
     measure: Callable[[int], float | None]
+    hint: str = ""
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def open_csv(file: BinaryIO, name: str, size: int | None) -> Iterator[CSVFile]:
         head, source = _read_head(file)
         if head.startswith(PARQUET_MAGIC) and b"\0" in head:
             rows = ParquetReader(file, name)
-            yield CSVFile(io.BufferedReader(rows, _BUFFER), lambda _: rows.fraction)
+            yield CSVFile(rows.content, lambda _: rows.fraction)
             return
         module = _module_for(name, head)
         damaged: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, *_errors_of(module))

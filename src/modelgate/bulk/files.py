@@ -12,15 +12,16 @@ from urllib.parse import urlencode
 from ..errors import ConfigurationError
 from ..gate import Gate
 from .checkpoint import Checkpoint
-from .csv_file import open_csv
 from .engine import Engine
 from .gate_source import GateSource
 from .input import Input
+from .location import hide_password, local_file
 from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
 from .processes import ProcessEngine
 from .ray_engine import RayEngine
-from .remote_file import RemoteOutput, hide_password, is_url, open_source, prepare_output
+from .remote_file import RemoteOutput, prepare_output
 from .run import score_chunks
+from .source import check_query, open_rows
 
 __all__ = ["ScoredFile", "score_file"]
 
@@ -50,6 +51,7 @@ def score_file(
     output: str | Path,
     gate: str | Callable[[], Gate],
     *,
+    query: str | None = None,
     deployment: str | None = None,
     workers: int | None = None,
     engine: Literal["processes", "ray"] = "processes",
@@ -67,12 +69,14 @@ def score_file(
 
     Args:
         path: Input file or its URL, such as ``s3://bucket/big.csv`` (extra ``fsspec``). The file may be CSV,
-            CSV compressed with gzip, bzip2 or xz, or Parquet (extra ``parquet``).
+            CSV compressed with gzip, bzip2 or xz, or Parquet (extra ``parquet``). For *query*, URL of the
+            database: ``sqlite:///path`` (extra ``sql``) or ``postgresql://…`` (extra ``postgresql``).
         output: CSV file or URL for the predictions. For a URL, the predictions are first written to a local
             folder in the working directory, and uploaded when the run is complete. If *output* is
             ``scored.csv``, rejected rows are written to ``scored.errors.csv``.
         gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. If a
             script passes a function, it must call `score_file` inside ``if __name__ == "__main__":``.
+        query: SQL statement that returns the rows; None for the rows of a file.
         deployment: Name of the deployment; may be None if the gate has only one.
         workers: Number of processes; by default one per processor of this machine, or of the Ray cluster.
         engine: ``"processes"`` on this machine, or ``"ray"`` for the nodes of a Ray cluster (extra ``ray``).
@@ -94,18 +98,18 @@ def score_file(
         if type(value) is not int or value < 1:
             raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
     options = {"explain": explain, "intervals": ",".join(map(str, intervals))}
-    query = urlencode({name: value for name, value in options.items() if value})
-    source = GateSource(gate, deployment, query=query)
+    parameters = urlencode({name: value for name, value in options.items() if value})
+    source = GateSource(gate, deployment, query=parameters)
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
-    target = f"--gate {name} --deployment {deployment} {query}".strip()
+    target = f"--gate {name} --deployment {deployment} {parameters}".strip()
     fresh = Checkpoint(target=target, chunk=batch_rows, keep=list(passthrough))
+    check_query(path, query)
     remote, written_to = prepare_output(path, output, overwrite)
-    check_paths(None if is_url(path) else Path(path), written_to)
+    check_paths(local_file(path), written_to)
     with ExitStack() as stack:
         file = stack.enter_context(exclusive_lock(written_to, creates_folder=remote is not None))
         done = fresh if overwrite else resume_output(fresh, written_to)
-        opened, size = stack.enter_context(open_source(path))
-        content = stack.enter_context(open_csv(opened, hide_password(path), size))
+        content = stack.enter_context(open_rows(path, query))
         rows = Input(content, hide_password(path))
         scorer: Engine
         if engine == "ray":

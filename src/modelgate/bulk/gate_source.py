@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from ..errors import ConfigurationError
 from ..gate import Gate
-from ..importing import import_object
+from ..importing import create_gate
 from .local_session import LocalSession
 
 __all__ = ["GateSource"]
@@ -65,8 +64,7 @@ class GateSource:
             if "explain=" in self.query:
                 deployment = replace(deployment, explanations="auto")
             return Gate([deployment], keys="open")
-        value: Any = import_object(self.gate, "gate") if isinstance(self.gate, str) else self.gate
-        gate = value() if callable(value) and not isinstance(value, Gate) else value
+        gate = create_gate(self.gate)  # type: ignore[arg-type]  # set if there is no model
         if not isinstance(gate, Gate):
             raise ConfigurationError(
                 f"gate must be a Gate or a function that returns one (got {type(gate).__name__})"

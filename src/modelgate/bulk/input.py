@@ -134,7 +134,7 @@ class Input:
             self._consume(min(done.offset - self._offset, len(self._buffer) - self._start), 0)
         if self._digest.hexdigest() != done.digest:
             raise ConfigurationError(
-                f"{self.name} has changed since scoring started: start over with --overwrite"
+                f"{self.name} has changed since scoring started: start over with --overwrite{self._opened.hint}"
             )
         self._line = done.line
 

@@ -6,7 +6,7 @@ from ..dialects import DIALECTS
 from ..errors import AnswerableError, PredictionError
 from ..flow import Flow
 from ..gate import Gate
-from ..gate.dispatcher import score_and_encode
+from ..gate.score_and_encode import score_and_encode
 from ..http import Request, Response
 
 __all__ = ["LocalSession"]

@@ -54,8 +54,8 @@ def check_paths(source: Path | int | None, output: Path) -> None:
     """
     if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(
-            f"{source} must be a regular file, because a resumed run reads it again: for a pipe, pass - and"
-            " standard input"
+            f"{source} must be a regular file, because a resumed run reads it again: to read a"
+            " pipe, pass - and connect it to standard input"
         )
     if output.suffix.lower() in COMPRESSED_SUFFIXES:
         raise ConfigurationError(
@@ -188,8 +188,9 @@ class Passthrough:
 
 
 class Output(ABC):
-    """Base class for the output of a run: one line of predictions per row, and one error line per rejected
-    row.
+    """Base class for the output of a run, with one line of predictions per row.
+
+    Each rejected row has a line in the rejected-rows file, too.
 
     Args:
         file: Predictions file, open for appending.
@@ -265,7 +266,9 @@ class Output(ABC):
             yield from (cells + empty for cells in self._pending_cells or [b""] * self.done.refused)
         elif scored.header not in (None, self.done.header):
             raise UnexpectedResponse(
-                200, "The output columns have changed: the model was replaced during the run"
+                200,
+                "The output columns have changed, because the model was replaced during the run: start over with"
+                " --overwrite",
             )
         if isinstance(scored.results, Lines) and not self._passthrough:
             yield scored.results.raw
@@ -312,7 +315,7 @@ class FileOutput(Output):
         for written, size in ((path, done.output), (self._errors_path, done.errors)):
             if size and (not written.exists() or written.stat().st_size < size):
                 raise ConfigurationError(
-                    f"{written} has lost rows since the last run: start over with --overwrite"
+                    f"{written} is shorter than at the end of the last run: start over with --overwrite"
                 )
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from ..errors import ConfigurationError
+from .block_stream import open_blocks
 
 __all__ = ["PARQUET_MAGIC", "PARQUET_SUFFIXES", "ParquetReader"]
 
@@ -18,8 +19,8 @@ _BUFFER = 1 << 22
 """Number of bytes that are read of a column at once. By default, pyarrow reads all of a row group."""
 
 
-class ParquetReader(io.RawIOBase):
-    """Stream that converts the rows of a Parquet file to CSV as they are read.
+class ParquetReader:
+    """Reader that converts the rows of a Parquet file to CSV as they are read.
 
     Nulls and NaN become empty cells. Timestamps with a time zone become UTC.
 
@@ -28,6 +29,7 @@ class ParquetReader(io.RawIOBase):
         name: File name to show in errors.
 
     Attributes:
+        content: Stream of the CSV.
         fraction: Fraction of the rows that have been converted, from 0 to 1.
 
     Raises:
@@ -60,34 +62,18 @@ class ParquetReader(io.RawIOBase):
                     f"{name} must have columns of numbers, texts, booleans, dates and times"
                     f" (got {field.name}: {field.type}): drop or convert the column"
                 )
-        self._blocks = self._convert()
-        self._block = memoryview(b"")
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Copy the next bytes into *buffer*, and return their number, or 0 at the end of the file."""
-        while not self._block:
-            with self._report_damage():
-                block = next(self._blocks, None)
-            if block is None:
-                return 0
-            self._block = memoryview(block)
-        size = min(len(buffer), len(self._block))
-        buffer[:size], self._block = self._block[:size], self._block[size:]
-        return size
+        self.content = open_blocks(self._convert())
 
     def _convert(self) -> Iterator[bytes]:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerow(self._file.schema_arrow.names)
         yield text.getvalue().encode()
         converted, rows = 0, self._file.metadata.num_rows
-        for batch in self._file.iter_batches(_BATCH_ROWS):
-            converted += batch.num_rows
-            self.fraction = converted / rows
-            yield _to_csv(batch)
+        with self._report_damage():
+            for batch in self._file.iter_batches(_BATCH_ROWS):
+                converted += batch.num_rows
+                self.fraction = converted / rows
+                yield _to_csv(batch)
 
     @contextmanager
     def _report_damage(self) -> Iterator[None]:

@@ -59,7 +59,7 @@ class ProcessEngine(Engine):
             result = await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except BrokenProcessPool:
             raise ServingError(
-                "A worker process was ended, probably because memory ran out: use fewer --workers"
+                "A worker process was killed, probably because memory ran out: use fewer --workers"
             ) from None
         if isinstance(result, RaisedError):
             raise result.restore()

@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -12,9 +10,10 @@ from typing import Any, BinaryIO, TypeVar
 from ..backends.fsspec import open_file_system
 from ..errors import ConfigurationError, ModelgateError, StoreError
 from .checkpoint import Checkpoint, checkpoint_path
+from .location import hide_password, is_url, local_file
 from .output import FileOutput, Passthrough, errors_path
 
-__all__ = ["RemoteFile", "RemoteOutput", "hide_password", "is_url", "open_source", "prepare_output"]
+__all__ = ["RemoteFile", "RemoteOutput", "prepare_output"]
 
 T = TypeVar("T")
 
@@ -22,35 +21,8 @@ _BLOCK = 1 << 22
 """Bytes to fetch at a time. The default of s3fs would be 50 MB, of which Parquet would use a part."""
 
 
-def is_url(path: str | Path) -> bool:
-    """Return whether *path* is a URL, rather than a local path."""
-    return isinstance(path, str) and "://" in path
-
-
-def hide_password(path: str | Path) -> str:
-    """Return *path* as text. In a URL, the user name and the password are left out."""
-    return re.sub(r"^(\w+://)[^/@]*@", r"\1", str(path)) if is_url(path) else str(path)
-
-
-@contextmanager
-def open_source(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
-    """Open an input file or URL, and return the open file and its size in bytes.
-
-    Raises:
-        ConfigurationError: The remote file does not exist, or the URL is not valid.
-        StoreError: The storage failed.
-    """
-    if is_url(path):
-        with RemoteFile(str(path)).open() as opened:
-            yield opened
-    else:
-        with Path(path).open("rb", buffering=0) as file:
-            yield file, os.fstat(file.fileno()).st_size
-
-
 def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tuple[RemoteFile | None, Path]":
-    """Return the remote file at *output*, or None if *output* is local, and the path of the local file to
-    write.
+    """Return the remote file at *output*, or None if it is local, and the path of the local file to write.
 
     Args:
         path: Input file or URL.
@@ -64,7 +36,8 @@ def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tu
     """
     if not is_url(output):
         return None, Path(output)
-    if path == output:
+    source, target = local_file(path), local_file(output)
+    if path == output or (source and target and source.exists() and source.samefile(target)):
         raise ConfigurationError(
             f"{hide_password(path)} is the input and would be overwritten: choose another --output"
         )

@@ -57,7 +57,7 @@ async def score_chunks(
                     # Report an invalid header rather than the missing rows.
                     await engine.check_header(source.header)
                     raise ConfigurationError(
-                        f"{source.name} has a header line but no rows: nothing was scored"
+                        f"{source.name} has column names but no rows: nothing was scored"
                     )
                 reading = None if chunk is None else _read_chunk(chunks)
             if in_flight and in_flight[0][1].done():
@@ -73,7 +73,7 @@ async def score_chunks(
 
 
 def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
-    """Read the next chunk in a daemon thread, and return a future of it; its result is None at the end of the
+    """Read the next chunk in a daemon thread, and return a future for it, or for None at the end of the
     input.
 
     A slow pipe can block the thread. When the run stops, it does not wait for the thread.

@@ -1,4 +1,7 @@
-"""Checks of a gate's configuration, one function each. Their input, `Facts`, is collected beforehand."""
+"""Checks of a gate's configuration, one function per check.
+
+They only read `Facts`, which are collected before.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +42,7 @@ _EMPTY = CacheInfo(0, 0, 16, 0, None, 0)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Problem or note about the configuration.
+    """Finding of a check: a problem of the configuration, or a note about it.
 
     Args:
         level: ``"wrong"`` if something must be changed, ``"note"`` otherwise.
@@ -56,14 +59,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts that the checks examine.
+    """Facts about a gate that the checks examine.
 
     Args:
         deployments: Deployments of the gate, by name.
         layers: HTTP layers of the gate and of its deployments.
         cache: State of the model cache.
-        models: For each active deployment its loaded model, or the error with which loading failed.
-        records: Key records in the database; None without a database, an error if it is unavailable.
+        models: Loaded model of each active deployment, or the error that loading it raised.
+        records: Key records in the database, or the error if the database is unavailable; None without a
+            database.
         environ: Environment variables.
         workers: Number of server processes.
         now: Current time.
@@ -97,7 +101,7 @@ class LoadedModel:
 
     Args:
         model: Fitted estimator, or a function.
-        schema: Schema of its input.
+        schema: Schema of the model's input.
         plan: Exact plan (faster code with the same predictions), or the reason why the model has none.
     """
 
@@ -132,7 +136,7 @@ def check_limit_storage(facts: Facts) -> Iterator[Finding]:
 
 
 def check_worker_count(facts: Facts) -> Iterator[Finding]:
-    """Find a ``WEB_CONCURRENCY`` that is not a number."""
+    """Find a value of ``WEB_CONCURRENCY`` that is not a number."""
     workers = facts.environ.get("WEB_CONCURRENCY")
     if workers and not (workers.isascii() and workers.isdigit()):
         yield Finding(
@@ -144,7 +148,7 @@ def check_worker_count(facts: Facts) -> Iterator[Finding]:
 
 
 def check_proxies(facts: Facts) -> Iterator[Finding]:
-    """Find a missing ``trusted_proxies``: behind a proxy, all callers would have the proxy's address."""
+    """Find a missing ``trusted_proxies``. Without it, all callers behind a proxy have the proxy's address."""
     if any(isinstance(layer, TrustedProxies) for layer in facts.layers):
         return
     evidence = facts.platform or (
@@ -185,7 +189,7 @@ def check_key_deployments(facts: Facts) -> Iterator[Finding]:
 
 
 def check_key_storage(facts: Facts) -> Iterator[Finding]:
-    """Find keys in a SQLite file, which is not shared with other hosts."""
+    """Find keys in a SQLite file, which several hosts cannot share."""
     stores = [layer.keys for layer in facts.layers if isinstance(layer, KeyAuth)]
     if any(getattr(store, "backend", None) == "sqlite" for store in stores):
         what = "are in a SQLite file, which only the processes of one host share"
@@ -200,7 +204,7 @@ def check_key_storage(facts: Facts) -> Iterator[Finding]:
 
 
 def check_key_expiry(facts: Facts) -> Iterator[Finding]:
-    """Find keys that have expired or soon will, and a database without an active key."""
+    """Find keys that have expired or will soon expire, and a database without an active key."""
     if isinstance(facts.records, Exception):
         yield Finding(
             "wrong", "keys", f"database unavailable: {facts.records}", "check that the database is running"

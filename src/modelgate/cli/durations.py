@@ -1,4 +1,4 @@
-"""Durations and times, as written on a command line."""
+"""Parse durations and times from the command line, and format them."""
 
 import re
 from datetime import UTC, datetime, timedelta

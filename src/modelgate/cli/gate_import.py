@@ -1,4 +1,4 @@
-"""Import of a gate that is named on the command line, ``module:gate``."""
+"""Import the gate that the command line names as ``module:gate``."""
 
 from typing import TYPE_CHECKING
 

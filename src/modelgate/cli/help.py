@@ -1,4 +1,4 @@
-"""Examples on the help pages."""
+"""Format examples for the help pages."""
 
 __all__ = ["examples"]
 

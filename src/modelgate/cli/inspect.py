@@ -24,7 +24,7 @@ _SHOWN_LEVELS = 5
 def read_environment_variable(
     _ctx: click.Context, _option: click.Parameter, variable: str | None
 ) -> str | None:
-    """Return the value of the environment variable that an option names, or None if the option is not set."""
+    """Return the value of the environment variable *variable*, or None if *variable* is None."""
     if variable is None:
         return None
     if not os.environ.get(variable):

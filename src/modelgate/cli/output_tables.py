@@ -1,4 +1,4 @@
-"""Tables and JSON on standard output."""
+"""Print tables and JSON."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -22,7 +22,7 @@ def escape(text: str) -> str:
 
 
 def print_json(value: object, *, err: bool = False) -> None:
-    """Print *value* as JSON, on standard error if *err*."""
+    """Print *value* as JSON on standard output, or on standard error if *err* is True."""
     import json
 
     import msgspec
@@ -43,7 +43,7 @@ def print_table(
 
     Args:
         columns: Column headings.
-        rows: For each row, one text per column.
+        rows: Rows, each with one text per column.
         no_wrap: Columns whose cells are never broken into several lines.
     """
     if not is_terminal():

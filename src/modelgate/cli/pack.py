@@ -17,7 +17,7 @@ from .progress import show_phases
 
 if TYPE_CHECKING:
     from ..models import ModelPackage
-    from ..schema import Schema
+    from ..schema import Schema, Table
 
 __all__ = ["pack"]
 
@@ -108,7 +108,6 @@ def pack(
     from ..models import ModelPackage
     from ..models.package_files import PACKAGE, split_name
     from ..schema import CSV, Schema
-    from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 
     stem, _ = split_name(path)
     output = output or path.with_name(stem + PACKAGE)
@@ -153,18 +152,7 @@ def pack(
     digest = package.save(output, sign_key=sign_key)
     # Print only the digest on standard output, so that SHA256=$(modelgate pack …) works.
     click.echo(digest)
-    if package.manifest.difference is not None:
-        click.echo(f"ONNX and the estimator: {package.manifest.difference}", err=True)
-    for column in input_schema:
-        if column.kind in ("text", "any") and column.levels is None and _holds_dates(table[column.name]):
-            click.echo(
-                f"{column.name} holds dates, which are packed as {column.kind}: pass --datetime {column.name} if"
-                " the model was trained on dates",
-                err=True,
-            )
-    rejected = describe_rejected_levels(model, input_schema)
-    if rejected is not None:
-        click.echo(f"{rejected}: {ALLOW_UNKNOWN_LEVELS}", err=True)
+    _print_warnings(package, model, table)
     click.echo(f'Deployment("{package.manifest.name}", "{output}", sha256="{digest}")', err=True)
 
 
@@ -199,6 +187,26 @@ def _schema_of(model: Any, raw: bytes, sample: Path, target: str | Sequence[str]
     # If the model does not store its columns, they are all columns of the sample except the targets.
     targets = [target] if isinstance(target, str) else target
     return Schema.from_model(model, {name: cells for name, cells in columns.items() if name not in targets})
+
+
+def _print_warnings(package: "ModelPackage", model: Any, sample: "Table") -> None:
+    """Print unexpected properties of *package*, made from *model*, on standard error."""
+    from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
+
+    if package.manifest.difference is not None:
+        click.echo(f"ONNX and the estimator: {package.manifest.difference}", err=True)
+    schema = package.schema
+    assert schema is not None
+    for column in schema:
+        if column.kind in ("text", "any") and column.levels is None and _holds_dates(sample[column.name]):
+            click.echo(
+                f"{column.name} contains dates, which are packed as {column.kind}: pass --datetime {column.name}"
+                " if the model was trained on dates",
+                err=True,
+            )
+    rejected = describe_rejected_levels(model, schema)
+    if rejected is not None:
+        click.echo(f"{rejected}: {ALLOW_UNKNOWN_LEVELS}", err=True)
 
 
 def _holds_dates(cells: Any) -> bool:

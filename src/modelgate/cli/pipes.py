@@ -1,16 +1,17 @@
-"""Standard input and output in place of the files of ``modelgate score``."""
+"""Use standard input and output instead of files in ``modelgate score``."""
 
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from ..bulk.csv_file import CSVFile, open_csv
 from ..bulk.output import Output
-from ..bulk.remote_file import open_source
+from ..bulk.source import open_rows
 from ..errors import ConfigurationError
 from .output_tables import escape
 
@@ -37,19 +38,18 @@ def stdin_descriptor() -> int | None:
 
 
 @contextmanager
-def open_input(path: Path | str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """Open the file or URL *path*, or standard input if it is `PIPE`, and return it with its size in bytes."""
-    if path != PIPE:
-        with open_source(path) as opened:
-            yield opened
-        return
-    descriptor = stdin_descriptor()
-    if descriptor is None:
-        yield sys.stdin.buffer, None
-        return
-    # Unbuffered: the interpreter aborts at exit if a thread is blocked in the buffer of sys.stdin.
-    with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        yield file, None
+def open_input(path: Path | str, query: str | None) -> Iterator[CSVFile]:
+    """Open the rows of a file or URL, or of *query*, or those of standard input if *path* is `PIPE`."""
+    with ExitStack() as stack:
+        if path != PIPE:
+            yield stack.enter_context(open_rows(path, query))
+            return
+        descriptor = stdin_descriptor()
+        file: BinaryIO = sys.stdin.buffer
+        if descriptor is not None:
+            # Unbuffered: the interpreter aborts at exit if a thread is blocked in the buffer of sys.stdin.
+            file = stack.enter_context(open(descriptor, "rb", buffering=0, closefd=False))
+        yield stack.enter_context(open_csv(file, "standard input", None))
 
 
 class _StandardError(io.RawIOBase):
@@ -64,7 +64,7 @@ class _StandardError(io.RawIOBase):
 
 
 class PipeOutput(Output):
-    """Output of predictions to standard output, and of rejected rows to standard error.
+    """Output that writes predictions to standard output, and rejected rows to standard error.
 
     Rows are written as soon as they are scored. The run cannot be resumed.
     """
@@ -77,7 +77,7 @@ class PipeOutput(Output):
         return _StandardError()  # type: ignore[return-value]
 
     def save(self) -> None:
-        """Store nothing."""
+        """Do nothing, because the run cannot be resumed."""
 
     def finish(self) -> None:
         """Do nothing."""

@@ -1,7 +1,7 @@
-"""Progress of a long command, as phases or as a completed fraction.
+"""Show the progress of a long command, as phases or as a completed fraction.
 
-A fraction is shown as a bar on a terminal, otherwise as one line per tenth of the work. If it is not known,
-there is a line every ten seconds.
+A fraction is shown as a bar on a terminal, otherwise as one line per tenth of the work. If the fraction is
+unknown, a line is printed every ten seconds.
 """
 
 import sys
@@ -31,7 +31,7 @@ _QUICK = 1.0
 
 @contextmanager
 def show_phases() -> Iterator[ReportPhase]:
-    """Show the phases of a command on standard error, once it has taken more than a second."""
+    """Show the phases of a command on standard error if it takes more than a second."""
     phases = _Phases()
     timer = Timer(_QUICK, phases.show)
     timer.daemon = True
@@ -67,7 +67,7 @@ def format_progress(
     """Return a text such as ``71 %  1,420,000 rows  38,120 rows/s  0:00:15 left``.
 
     Args:
-        fraction: Completed fraction of the input, from 0 to 1; None if it is not known.
+        fraction: Completed fraction of the input, from 0 to 1; None if it is unknown.
         rows: Number of processed rows.
         resumed: Number of rows processed before this run.
         since: Start of this run, in seconds.
@@ -87,7 +87,7 @@ def format_progress(
 
 @contextmanager
 def show_progress(name: str) -> Iterator[ReportProgress]:
-    """Show the progress of *name* on standard error. Yield the function that reports progress."""
+    """Show the progress of *name* on standard error. Yield a function that reports progress."""
     if not sys.stderr.isatty():
         yield _ProgressLines(name)
         return

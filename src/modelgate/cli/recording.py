@@ -1,4 +1,4 @@
-"""Recorded requests, one JSON object per line, and the comparison of answers."""
+"""Read recorded requests, one JSON object per line, and compare answers."""
 
 import math
 import re
@@ -52,7 +52,7 @@ def read_recording(lines: Iterable[bytes], key: str | None = None) -> Iterator[t
 
     Args:
         lines: Lines of the file.
-        key: API key that will be sent. No line may contain it.
+        key: API key that will be sent. A line that contains it is rejected.
 
     Raises:
         ConfigurationError: A line is not a valid request, or contains a secret.
@@ -78,7 +78,7 @@ def read_recording(lines: Iterable[bytes], key: str | None = None) -> Iterator[t
 
 
 def _find_secret(request: RecordedRequest, key: str | None) -> str | None:
-    """Return the kind of a secret in *request*, or None if there is no secret."""
+    """Return a description of the secret in *request*, or None if it contains no secret."""
     header = next((name for name in request.headers if name.lower() in _SECRET_HEADERS), None)
     if header is not None:
         return f"the header {header}"

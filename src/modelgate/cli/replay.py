@@ -84,7 +84,7 @@ def replay(
     """
     requests = list(read_recording(path.read_bytes().split(b"\n"), key))
     if not requests:
-        raise ConfigurationError(f"{path} has no request: it must hold one JSON object per line")
+        raise ConfigurationError(f"{path} has no request: it must contain one JSON object per line")
     differences: list[Difference] = []
     answered: list[RecordedRequest] = []
     with _open_client(target, key) as http:
@@ -127,7 +127,7 @@ def _open_client(target: str, key: str | None) -> Any:
 
 
 def _send(http: Any, request: RecordedRequest, key: str | None) -> tuple[int, Any]:
-    """Send *request* and return the status and the answer: a JSON value, or text if it is not JSON."""
+    """Send *request*. Return the status and the answer, which is a JSON value or, if it is not JSON, text."""
     import httpx
 
     content, headers = request.content()

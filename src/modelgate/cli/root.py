@@ -1,4 +1,4 @@
-"""The group of all commands, which turns errors into exit codes."""
+"""Command group of ``modelgate``, which converts errors to exit codes."""
 
 from importlib import import_module
 from typing import Any
@@ -34,7 +34,7 @@ _COMMANDS = (
 
 
 class _Group(click.Group):
-    """Command group that imports a command when it is used, and reports modelgate's errors in one line."""
+    """Command group that imports a command when it is used, and reports a modelgate error in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)

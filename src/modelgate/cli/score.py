@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ..bulk.csv_file import COMPRESSED_SUFFIXES
+from ..bulk.location import local_file
 from ..bulk.parquet_file import PARQUET_SUFFIXES
 from ..errors import ModelgateError
 from .help import examples
@@ -16,7 +17,7 @@ __all__ = ["score"]
 
 
 class _PathOrURL(click.Path):
-    """Path, or URL of a file system of fsspec, which stays text."""
+    """Option type for a path, or for the URL of an fsspec file system. A URL stays text."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if "://" in value else super().convert(value, param, ctx)
@@ -27,12 +28,19 @@ class _PathOrURL(click.Path):
         "score big.csv --url http://localhost:8000/ml/churn --key-env CHURN_KEY",
         "score big.csv.gz --url https://example.com/ml/churn --keep id -o scored.csv",
         "score big.csv --model churn.mgpkg --workers 8",
+        "score sqlite:///shop.db --query 'SELECT * FROM customers ORDER BY id' --model churn.mgpkg",
     )
 )
 @click.argument(
     "path",
     metavar="FILE",
     type=_PathOrURL(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
+@click.option(
+    "--query",
+    "statement",
+    metavar="SQL",
+    help="Score the rows of this query. FILE is then sqlite:///shop.db or postgresql://….",
 )
 @click.option(
     "--url",
@@ -85,7 +93,7 @@ class _PathOrURL(click.Path):
     "-o",
     type=_PathOrURL(dir_okay=False, allow_dash=True, path_type=Path),
     help="CSV file or URL for the predictions, or - for standard output. [default: big.predictions.csv for big.csv or"
-    " big.csv.gz, - for -]",
+    " big.csv.gz, predictions.csv for --query, - for -]",
 )
 @click.option(
     "--keep",
@@ -125,6 +133,7 @@ class _PathOrURL(click.Path):
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(
     path: Path | str,
+    statement: str | None,
     key: str | None,
     key_header: str,
     in_flight: int,
@@ -139,10 +148,11 @@ def score(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Score the rows of a CSV or Parquet file.
+    """Score the rows of a CSV or Parquet file, or of a database query.
 
     Pass one of --url, --model and --gate. A CSV file may be compressed with gzip, bzip2 or xz, and - is standard
-    input. A Parquet file needs the extra parquet. URLs such as s3://bucket/big.csv need the extra fsspec.
+    input. A Parquet file needs the extra parquet. URLs such as s3://bucket/big.csv need the extra fsspec. SQLite
+    needs the extra sql, and PostgreSQL the extra postgresql.
 
     The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
     second file, such as big.predictions.errors.csv, has the line number and the reason. To resume a stopped
@@ -162,11 +172,15 @@ def score(
     from ..bulk.processes import ProcessEngine
     from ..bulk.ray_engine import RayEngine
     from ..bulk.remote_file import prepare_output
+    from ..bulk.source import check_query
     from .pipes import PIPE, check_streams, stdin_descriptor
     from .score_job import Job
     from .score_target import format_query, parse_target
 
-    if output is None:
+    check_query(path, statement)
+    if output is None and statement is not None:
+        output = Path("predictions.csv")
+    elif output is None:
         named = Path(path.rpartition("/")[2]) if isinstance(path, str) else path
         uncompressed = named.with_suffix("") if named.suffix.lower() in COMPRESSED_SUFFIXES else named
         suffix = ".csv" if named.suffix.lower() in PARQUET_SUFFIXES else uncompressed.suffix
@@ -181,11 +195,10 @@ def score(
         if output == PIPE:
             done, file = fresh, sys.stdout.buffer
         else:
-            source_file = None if isinstance(path, str) else path
-            check_paths(stdin_descriptor() if path == PIPE else source_file, output)
+            check_paths(stdin_descriptor() if path == PIPE else local_file(path), output)
             file = stack.enter_context(exclusive_lock(output, creates_folder=remote is not None))
             done = fresh if overwrite else resume_output(fresh, output)
-        job = Job(path, output, remote, done)
+        job = Job(path, output, remote, done, statement)
         try:
             with show_progress(Path(job.name).name) as report_progress:
                 if source is None:

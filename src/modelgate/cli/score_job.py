@@ -1,4 +1,4 @@
-"""One run of ``modelgate score`` over a file."""
+"""Job of ``modelgate score``: score one file, and report progress and results."""
 
 import time
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from typing import Any, BinaryIO, NoReturn
 import click
 
 from ..bulk.checkpoint import Checkpoint
-from ..bulk.csv_file import open_csv
 from ..bulk.engine import Engine, HTTPEngine
 from ..bulk.input import Chunk, Input
+from ..bulk.location import hide_password
 from ..bulk.output import FileOutput, Output, Passthrough, errors_path
-from ..bulk.remote_file import RemoteFile, RemoteOutput, hide_password
+from ..bulk.remote_file import RemoteFile, RemoteOutput
 from ..bulk.run import score_chunks
 from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
@@ -37,20 +37,28 @@ _REPORTED_WAIT = 3.0
 
 
 class Job:
-    """One run over a file.
+    """Job that scores one file.
 
     Args:
         path: Input file or URL; `PIPE` for standard input.
         output: Path of the predictions; `PIPE` for standard output.
-        remote: Remote file to which the predictions are uploaded; None to keep them at *output*.
+        remote: Remote file to upload the predictions to; None if *output* is the final file.
         done: Checkpoint to continue from; updated as rows are scored.
+        query: Database query of the rows, if *path* is the URL of a database.
     """
 
-    def __init__(self, path: Path | str, output: Path, remote: RemoteFile | None, done: Checkpoint) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        output: Path,
+        remote: RemoteFile | None,
+        done: Checkpoint,
+        query: str | None = None,
+    ) -> None:
         self.name = "standard input" if path == PIPE else hide_password(path)
         self._remote = remote
         self._to_stdout = output == PIPE
-        self._path = path
+        self._path, self._query = path, query
         self._output = output
         self._done = done
         self._waits, self._reported_until = 0, 0.0
@@ -65,12 +73,12 @@ class Job:
         open_session: Callable[[Any], Session],
         in_flight: int,
     ) -> None:
-        """Score the remaining rows by requests to a server.
+        """Score the remaining rows by sending them to a server.
 
         Args:
             file: File to which the predictions are appended.
             report_progress: Function that reports progress.
-            open_session: Function that opens the session with the deployment; see `open_session`.
+            open_session: Function that opens a session for the deployment; see `open_session`.
             in_flight: Maximum number of concurrent requests.
         """
         httpx = httpx_package()
@@ -80,13 +88,13 @@ class Job:
     def open_session(
         self, url: str, query: str, key: str | None, key_header: str
     ) -> Callable[[Any], Session]:
-        """Return a function that opens a session with a deployment, given the httpx client.
+        """Return a function that takes an httpx client and opens a session for a deployment.
 
         Args:
             url: URL of the deployment.
             query: Query string of the requests.
             key: API key; None for a gate that requires no key.
-            key_header: Header field of the key, see `Session`.
+            key_header: Header field of the key; see `Session`.
         """
         if key is not None:
             warn_of_plain_http(url)
@@ -104,7 +112,7 @@ class Job:
 
     async def run(self, file: BinaryIO, report_progress: ReportProgress, engine: Engine) -> None:
         """Score the remaining rows with *engine*, and append the predictions to *file*."""
-        with open_input(self._path) as (opened, size), open_csv(opened, self.name, size) as content:
+        with open_input(self._path, self._query) as content:
             source = Input(content, self.name)
             passthrough = Passthrough(source.header, self._done.keep)
 
@@ -144,7 +152,7 @@ class Job:
         report_progress(fraction, text)
 
     def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
-        """Report *error* and how to resume, and exit with the code of the error."""
+        """Print *error* and how to resume the run, and exit with the exit code for *error*."""
         lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset and self._to_stdout:
@@ -156,7 +164,7 @@ class Job:
         raise click.exceptions.Exit(exit_code(error))
 
     def report(self, as_json: bool) -> None:
-        """Print the summary and exit: code 0, or 1 if rows were rejected."""
+        """Print the summary, and exit with code 0, or 1 if rows were rejected."""
         seconds = time.monotonic() - self._since
         output, errors = str(self._output), str(errors_path(self._output))
         if self._to_stdout:

@@ -1,4 +1,4 @@
-"""Target of ``modelgate score``: a server, or a gate that each process creates."""
+"""Parse the target of ``modelgate score``: a server, or a gate that each process creates."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,14 +31,16 @@ def parse_target(
     query: str,
     load_pickle: bool,
 ) -> "tuple[str, GateSource | None]":
-    """Return the target of a run: its options as text, and the gate, which is None for a server.
+    """Return the options of the target as text, and a description of its gate.
+
+    For a server, the gate is None.
 
     Args:
         url: URL of a deployment.
         model: Path of a model file.
-        gate: Gate to import, ``module:gate``.
+        gate: Gate to import, such as ``app:gate``.
         deployment: Deployment of *gate*.
-        query: Query string of the requests, see `format_query`.
+        query: Query string of the requests; see `format_query`.
         load_pickle: Whether *model* may be a pickle.
 
     Raises:

@@ -132,7 +132,7 @@ def serve(
 
 
 def _metrics_dir(workers: int) -> contextlib.AbstractContextManager[str | None]:
-    """Return a temporary directory in which several workers add up their metrics."""
+    """Return a temporary directory in which several workers share their metrics."""
     return tempfile.TemporaryDirectory(prefix="modelgate-") if workers > 1 else contextlib.nullcontext()
 
 
@@ -164,7 +164,7 @@ def build_gate(
         load_pickle: Whether to load pickles, which runs the code in them.
         public_examples: Number of sample rows of each package that callers may see.
         limits_storage: See `RateLimit`.
-        workers: Number of processes that serve.
+        workers: Number of worker processes.
         metrics_dir: See `Gate`.
 
     Raises:
@@ -189,7 +189,9 @@ def build_gate(
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the model files at *paths*, by model name. A folder adds the newest version of each model.
+    """Return the model files at *paths* by model name.
+
+    For a folder, this is the newest version of each model.
 
     Raises:
         ConfigurationError: There is no model, or two models have the same name.

@@ -1,4 +1,4 @@
-"""Worker processes that are forked from one process, and share its memory."""
+"""Run worker processes that are forked from one process and share its memory."""
 
 import gc
 import logging
@@ -33,9 +33,10 @@ _PAUSE = 1.0
 
 
 def run_workers(serve: Callable[[], None], count: int) -> None:
-    """Call *serve* in *count* forked processes until SIGINT, SIGTERM or SIGHUP. Replace processes that end earlier.
+    """Call *serve* in *count* forked processes until a signal arrives: SIGINT, SIGTERM or SIGHUP.
 
-    The workers get SIGTERM, also if this process is killed, and should then finish their requests.
+    A process that ends earlier is replaced. In the end, or if this process is killed, the workers get SIGTERM
+    and should finish their requests.
     """
     supervisor = _Supervisor(serve, count)
     previous = [signal.signal(number, supervisor.stop) for number in _SIGNALS]
@@ -50,7 +51,7 @@ def run_workers(serve: Callable[[], None], count: int) -> None:
 
 
 class _Supervisor:
-    """Starts workers, and replaces those that end.
+    """Supervisor that starts workers, and replaces workers that end.
 
     Args:
         serve: See `run_workers`.
@@ -64,7 +65,7 @@ class _Supervisor:
         self._is_stopping = False
 
     def stop(self, *_: Any) -> None:
-        """Send SIGTERM to the workers, and start no others. A signal handler."""
+        """Signal handler that sends SIGTERM to the workers, and prevents new workers from starting."""
         self._is_stopping = True
         for worker in self._workers:
             worker.terminate()

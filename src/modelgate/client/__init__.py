@@ -1,9 +1,9 @@
 """HTTP client for a deployment of a gate. Requires the extra ``client``.
 
-`Client` is blocking, `AsyncClient` is for asyncio; both use the class `Session`. A call raises:
+`Client` is blocking, and `AsyncClient` is for asyncio. Both use the class `Session`. A call raises:
 
-- for an error response of the gate: the exception that `Gate.score` would raise, see `modelgate.errors`
-- if the server does not respond, or its response is not from a gate: a `ClientError`
+- for an error response of the gate, the same exception that `Gate.score` would raise; see `modelgate.errors`
+- if the server does not respond, or its response is not from a gate, a `ClientError`
 """
 
 from .clients import AsyncClient, Client

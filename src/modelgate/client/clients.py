@@ -50,7 +50,7 @@ def _options(
     adjusted: bool,
     context: bool,
 ) -> dict[str, Any]:
-    """Return the options of the query string. Options that are None or empty are not sent."""
+    """Return the options for the query string. Options that are None or empty are not sent."""
     options = {
         "passthrough": passthrough,
         "intervals": to_levels(intervals),
@@ -113,11 +113,12 @@ class _BaseClient(Generic[H]):
 class Client(_BaseClient["httpx.Client"]):
     """Blocking client for one deployment: ``Client("http://localhost:8000/ml/churn", key=…)``.
 
-    Can be shared by threads.
+    Threads can share a client.
 
     Args:
-        url: URL of the deployment, which is the mount point plus the name (``"https://host/ml/churn"``),
-            or URL of the deployment's metadata (``"https://host/ml/deployments/churn"``).
+        url: URL of the deployment: the gate's mount point and the deployment's name, such as
+            ``"https://host/ml/churn"``. The URL of the deployment's metadata is accepted, too:
+            ``"https://host/ml/deployments/churn"``.
         key: API key; None if the gate needs no key. A warning is logged if it is sent over plain ``http://``
             to another machine.
         key_header: Header field in which the key is sent, ``"authorization"`` or ``"x-api-key"``. If a
@@ -125,8 +126,8 @@ class Client(_BaseClient["httpx.Client"]):
         timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking
             client checks the time only when it receives data, so an attempt can take longer.
         deadline: Seconds for a whole call of `predict`, including all batches and waits.
-        attempts: Maximum number of times a batch is sent if the server is busy, a rate limit is reached
-            or the connection fails. Repeating a request is safe, because scoring changes nothing.
+        attempts: Maximum number of attempts to send a batch if the server is busy, a rate limit is reached or
+            the connection fails. Repeating a request is safe, because scoring changes nothing.
         batch_rows: Maximum rows per request.
         batch_bytes: Maximum bytes per request.
         http: httpx client to send requests with, for your own certificates or proxies. The caller
@@ -152,20 +153,20 @@ class Client(_BaseClient["httpx.Client"]):
         context: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
-        """Return the predictions for *rows*, in their order.
+        """Return the predictions for *rows*, in the same order.
 
         Args:
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
-            passthrough: Columns of *rows* to return with the predictions, such as an id. The schema need not
-                have them.
+            passthrough: Columns of *rows* to return with the predictions, such as an id. They need not be in
+                the schema.
             explain: Number of contributions to return for each row, or `modelgate.Explain` with thresholds;
                 see `OutputPredictions.explanations`. None for no explanations.
-            intervals: Levels in percent of the prediction intervals to add. The model must be calibrated, see
-                `modelgate.ModelPackage.calibrate`.
+            intervals: Levels of the prediction intervals to add, in percent. The model must be calibrated;
+                see `modelgate.ModelPackage.calibrate`.
             adjusted: Whether to also return predictions for one unit of exposure. The deployment must have an
                 exposure.
-            context: Whether to return where the values of each row lie in the training data. The model must
-                be packaged.
+            context: Whether to return where the values of each row lie in the training data. This requires a
+                model with a package.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
@@ -175,7 +176,7 @@ class Client(_BaseClient["httpx.Client"]):
             InvalidInput: The model cannot provide the *intervals*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
-            RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
+            RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another attempt.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
         options = _options(passthrough, explain, intervals, adjusted=adjusted, context=context)
@@ -204,15 +205,15 @@ class Client(_BaseClient["httpx.Client"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return the predictions for *row* as *column* takes each value of a grid.
+        """Return predictions for *row* with *column* set to each value of a grid.
 
         Args:
             column: Name of the column that varies.
-            row: A complete row. With *average*, None returns the average alone.
+            row: A complete row; None to return only the *average*.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
             points: Number of values in the default grid of a column of numbers; by default 50.
-            average: Whether to add the mean predictions of the packaged rows.
+            average: Whether to add the mean predictions for the sample of training rows in the package.
 
         Raises:
             InvalidInput: The row, the column or the grid is not valid, or there is nothing to average.
@@ -237,7 +238,7 @@ class Client(_BaseClient["httpx.Client"]):
 class AsyncClient(_BaseClient["httpx.AsyncClient"]):
     """Client for asyncio: ``await AsyncClient("http://localhost:8000/ml/churn", key=…).predict(…)``.
 
-    Takes the same arguments as `Client`, except that *http* is an `httpx.AsyncClient`.
+    The arguments are those of `Client`, except that *http* must be an `httpx.AsyncClient`.
     """
 
     _is_async = True
@@ -273,7 +274,7 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return the predictions for *row* as *column* takes each value of a grid; see `Client.curve`."""
+        """Return predictions for *row* with *column* set to each value of a grid; see `Client.curve`."""
         return await adrive(request_curve(self._session, column, row, grid, points, average=average))
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Response curves as received by a client."""
+"""Response curves that a client receives."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,13 +16,13 @@ __all__ = ["CurvePoints", "ResponseCurve", "request_curve"]
 
 
 class CurvePoints(msgspec.Struct, frozen=True):
-    """Predictions at the points of a grid, in its order.
+    """Predictions at the points of a grid, in the order of the grid.
 
     Attributes:
         values: Prediction at each point: a class or a number. None for the average of a classifier, and for a
             model with several outputs.
-        probabilities: For each class, its probability at each point. The classes are text, as in the wire
-            format ``native``. None if the model returns no probabilities.
+        probabilities: Probability of each class at each point. The classes are text, as in the wire format
+            ``native``. None if the model returns no probabilities.
         outputs: Predictions by output, for a model with several outputs; else None.
     """
 
@@ -39,9 +39,9 @@ class ResponseCurve(msgspec.Struct, frozen=True):
         grid: Values of the column.
         version: Version of the model.
         curve: Predictions for the row; None if the call had no row.
-        average: Mean predictions of the packaged rows; None if the call did not request them.
-        warnings: Problems of values that were predicted anyway.
-        request_id: Id of the request, to find it in the server's log.
+        average: Mean predictions for the packaged rows; None if the call did not request them.
+        warnings: Problems with values that did not prevent the predictions.
+        request_id: Id of the request, as in the server's log.
     """
 
     column: str

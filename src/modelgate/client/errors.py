@@ -34,7 +34,7 @@ __all__ = [
 
 
 class ClientError(ModelgateError):
-    """Base class of errors other than a gate's error responses."""
+    """Base class for errors that are not error responses of a gate."""
 
 
 class ConnectionFailed(ClientError):
@@ -50,11 +50,11 @@ class ConnectionFailed(ClientError):
 
 
 class UnexpectedResponse(ClientError):
-    """The response is not from a gate, or not in the dialect ``native``, which the client uses.
+    """The response is not from a gate, or not in the client's dialect ``native``.
 
     Attributes:
         status: HTTP status.
-        retry_after: Seconds after which the server requests a retry; None if it requests none.
+        retry_after: Seconds that the server requests to wait before a retry; None if it requests none.
     """
 
     def __init__(self, status: int, message: str, *, retry_after: float | None = None) -> None:
@@ -114,8 +114,8 @@ def error_from_response(
         content: Body of the response.
         url: URL of the request.
         key_header: Header field in which the key was sent; None if the request had no key.
-        has_worked: Whether a request to *url* with the same key has succeeded before. If so, the message does
-            not suggest that the URL or the key is wrong.
+        has_worked: Whether a request to *url* with the same key has succeeded before. If True, the message
+            does not suggest that the URL or the key is wrong.
     """
     if 300 <= status < 400:
         return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location")))

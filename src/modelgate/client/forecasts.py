@@ -1,4 +1,4 @@
-"""Forecasts as received by a client."""
+"""Forecasts that a client receives."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +21,11 @@ class Forecasts:
 
     Args:
         rows: Predicted rows, as in the wire format ``native``: ``series``, ``forecast_point``, ``step``,
-            ``date``, ``timestamp``, ``row`` (index in the sent rows), ``prediction``, and maybe ``intervals``.
+            ``date``, ``timestamp``, ``row`` (index in the sent rows), ``prediction``, and ``intervals`` if
+            there are any.
         version: Version of the model.
         warnings: Problems that did not prevent the forecasts, such as rows that were not predicted.
-        request_id: Id of the request, to find it in the server's log.
+        request_id: Id of the request, as in the server's log.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Predictions as received by a client."""
+"""Predictions that a client receives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,15 +29,15 @@ class TriggeredRule(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class OutputPredictions:
-    """Predictions of one output for some rows, in their order.
+    """Predictions of one output, in the order of the rows.
 
     Args:
         values: Prediction of each row: a class, a number, or any value returned by a function.
         classes: Classes in the model's order; None if the model returns no probabilities.
-        probabilities: Probability of each class, per row; None if *classes* is None.
+        probabilities: Probability of each class for each row; None if *classes* is None.
         explanations: Explanation of each row; None if the call did not request them.
-        intervals: Prediction intervals of each row: by level in percent, the lower and the upper limit, as in
-            ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
+        intervals: Prediction intervals of each row: the lower and the upper limit by level in percent, such
+            as ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
         adjusted: Predictions for one unit of exposure; None if the call did not request them.
     """
 
@@ -51,21 +51,21 @@ class OutputPredictions:
 
 @dataclass(slots=True)
 class Predictions(OutputPredictions):
-    """Predictions for some rows, in their order.
+    """Predictions, in the order of the rows.
 
-    If the model has several outputs, *outputs* has the predictions of each output, and each of *values* is a
-    dict by output. The attributes *classes*, *probabilities* and *intervals* are then None.
+    If the model has several outputs, *outputs* contains the predictions of each output, and each item of
+    *values* is a dict by output. The attributes *classes*, *probabilities* and *intervals* are then None.
 
     Args:
         outputs: Predictions by output; empty for a model with one output.
-        passthrough: For each row, the values of the columns that the call requested; None if it requested
+        passthrough: Values of the requested passthrough columns for each row; None if the call requested
             none.
-        context: For each row, where its values lie in the training data, by column; None if the call did not
+        context: Position of each row's values in the training data, by column; None if the call did not
             request it.
-        humility: Humility rules that each row has triggered; None if no row has triggered any.
+        humility: Humility rules that each row has triggered; None if no row has triggered a rule.
         version: Version of the model.
-        warnings: Problems of rows that were scored anyway.
-        request_ids: Ids of the requests, to find them in the server's log.
+        warnings: Problems with rows that did not prevent the predictions.
+        request_ids: Ids of the requests, as in the server's log.
     """
 
     outputs: dict[str, OutputPredictions] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def decode_predictions(content: bytes) -> Predictions:
     """Decode a response of the dialect ``native``.
 
     Raises:
-        msgspec.DecodeError: The content is not such a response, or its rows have different members.
+        msgspec.DecodeError: The content is not a valid response, or its rows have different members.
     """
     response = _DECODER.decode(content)
     rows = response.predictions
@@ -187,7 +187,7 @@ def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
 def _members(row: _Row) -> tuple[Any, ...]:
     """Return the classes and interval levels of *row*, and whether *row* has no adjusted prediction.
 
-    These must be the same in all rows.
+    They must be the same in all rows.
     """
     return (
         None if row.probabilities is None else tuple(row.probabilities),
@@ -214,7 +214,7 @@ def _explain(
 
 
 def _member_name(label: Any) -> str:
-    """Return the name of the member for *label*: text unchanged, any other label as JSON."""
+    """Return the name of the member for *label*. Text is unchanged; any other label is written as JSON."""
     return label if isinstance(label, str) else msgspec.json.encode(label).decode()
 
 

@@ -1,4 +1,4 @@
-"""Retries of a client: how often, and how long to wait before each."""
+"""Retry policy of a client."""
 
 import random
 import time
@@ -51,7 +51,7 @@ class Retry:
         return self.clock() + self.deadline
 
     def attempt_timeout(self, deadline: float) -> float:
-        """Return the timeout in seconds of an attempt that starts now and must end by *deadline*."""
+        """Return the timeout in seconds for an attempt that starts now and must end by *deadline*."""
         return max(0.001, min(self.timeout, deadline - self.clock()))
 
     def pause(self, attempt: int, retry_after: float | None, deadline: float) -> float | None:

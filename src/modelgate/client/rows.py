@@ -1,4 +1,4 @@
-"""Rows to score: encoding as request bodies, and division into batches."""
+"""Encode rows as request bodies, and divide them into batches."""
 
 import csv
 import math
@@ -19,10 +19,10 @@ __all__ = ["Lines", "Rows", "csv_rows", "records", "to_rows"]
 
 
 class Lines(Sequence[bytes]):
-    """Lines of text that are split only when they are needed one by one.
+    """Sequence of lines that is stored as one block of bytes, and split only when single lines are needed.
 
     Args:
-        raw: The lines, each with its line end.
+        raw: Lines, each with its line end.
         count: Number of lines.
     """
 
@@ -53,7 +53,7 @@ class Rows:
     """Rows that can be sliced and encoded.
 
     Args:
-        data: Sliceable collection of rows with a length.
+        data: Collection of rows that has a length and can be sliced.
         encode: Function that encodes *data* as a body, without the header.
         media_type: Media type of the body.
         header: Header line of CSV with its line end; empty for JSON.
@@ -76,7 +76,7 @@ class Rows:
         return self.header + self.encode(self.data)
 
     def row_at(self, line: int) -> int | None:
-        """Return the index of the CSV row at line number *line* of the body, or None for the header."""
+        """Return the index of the CSV row at line *line* of the body, or None for the header."""
         ends = accumulate(record.count(b"\n") for record in self.data)
         line -= self.header.count(b"\n")
         return next((index for index, end in enumerate(ends) if line <= end), None) if line > 0 else None
@@ -89,7 +89,7 @@ def to_rows(data: Any) -> Rows:
         data: A dict, a list of dicts, a pandas or polars DataFrame, or `CSV`.
 
     Raises:
-        TypeError: *data* is none of these.
+        TypeError: *data* has another type.
         InvalidInput: *data* is a DataFrame with duplicate column names.
         MalformedBody: *data* is invalid CSV.
     """
@@ -132,7 +132,7 @@ def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]
 
     Args:
         lines: Lines of the CSV, or its remaining lines, with their line ends.
-        line: Number of the first of *lines*.
+        line: Line number of the first item of *lines*.
 
     Raises:
         MalformedBody: A cell is longer than `csv.field_size_limit`, usually because a quote is not closed.

@@ -1,4 +1,4 @@
-"""Scoring of CSV rows. An invalid row is rejected without affecting the others."""
+"""Score CSV rows, and reject invalid rows without affecting the others."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
@@ -26,7 +26,7 @@ _NOT_FINITE = "its prediction is not a finite number"
 
 
 class RejectedRow(str):
-    """Reason why a row was not scored."""
+    """Result for a row that was not scored, with the reason."""
 
     __slots__ = ()
 
@@ -39,7 +39,7 @@ class ScoredRows(NamedTuple):
 
     Args:
         header: Header line of the predictions; None if no row was scored.
-        results: For each row, the line with its predictions, or the reason why it was rejected.
+        results: Result for each row: the line with its predictions, or a `RejectedRow`.
         versions: Versions of the models that scored the rows, if known.
     """
 
@@ -49,24 +49,24 @@ class ScoredRows(NamedTuple):
 
 
 class RowSession(Protocol):
-    """Session that scores CSV, such as `Session`, which sends it to a server."""
+    """Protocol of sessions that score CSV, such as `Session`, which sends it to a server."""
 
     def post(self, body: bytes, media_type: str, accept: str) -> Flow[HTTPResponse]:
-        """Return the response to *body*. Raises the error of an unsuccessful response."""
+        """Return the response to *body*, or raise the error of an unsuccessful response."""
 
 
 def score_rows(session: RowSession, rows: Rows, *, is_first: bool = False) -> Flow[ScoredRows]:
-    """Score CSV rows, rejecting invalid ones.
+    """Score CSV rows, and reject invalid rows.
 
     Args:
         session: Session that scores the rows.
         rows: CSV rows with their header.
-        is_first: True until the gate has accepted rows with this header. Until then, if the gate rejects
-            *rows* without naming an invalid row, the header may be the cause and is checked alone.
+        is_first: Whether the gate has not yet accepted rows with this header. If True, and the gate rejects
+            *rows* without naming an invalid row, the header is checked alone, because it may be the cause.
 
     Raises:
-        ModelgateError: The request failed, but not because of individual rows. The cause may be a missing
-            column, the key, a limit or the server.
+        ModelgateError: The request failed for a reason other than invalid rows, such as a missing column, the
+            key, a limit or the server.
     """
     if not len(rows):
         return ScoredRows(None, [])
@@ -89,7 +89,7 @@ def score_rows(session: RowSession, rows: Rows, *, is_first: bool = False) -> Fl
 
 
 def check_header(session: RowSession, header: bytes) -> Flow[None]:
-    """Send a header line without rows, to check it.
+    """Check a header line by sending it without rows.
 
     Raises:
         ModelgateError: The gate rejects the header, or the request fails.
@@ -109,7 +109,7 @@ def _may_be_row_error(error: AnswerableError, rows: Rows) -> bool:
 
 
 def _rejected_rows(error: AnswerableError, rows: Rows) -> dict[int, str]:
-    """Return the reason for each row that *error* rejects, by the index of the row."""
+    """Return a mapping of the row indices that *error* rejects to the reasons."""
     line = LINE.match(error.message)
     if line is not None:
         row = rows.row_at(int(line[1]))
@@ -131,7 +131,7 @@ def _reason(error: AnswerableError) -> str:
 
 
 def _score_others(session: RowSession, rows: Rows, rejected: dict[int, str]) -> Flow[ScoredRows]:
-    """Score all rows but the *rejected* ones, and merge the results in the order of the rows."""
+    """Score all rows except the *rejected* ones, and merge the results in the order of the rows."""
     others = [record for index, record in enumerate(rows.data) if index not in rejected]
     scored = yield from score_rows(session, csv_rows(rows.header, others))
     scored_results = iter(scored.results)

@@ -1,4 +1,4 @@
-"""Session with one deployment: batching, retries and decoding, for the blocking and the asyncio client."""
+"""Client session for one deployment, which batches, retries and decodes. Both clients use it."""
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ class HTTPResponse(NamedTuple):
     Args:
         status: HTTP status.
         headers: Headers with case-insensitive names.
-        content: The whole body.
+        content: Complete body.
     """
 
     status: int
@@ -67,7 +67,7 @@ class HTTPResponse(NamedTuple):
 
 
 class Session:
-    """Session with one deployment.
+    """Client session for one deployment.
 
     Args:
         url: URL of the deployment; see `Client`.
@@ -76,10 +76,10 @@ class Session:
         http: httpx client that sends the requests, blocking or asyncio.
         batch_rows: Maximum rows per request.
         batch_bytes: Maximum bytes per request.
-        on_wait: Function called before the pause that precedes each retry, with the seconds of the pause
-            and the error of the failed attempt. To stop retrying, the function can raise the error.
+        on_wait: Function called before each pause for a retry, with the pause in seconds and the error of the
+            failed attempt. The function can raise the error to stop retrying.
         key_header: Header field in which the key is sent, one of `KEY_HEADERS`.
-        query: Query string of requests that are sent without one.
+        query: Default query string of the requests.
 
     Raises:
         ConfigurationError: An option is invalid.
@@ -182,7 +182,7 @@ class Session:
         query: str = "",
         deadline: float | None = None,
     ) -> Flow[HTTPResponse]:
-        """Send *body* with retries and return the response of the gate.
+        """Send *body* with retries, and return the response of the gate.
 
         Scoring changes nothing, so a request can be retried even if the server may have processed it.
 
@@ -192,8 +192,8 @@ class Session:
             accept: Media type of the response.
             operation: Last part of the path, ``"predict"`` or ``"curves"``.
             query: Query string of the URL.
-            deadline: Time by which the call must end, on the clock of `Retry`. The default is the deadline of
-                a call that starts now.
+            deadline: Time by which the call must end, on the clock of `Retry`. By default, the retry policy
+                sets it.
 
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
@@ -305,7 +305,7 @@ def sleep(seconds: float) -> Flow[None]:
 
 
 def deployment_url(url: str) -> str:
-    """Return the URL of the metadata of the deployment at *url*, below which requests are sent.
+    """Return the metadata URL of the deployment at *url*. Request URLs begin with it.
 
     Raises:
         ConfigurationError: *url* is not the URL of a deployment.

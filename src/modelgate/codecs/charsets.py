@@ -41,7 +41,7 @@ _ACCEPTED = ", ".join(
 
 
 def media_type(content_type: str) -> tuple[str, dict[bytes, bytes]]:
-    """Return the media type in a ``Content-Type`` value, lower case, and its parameters."""
+    """Return the media type in a ``Content-Type`` value, in lower case, and its parameters."""
     if len(content_type) > _MAX_CONTENT_TYPE:
         return "", {}
     kind, parameters = parse_options_header(content_type)
@@ -92,7 +92,7 @@ def _find_codec(charset: str) -> str | None:
 
 
 def to_utf8(raw: bytes, codec: str) -> bytes:
-    """Convert *raw* from *codec* to UTF-8. If *codec* is UTF-8, *raw* is returned unchecked.
+    """Convert *raw* from *codec* to UTF-8. If *codec* is UTF-8, *raw* is returned without a check.
 
     Raises:
         MalformedBody: *raw* is not valid in *codec*.

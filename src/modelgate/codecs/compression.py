@@ -1,4 +1,4 @@
-"""Decompress bodies (content codings of RFC 9110, section 8.4.1) up to limits of size and expansion."""
+"""Decompress bodies (content codings of RFC 9110, section 8.4.1), with limits of size and expansion."""
 
 import bz2
 import zlib
@@ -40,7 +40,7 @@ _DECOMPRESSORS: dict[str, Callable[[bytes], Any]] = {
 
 
 def max_decompressed_size(sent: int, max_expansion: int) -> int:
-    """Return the largest size in bytes that a body of *sent* bytes may have after decompression."""
+    """Return the maximum size after decompression of a body of *sent* bytes, in bytes."""
     return max(_SMALL, sent * max_expansion)
 
 
@@ -50,8 +50,9 @@ def decompress(raw: bytes, coding: str, limit: int, max_expansion: int = MAX_EXP
     Args:
         raw: Body as it was sent.
         coding: Value of ``Content-Encoding``: ``gzip``, ``deflate`` or ``bz2``. Lists are not supported.
-        limit: Largest decompressed size in bytes.
-        max_expansion: Largest decompressed size as a multiple of the size of *raw*. It does not apply up to 256 KiB.
+        limit: Maximum decompressed size in bytes.
+        max_expansion: Maximum decompressed size as a multiple of the size of *raw*. Sizes up to 256 KiB are
+            always accepted.
 
     Raises:
         UnsupportedMediaType: The coding is not supported.

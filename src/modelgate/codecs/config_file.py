@@ -51,7 +51,7 @@ def write_config(option: str, path: str | Path, content: Mapping[str, Any]) -> N
     Args:
         option: Name of the option that is written, for error messages.
         path: Path of the file.
-        content: Plain values by key. In TOML, a list of mappings becomes an array of tables.
+        content: Plain values by key. A list of mappings becomes an array of tables in TOML.
 
     Raises:
         ConfigurationError: *path* has a different ending, or cannot be written.

@@ -1,7 +1,7 @@
-"""Parser of large CSV bodies, which uses pandas.
+"""Parse large CSV bodies with pandas.
 
-pandas rounds numbers as `parse_text` does, but accepts more. If `parse_text` might return another result,
-`parse_blocks` yields None, and the caller parses the remaining lines in another way.
+pandas rounds numbers as `parse_text` does, but accepts more forms of numbers. If `parse_text` might return
+another result, `parse_blocks` yields None, and the caller parses the remaining lines in another way.
 """
 
 import codecs
@@ -90,7 +90,7 @@ def parse_blocks(
 
 
 class _Lines:
-    """File object over lines of a body. pandas parses its bytes directly, without decoding them first."""
+    """File object for lines of a body. pandas parses its bytes directly, without decoding them first."""
 
     def __init__(self, raw: bytes, start: int, end: int, width: int) -> None:
         self._raw, self._start, self._end, self._width = raw, start, end, width
@@ -119,7 +119,7 @@ class _Lines:
         )
 
     def skip(self, position: int, count: int) -> int:
-        """Return the offset of the line that comes *count* lines after the one at *position*."""
+        """Skip *count* lines from the offset *position*, and return the offset of the next line."""
         while count:
             window = np.frombuffer(self._raw[position : position + _WINDOW], np.uint8)
             line_ends = np.flatnonzero(window == ord("\n"))

@@ -1,8 +1,8 @@
-"""Parser of numbers in CSV cells, which uses `float`.
+"""Parse numbers in CSV cells with `float`.
 
-`float` rounds as `parse_text` does, but accepts more: names such as ``inf``, white space and underscores. So it
-gets only plain numerals. If `parse_text` might return another result, `parse_numbers` returns None, and the
-caller parses the cells one by one.
+`float` rounds as `parse_text` does, but accepts more: names such as ``inf``, white space and underscores. So
+only plain numerals are passed to it. If `parse_text` might return another result, `parse_numbers` returns
+None, and the caller parses the cells one by one.
 """
 
 import re

@@ -1,4 +1,6 @@
-"""Strict JSON decoder: any input results in a value or a `MalformedBody` that says why and where.
+"""Strict JSON decoder.
+
+For invalid JSON, it raises a `MalformedBody` that describes the problem and its position.
 
 msgspec is strict about syntax and numbers (no NaN, no 1e400), but too lenient for a gate in three ways:
 it may raise RecursionError or UnicodeDecodeError, it accepts duplicate names (the last one wins), and it
@@ -82,18 +84,21 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
 
 
 def check_json(raw: bytes) -> None:
-    """Raise `MalformedBody` if *raw* is not JSON. Texts and the size of numbers are not checked."""
+    """Raise `MalformedBody` if *raw* is not JSON.
+
+    The content of texts and the size of numbers are not checked.
+    """
     decode_json(raw, RAW)
 
 
 def shift_position(error: MalformedBody, offset: int, rows: int) -> MalformedBody:
-    """Return *error* of a part of an array, with the position and the row number in the entire array."""
+    """Change the position and the row number in *error* from a part of an array to the entire array."""
     message = _POSITION.sub(lambda match: f"(byte {int(match[1]) + offset})", error.message)
     return MalformedBody(_ROW.sub(lambda match: f"`$[{int(match[1]) + rows}]", message))
 
 
 def decode_text(raw: bytes | msgspec.Raw) -> str | None:
-    """Return the string that *raw* contains, or None if it is anything else."""
+    """Return the text that *raw* encodes, or None if *raw* is not a JSON string."""
     try:
         return _TEXT.decode(raw)
     except (msgspec.MsgspecError, ValueError):
@@ -104,7 +109,7 @@ def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:
     """Decode *raw*, with infinity for numbers that are too large for a float.
 
     Returns:
-        The value and None. If a number is too large, the value and the error that `decode_json` raises.
+        The decoded value, and the error for a number that is too large, or None if no number is.
 
     Raises:
         MalformedBody: *raw* cannot be decoded for another reason.
@@ -153,7 +158,7 @@ def _error_position(error: Exception) -> int:
 
 
 def reject_encoded_text(subject: str, value: object) -> None:
-    """Raise `MalformedBody` if *value* is a text that holds a JSON object or array.
+    """Raise `MalformedBody` if *value* is a text that contains a JSON object or array.
 
     Args:
         subject: Name of the value in the message.
@@ -161,7 +166,7 @@ def reject_encoded_text(subject: str, value: object) -> None:
     """
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         raise MalformedBody(
-            f"{subject} is a text that holds JSON: it was encoded twice; send the object or array itself"
+            f"{subject} is a text that contains JSON: it was encoded twice, so send the object or array itself"
         )
 
 
@@ -184,10 +189,11 @@ def count_byte(raw: bytes, byte: bytes) -> int:
 def reject_duplicate_names(raw: bytes, members: int) -> None:
     """Raise `MalformedBody` if an object in *raw* has two members with the same name.
 
-    I-JSON (RFC 7493, section 2.3) forbids duplicates. If two parsers chose different duplicates, one API
-    key could be checked and another one used.
+    I-JSON (RFC 7493, section 2.3) forbids duplicates. If two parsers choose different duplicates, one API key
+    may be checked and another one used.
 
-    *raw* is parsed again only if its number of colons differs from *members*: each member has a colon.
+    *raw* is parsed again only if the number of its colons differs from *members*, because each member has one
+    colon.
 
     Args:
         raw: JSON that has been decoded.

@@ -1,4 +1,4 @@
-"""Items of large JSON arrays, counted and split without decoding them.
+"""Count and split the items of large JSON arrays without decoding them.
 
 As Python objects, the items of a small body can take hundreds of megabytes.
 """
@@ -26,9 +26,9 @@ def count_items(raw: bytes) -> int:
 
 
 def split_items(raw: bytes, size: int) -> Iterator[bytes]:
-    """Yield *raw*, a valid JSON array, in parts that are arrays of at most about *size* bytes.
+    """Split *raw*, a valid JSON array, and yield arrays of at most about *size* bytes.
 
-    A part is larger only if it contains an item larger than *size*.
+    An array is larger only if it contains an item larger than *size*.
     """
     start = 1
     while len(raw) - start > size:
@@ -52,7 +52,7 @@ def _is_json(raw: bytes) -> bool:
 
 
 def _split_exactly(raw: bytes, size: int) -> Iterator[bytes]:
-    """Split any items. This takes ten times as long as looking for the end of an object."""
+    """Split items of any form. This takes ten times as long as searching for the end of an object."""
     start = last = 1
     for ends in _item_ends(raw):
         while len(ends) and ends[-1] - start > size:

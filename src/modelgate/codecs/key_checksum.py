@@ -9,7 +9,7 @@ BASE_62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def has_valid_checksum(key: str) -> bool:
-    """Return True if *key* ends in the checksum of the text before it. Generated keys always do."""
+    """Return True if *key* ends in the checksum of the text before it, as all generated keys do."""
     body, underscore, digits = key.rpartition("_")
     return bool(underscore) and key.isascii() and checksum(body) == digits
 

@@ -16,12 +16,12 @@ _PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary")
 
 
 class Part(NamedTuple):
-    """Field of a form.
+    """Field of a multipart form.
 
     Args:
         name: Name of the field.
         is_file: Whether the field has a file name.
-        content_type: ``Content-Type`` of the field, or None.
+        content_type: ``Content-Type`` of the field; None if it has none.
         content: Content of the field.
     """
 

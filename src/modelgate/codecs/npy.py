@@ -1,4 +1,4 @@
-"""Arrays in numpy's ``.npy`` format."""
+"""Read and write arrays in numpy's ``.npy`` format."""
 
 import io
 from typing import Any
@@ -29,7 +29,7 @@ def read_npy(raw: bytes) -> list[list[Any]]:
         raise MalformedBody("The body is not an .npy file: write it with numpy.save") from error
     if dtype.kind not in "biufU" or len(shape) != 2:
         raise MalformedBody(
-            "The .npy file must hold numbers, booleans or text, in an array of shape (rows, columns)"
+            "The .npy file must contain numbers, booleans or text, in an array of shape (rows, columns)"
         )
     # The header is checked against the body before memory is allocated for the array. numpy accepts negative
     # numbers. Without columns, a body of 128 bytes could have any number of rows.
@@ -38,7 +38,9 @@ def read_npy(raw: bytes) -> list[list[Any]]:
             "The .npy file must have at least one column, and a text dtype of at least one character (U1)"
         )
     if shape[0] * shape[1] * dtype.itemsize != len(raw) - stream.tell():
-        raise MalformedBody("The .npy file is shorter or longer than its header says: send the complete file")
+        raise MalformedBody(
+            "The .npy file is shorter or longer than its header states: send the complete file"
+        )
     values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(
         shape, order="F" if fortran_order else "C"
     )
@@ -51,15 +53,13 @@ def read_npy(raw: bytes) -> list[list[Any]]:
 
 
 def _check_characters(codes: npt.NDArray[np.uint32]) -> None:
-    """Raise `MalformedBody` if one of the code points is no character (Unicode, chapter 3.9, D76)."""
+    """Raise `MalformedBody` if a code point is not a Unicode scalar value (Unicode, chapter 3.9, D76)."""
     if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
-        raise MalformedBody(
-            "The .npy file holds text with a code point that is no character: correct the text"
-        )
+        raise MalformedBody("The .npy file contains text with an invalid code point: correct the text")
 
 
 def to_npy_dtype(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return *values* without Python objects: they become text, and null becomes an empty text."""
+    """Return *values* with Python objects converted to text, and null to an empty text."""
     if values.dtype.kind != "O":
         return values
     texts: npt.NDArray[Any] = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values)

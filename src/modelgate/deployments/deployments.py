@@ -170,6 +170,11 @@ class Deployments(Mapping[str, Deployment]):
             for revision in live.revisions:
                 drive(revision.model.predictor(max(deadline - time.monotonic(), 0)))
 
+    def cached(self) -> list[str]:
+        """Return the names of the deployments with a model in the cache, the least recently used first."""
+        models = reversed(self.cache.names())
+        return list(dict.fromkeys(map(self.loader.deployment_name, models)))[::-1]
+
     def swap(
         self,
         name: str,

@@ -102,6 +102,10 @@ class Loader:
         handle = self._handles[name] = ModelHandle(name, deployment, cache, role)
         return handle
 
+    def deployment_name(self, name: str) -> str:
+        """Return the name of the deployment that the handle *name* was prepared for."""
+        return name.partition("#")[0]
+
     def check(self, deployment: Deployment) -> None:
         """Raise `ConfigurationError` if loading the model is certain to fail. The model is not loaded."""
         if deployment.path is not None and self._policy.requires_signature:
@@ -222,8 +226,8 @@ class Loader:
             role: Label of the model's metrics.
 
         Raises:
-            ConfigurationError: The options do not fit the model, or the model fails its test. The test may
-                take up to five minutes.
+            ConfigurationError: The options do not fit the model, or the model fails its test, which may take
+                up to five minutes.
         """
         pending = start_model_thread(self._predictor, deployment, model, role)
         wait([pending], _SLOW_TEST)

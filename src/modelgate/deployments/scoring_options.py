@@ -58,7 +58,7 @@ def _check_forecaster_options(deployment: Deployment) -> None:
     """Raise `ConfigurationError` if an option is set that cannot be used with a forecaster."""
     if deployment.example is not None:
         raise ConfigurationError(
-            "example must be left out for a forecaster, which is tested with its own attribute example"
+            "example must be None for a forecaster, which is tested with the rows in its attribute example"
             f" (got {deployment.example!r})"
         )
     options = ("threshold", "positive_class", "explanations", "exposure", "public_examples")
@@ -174,8 +174,8 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
     if len(targets) > 1 and len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(
-            f"target must have names that give each column of a response its own name (got {duplicate!r} twice:"
-            " columns are named output, output_class and output_probabilities): rename an output"
+            "target must have names that are not ambiguous in responses, which have columns named output,"
+            f" output_class and output_probabilities (got {duplicate!r} twice): rename an output"
         )
     unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
     if unknown:

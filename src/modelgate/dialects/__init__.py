@@ -1,4 +1,4 @@
-"""Dialects: the wire formats that a gate understands, one module each."""
+"""Dialects: the wire formats that a gate understands, one module per dialect."""
 
 from ._forecast import can_forecast, forecast_encoder
 from .base import Dialect

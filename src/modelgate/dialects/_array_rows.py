@@ -1,4 +1,4 @@
-"""Rows sent as JSON arrays, not as objects: an array of values per row, or a plain value per row."""
+"""Decode rows that are sent as JSON arrays instead of objects: an array of values or a plain value per row."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -36,12 +36,12 @@ def row_from_values(raw: bytes) -> SplitRows:
 def rows_from_array(raw: bytes) -> bytes | SplitRows:
     """Decode an array with one item per row.
 
-    If the first item is an array, every item is a row with its values in the schema's order. If it is a
-    plain value, every item is a row of a model with one column. Anything else, such as an array of
-    objects, is returned undecoded.
+    If the first item is an array, every item is a row with its values in the schema's order. If it is a plain
+    value, every item is a row of a model with one column. Any other body, such as an array of objects, is
+    returned undecoded.
 
     Raises:
-        MalformedBody: *raw* is not valid JSON, or its first item is an array and another item is not.
+        MalformedBody: *raw* is not valid JSON, or its first item is an array but another item is not.
     """
     if starts_with_value(raw):
         return SplitRows(None, _decode_rows(raw, _decode_values))
@@ -50,10 +50,11 @@ def rows_from_array(raw: bytes) -> bytes | SplitRows:
 
 
 def decode_lists(raw: bytes | msgspec.Raw) -> Sequence[Sequence[Any]]:
-    """Decode an array of arrays, each of which is a row. A large one is decoded when its first row is used.
+    """Decode an array of arrays, each of which is a row. A large array is decoded when its first row is used.
 
     Raises:
-        MalformedBody: *raw* is not such an array. For a large one, this is raised when its first row is used.
+        MalformedBody: *raw* is not an array of arrays. For a large array, the error is raised when its first
+            row is used.
     """
     return _decode_rows(bytes(raw), partial(decode_json, decoder=_LISTS))
 

@@ -1,4 +1,4 @@
-"""Error responses that several dialects share."""
+"""Encode errors in forms that several dialects share."""
 
 import msgspec
 
@@ -39,11 +39,11 @@ def problem_response(
 
 
 def json_error(request: Request, error: AnswerableError) -> Response:
-    """Return ``{"error": message}`` and, for invalid input only, the details of *error*.
+    """Return a response with ``{"error": message}`` and, for invalid input only, the details of *error*.
 
     If columns are missing, the message names them.
 
-    Use this for protocols whose clients show nothing but the message.
+    Use this for protocols whose clients only show the message.
     """
     if not isinstance(error, InvalidInput):
         error.details.clear()

@@ -1,4 +1,4 @@
-"""Response headers and CSV columns of explanations, shared by several dialects."""
+"""Encode explanations as response headers and CSV columns, for several dialects."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +14,8 @@ _FIELDS = ("feature", "value", "strength", "qualitative_strength")
 def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
     """Yield headers that describe the explanations of *prediction*, if it has any.
 
-    The header with the base value is left out if base values differ, as they can for different classes.
+    The header with the base value is left out if the rows have different base values, as is possible for
+    different classes.
     """
     explanations = [row for output in prediction.outputs for row in output.explanations or ()]
     if explanations:

@@ -1,4 +1,4 @@
-"""Encoding of exposure-adjusted predictions in the wire formats that define them."""
+"""Encode exposure-adjusted predictions in the wire formats that define them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -64,7 +64,7 @@ def parse_flag(name: str, value: str) -> bool:
     """Return the value of the query parameter *name*: ``true`` or ``false`` in any case, ``1`` or ``0``.
 
     Raises:
-        InvalidInput: *value* is none of these.
+        InvalidInput: *value* has another form.
     """
     flag = _FLAGS.get(value.lower())
     if flag is None:

@@ -1,4 +1,4 @@
-"""Options and encoders of forecasts, for the dialects that support forecasts."""
+"""Parse the options of forecasts and find their encoders, for the dialects that support forecasts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,14 +35,14 @@ _BOOLEANS = {"true": True, "false": False}
 def split_forecast_options(
     query_string: str, names: Mapping[str, str]
 ) -> tuple[ForecastOptions | None, list[tuple[str, str]]]:
-    """Split the options of forecasts from the other parameters of a query string.
+    """Separate forecast options from the other parameters of a query string.
 
     Args:
         query_string: Query string of a request.
         names: Mapping from the name of each query parameter to the field of `ForecastOptions` that it sets.
 
     Returns:
-        A pair: the options, or None if all have their defaults, and the list of the other parameters.
+        The options, or None if all have their defaults, and the list of the other parameters.
 
     Raises:
         InvalidInput: An option is sent twice or is empty, or an option that must be true or false has another
@@ -73,7 +73,7 @@ def can_forecast(dialect: Dialect) -> bool:
 
 
 def forecast_parameters(names: Mapping[str, str]) -> list[JSONSchema]:
-    """Return the OpenAPI parameter objects of the options of forecasts.
+    """Return the OpenAPI parameter objects for the forecast options.
 
     Args:
         names: Mapping from the name of each query parameter to the field of `ForecastOptions` that it sets.
@@ -96,7 +96,7 @@ def forecast_encoder(dialect: Dialect) -> Callable[[Request, Query, Prediction],
     )
     if encode is None:
         raise InvalidInput(
-            f"This deployment predicts time series, which the wire format {dialect.name!r} has no fields for:"
+            f"This deployment predicts time series, but the wire format {dialect.name!r} does not support them:"
             " send the rows in the wire format 'native' or 'datarobot'"
         )
     return encode

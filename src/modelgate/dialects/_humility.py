@@ -1,4 +1,4 @@
-"""Encoding of triggered humility rules in the wire formats that have members for them."""
+"""Encode triggered humility rules in the wire formats that have members for them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -58,8 +58,8 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
     """Add the member ``humility`` to each of *rows* that has triggered rules.
 
     Args:
-        rows: Encoded rows, from the row *start* on.
-        prediction: The prediction of all rows.
+        rows: Encoded rows, beginning with the row *start*.
+        prediction: Prediction for all rows.
         start: Index of the first encoded row.
     """
     for row, _, rules in _triggered_rows(prediction, start, len(rows)):
@@ -88,10 +88,9 @@ def humility_column(humility: Sequence[Sequence[TriggeredRule]]) -> list[str]:
 def _triggered_rows(
     prediction: Prediction, start: int, count: int
 ) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
-    """Yield the triggered rules of each row that has any, among the *count* rows from *start* on.
+    """Yield the triggered rules of each row with at least one, among the *count* rows beginning with *start*.
 
-    Each item is a tuple: the index of the row relative to *start*, the index of the row in *prediction*, and
-    the rules.
+    Each item is a tuple of the row's index relative to *start*, its index in *prediction*, and its rules.
     """
     for row, rules in enumerate((prediction.humility or ())[start : start + count]):
         if rules:
@@ -99,7 +98,7 @@ def _triggered_rows(
 
 
 def _without_fraction(value: float) -> float:
-    """Convert a whole number to an int, so that JSON has ``5220`` and not ``5220.0``.
+    """Convert a whole number to an int, so that it is written as ``5220`` in JSON, not as ``5220.0``.
 
     DataRobot's document shows overridden predictions in this form.
     """

@@ -1,4 +1,4 @@
-"""Rows from a request body: JSON or CSV, sent directly or as a file in a form."""
+"""Read rows from a request body: JSON or CSV, sent directly or as a file in a form."""
 
 import re
 from collections.abc import Callable
@@ -31,8 +31,8 @@ def decode_row_body(request: Request) -> Flow[bytes | CSV]:
     """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, both in UTF-8.
 
     A body without a content type is read as JSON. A form's file without a content type is read as CSV.
-    ``text/plain`` is CSV, unless the whole text is JSON or begins as JSON rows do: browsers send JSON with this
-    type by default.
+    ``text/plain``, which browsers use for JSON by default, is read as CSV unless the text is JSON or begins
+    like JSON rows.
 
     Raises:
         UnsupportedMediaType: The content type is not JSON, CSV or a form, or its charset is not supported.

@@ -1,4 +1,4 @@
-"""Long responses, which are encoded while they are sent."""
+"""Stream long responses, which are encoded while they are sent."""
 
 from collections.abc import Iterator
 from itertools import chain

@@ -1,4 +1,4 @@
-"""Interface of a dialect."""
+"""Protocol of dialects."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,11 +12,11 @@ __all__ = ["Dialect"]
 
 
 class Dialect(WireFormat, Protocol):
-    """Wire format of one service: decodes requests to queries, encodes predictions and errors.
+    """Wire format of one service. A dialect decodes requests to queries, and encodes predictions and errors.
 
-    All methods are pure functions, except that `credentials` and `decode` may read the body.
-    In the `Query`, `decode` sets the service's own defaults, which a deployment can override: the
-    maximum number of rows and the decimals to round to.
+    All methods are pure functions, except that `credentials` and `decode` may read the body. `decode` sets
+    defaults of the service in the `Query`, which a deployment can override: the maximum number of rows, and
+    the number of decimals.
 
     Two optional attributes let the gate describe requests and responses to callers: ``request_template``, a
     `modelgate.dialects.RequestTemplate`, and ``openapi_spec``, a `modelgate.dialects.OpenAPISpec`.
@@ -29,7 +29,7 @@ class Dialect(WireFormat, Protocol):
         """Routes of this dialect, relative to the mount point."""
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the request to a query. The rows in it are not validated yet.
+        """Decode the request to a query. The rows in the query are not validated yet.
 
         Raises:
             RequestError: The envelope around the rows cannot be read.

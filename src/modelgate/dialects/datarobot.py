@@ -12,7 +12,7 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
 
 With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
 of a binary classifier comes first. Explanations are described in `datarobot_explanations`. For a
-`modelgate.Forecaster`, the response has a row for each predicted date, see `datarobot_forecast`.
+`modelgate.Forecaster`, the response has a row for each predicted date; see `datarobot_forecast`.
 
 Extensions to the document:
 
@@ -82,7 +82,7 @@ _CORS = (
 
 
 class _Unauthenticated(Unauthorized):
-    """A 401 with the exact message of DataRobot's document."""
+    """Error for a response with status 401 and the exact message in DataRobot's document."""
 
 
 def _answer_preflight(request: Request) -> Flow[Response]:  # noqa: ARG001
@@ -111,8 +111,9 @@ class DataRobot:
             their own key. If None, the header is ignored.
         escape_formulas: Whether to put a ``'`` before text in CSV responses that a spreadsheet would
             run as a formula.
-        original_timestamps: Whether forecasts in JSON have the member ``originalFormatTimestamp``, the date as
-            it was sent. The service has it only "if enabled by your administrator".
+        original_timestamps: Whether forecasts in JSON have the member ``originalFormatTimestamp`` with the
+            date as it was sent. According to DataRobot's document, the service has it only "if enabled by
+            your administrator".
 
     Raises:
         ConfigurationError: *datarobot_key* cannot be the value of a header.
@@ -159,7 +160,7 @@ class DataRobot:
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization``: ``Bearer``, ``Token``, or ``Basic`` with any user name.
 
-        It can also be in ``x-api-key``, for platforms that use ``Authorization`` themselves.
+        The key can also be in ``x-api-key``, for platforms that use ``Authorization`` themselves.
 
         Raises:
             Unauthorized: The header has a scheme but no key.
@@ -216,7 +217,10 @@ class DataRobot:
         return _respond(request, query, prediction, kind, body)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode the error as ``{"message": …}``, with its details in the message: clients show nothing else."""
+        """Encode the error as ``{"message": …}``.
+
+        Its details are in the message, because clients only show this.
+        """
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
         if PROBLEM in (request.headers.get("accept") or ""):

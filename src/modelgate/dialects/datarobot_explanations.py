@@ -99,7 +99,7 @@ EXPLANATION_PROPERTIES: Mapping[str, JSONSchema] = {
 
 
 def is_explanation_route(request: Request) -> bool:
-    """Return whether *request* came by the route on which every response has explanations."""
+    """Return whether the path of *request* is the route whose responses always have explanations."""
     return request.path.rstrip("/").endswith(EXPLANATION_PATH)
 
 
@@ -147,7 +147,7 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 def explanation_members(
     outputs: Sequence[Output], span: slice, *, has_metadata: bool
 ) -> dict[str, list[Any]]:
-    """Return the members that explain the rows in *span*: a mapping from name to values, one per row.
+    """Return the members that explain the rows in *span*, as a mapping of names to values, one value per row.
 
     If there are several outputs, the label of a class is the output's name, ``_`` and the class, as in
     ``predictionValues``.

@@ -1,4 +1,4 @@
-"""Forecasts in the wire format of DataRobot: options in the query string, rows as JSON and CSV.
+"""Forecasts in the wire format of DataRobot: options in the query string, and rows as JSON and CSV.
 
 Source: "DataRobot Prediction API", section "Making predictions with time series", and the client
 `datarobot-predict`.
@@ -72,16 +72,16 @@ FORECAST_OPENAPI_SPEC = replace(
 
 
 def split_options(query_string: str) -> tuple[ForecastOptions | None, list[tuple[str, str]]]:
-    """Split the options of forecasts from the other parameters, see `split_forecast_options`."""
+    """Separate forecast options from the other parameters; see `split_forecast_options`."""
     return split_forecast_options(_SECOND_MARK.sub("&", query_string), _NAMES)
 
 
 def forecast_to_json(prediction: Prediction, *, original_timestamps: bool = False) -> bytes:
-    """Encode *prediction*, of a forecaster, as the JSON body of a response.
+    """Encode the *prediction* of a forecaster as the JSON body of a response.
 
     Args:
         prediction: Prediction of a forecaster.
-        original_timestamps: Whether to add the dates as sent.
+        original_timestamps: Whether to add the dates as the caller sent them.
     """
     output, rows = prediction.outputs[0], prediction.forecast
     assert rows is not None
@@ -120,7 +120,7 @@ def forecast_to_csv(prediction: Prediction, spec: TimeSeriesSpec, *, escape_form
 
     Args:
         prediction: Prediction of a forecaster.
-        spec: Time series of the model, with the names of their columns.
+        spec: Description of the model's time series, with the column names.
         escape_formulas: See `write_csv`.
     """
     output, rows = prediction.outputs[0], prediction.forecast

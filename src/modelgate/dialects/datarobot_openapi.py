@@ -26,8 +26,8 @@ __all__ = ["OPENAPI_SPEC", "RequestLineTooLong"]
 class RequestLineTooLong(RequestError):
     """The request line exceeds the limit of the service, 8192 bytes.
 
-    Source: "DataRobot Prediction API", section "Knowing the limitations". Clients such as
-    `datarobot-predict` exceed the limit when they send many ``passthroughColumns``, one query parameter each.
+    Source: "DataRobot Prediction API", section "Knowing the limitations". Clients such as `datarobot-predict`
+    exceed the limit when they send many ``passthroughColumns``, because each is a query parameter.
     """
 
     status = 414

@@ -1,4 +1,4 @@
-"""Encoding of the rows of a DataRobot response as JSON and CSV."""
+"""Encode the rows of a DataRobot response as JSON and CSV."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -116,12 +116,15 @@ def _labels_agree(threshold: float, output: Output) -> bool:
 
 
 def _model_values(output: Output) -> Any:
-    """Return the values of the model, before humility rules have overridden some of them."""
+    """Return the values that the model predicted, before humility rules override some of them."""
     return output.values if output.model_values is None else output.model_values
 
 
 def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
-    """Return the class indices in the order of a response: the positive one of two classes comes first."""
+    """Return the class indices in the order of a response.
+
+    If there are two classes, the positive class is first.
+    """
     return [output.positive, 1 - output.positive] if len(classes) == 2 else list(range(len(classes)))
 
 
@@ -167,15 +170,15 @@ def _values(outputs: Sequence[Output], span: slice) -> tuple[list[Any], list[lis
 
 
 def _prediction_values(output: Output, span: slice, prefix: str | None = None) -> list[list[dict[str, Any]]]:
-    """Return the ``predictionValues`` of one output: a list per row.
+    """Return the ``predictionValues`` of one output, one list per row.
 
-    A classifier's list has the probability of each class and is empty if the model returns no
-    probabilities. A regression's list has the predicted number, labelled with the target's name.
+    For a classifier, the list contains the probability of each class, or is empty if the model returns no
+    probabilities. For a regression, it contains the predicted number, labelled with the target's name.
 
     Args:
         output: Output of the model.
         span: Rows to return.
-        prefix: Text before each class label, to tell apart the classes of several outputs.
+        prefix: Text to put before each class label, which distinguishes the classes of several outputs.
     """
     if output.classes is None:
         return [[{"value": value, "label": output.name}] for value in _model_values(output)[span].tolist()]
@@ -198,7 +201,7 @@ def _has_plain_rows(prediction: Prediction) -> bool:
 def _columns(
     prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None
 ) -> dict[str, JSONColumns]:
-    """Return the rows in *span* as columns: the same rows as those of `_rows`."""
+    """Return the rows in *span* in columns. The rows are the same as in `_rows`."""
     outputs = prediction.outputs
     columns: dict[str, JSONColumns] = {"predictionValues": _value_columns(outputs, span)}
     if threshold is not None and threshold[0] is not None:

@@ -1,4 +1,4 @@
-"""Liveness, readiness and startup endpoints, shared by all dialects that have them."""
+"""Liveness, readiness and startup endpoints for the dialects that define them."""
 
 from ..context import RequestContext
 from ..flow import Flow
@@ -27,9 +27,9 @@ def ready(request: Request) -> Flow[Response]:
 
 
 def startup(request: Request) -> Flow[Response]:
-    """Report whether all active deployments have been ready at once since the process started.
+    """Report whether there was a time since the start of the process when all active deployments were ready.
 
-    Models that are not loaded yet are loaded, and the response does not wait for them.
+    Models that are not loaded yet are loaded in the background. The response does not wait for them.
     """
     context: RequestContext = request.context
     assert context.catalog is not None

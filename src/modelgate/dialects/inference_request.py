@@ -1,4 +1,4 @@
-"""Decoding of inference requests of the Open Inference Protocol to rows; see `read_request`."""
+"""Decode inference requests of the Open Inference Protocol to rows; see `read_request`."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ _REQUEST = msgspec.json.Decoder(InferenceRequest)
 
 
 class _SingleColumnRows(SplitRows):
-    """Rows of one value each. If the schema has only one column, the tensor may have any name."""
+    """Rows with one value each. If the schema has only one column, the tensor may have any name."""
 
     def resolve_columns(self, names: Sequence[str]) -> Sequence[str]:
         return names if self.columns is None or len(names) == 1 else self.columns
@@ -187,8 +187,8 @@ def _flatten(data: Any, shape: Sequence[int]) -> Any:
 def _join_flat_tensors(inputs: Sequence[_Input]) -> SplitRows | None:
     """Return the rows of several tensors with one column each and flat data, the usual form of a request.
 
-    All tensors are checked at once. If one is invalid or has another form, return None: `_read_tensors` and
-    `_join_tensors` accept all forms, and report what is wrong.
+    All tensors are checked together. If a tensor is invalid or has another form, return None. The caller then
+    uses `_read_tensors` and `_join_tensors`, which accept all forms and report errors.
     """
     if len(inputs) < 2:
         return None
@@ -210,7 +210,7 @@ def _join_flat_tensors(inputs: Sequence[_Input]) -> SplitRows | None:
 
 
 def _join_tensors(blocks: Sequence[_Block]) -> SplitRows:
-    """Return the rows of one tensor with all columns, or of one tensor per column."""
+    """Return the rows in *blocks*, which are one tensor with all columns, or one tensor per column."""
     if not blocks:
         raise InvalidInput("inputs must have a tensor for each column, or a single tensor [rows, columns]")
     name, rows, width, values = blocks[0]

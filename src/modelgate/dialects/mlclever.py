@@ -110,8 +110,8 @@ class MLClever:
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from a header or the path, or else the key in the body.
 
-        If the header has a JSON Web Token, the body is read too, because the token may be for the hosting
-        platform and not for the gate. A key in the body then takes precedence over the token.
+        If the header has a JSON Web Token, the body is read, too, because the token may be meant for the
+        hosting platform, not for the gate. A key in the body takes precedence over the token.
         """
         key = _key_outside_body(request)
         if key is None or is_json_web_token(key):
@@ -151,7 +151,7 @@ class MLClever:
     def decode_usual(self, body: bytes) -> tuple[str | None, Query] | None:
         """Return the key in *body* if it has one, and the query for its row.
 
-        Return None unless `credentials` and `decode` are certain to accept the body. The row is not checked.
+        Return None if `credentials` or `decode` might reject the body. The row is not checked.
         """
         try:
             envelope = _USUAL.decode(body)
@@ -201,9 +201,11 @@ def _check_body_key(request: Request, key: str) -> None:
 
 
 def _values(outputs: Sequence[Output], single: bool) -> list[Any]:
-    """Return a list with an item per row: a value or, if there are several outputs, a list of their values.
+    """Return a list with an item per row.
 
-    For a *single* row with several outputs, return only the list of its values.
+    The item is a value or, if there are several outputs, a list of their values.
+
+    If *single* is True and there are several outputs, return only the list for the single row.
     """
     if len(outputs) == 1:
         values: list[Any] = outputs[0].values.tolist()
@@ -213,7 +215,7 @@ def _values(outputs: Sequence[Output], single: bool) -> list[Any]:
 
 
 def _probabilities(outputs: Sequence[Output], single: bool) -> list[Any] | None:
-    """Return the probabilities of each row, or None if there are none. Those of several outputs are joined."""
+    """Return the probabilities of each row, or None if there are none. Several outputs are concatenated."""
     tables: list[list[list[float]]] = [
         output.probabilities.tolist() for output in outputs if output.probabilities is not None
     ]

@@ -82,7 +82,7 @@ _NAN = re.compile(rb'NaN|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def _ping(request: Request) -> Flow[Response]:
-    """Report whether the deployment in the path can score.
+    """Report whether the deployment that the path names can score.
 
     If the path names no deployment, report whether all active deployments can score.
     """
@@ -167,7 +167,7 @@ class MLflow:
         return credentials_from_headers(request.headers, ("bearer", "basic"))
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows: objects stay undecoded, arrays and columns become `SplitRows`.
+        """Decode the rows. Objects stay undecoded; arrays and columns become `SplitRows`.
 
         Raises:
             UnsupportedMediaType: The body is neither JSON nor CSV, or its charset is not supported.
@@ -186,7 +186,7 @@ class MLflow:
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """Encode ``predictions`` as JSON, or as CSV if the client prefers it.
 
-        In JSON, the prediction for a row is a value. For several outputs, it is an object.
+        In JSON, the prediction for a row is a value, or an object if there are several outputs.
         """
         outputs = prediction.outputs
         columns = {output.name: output.values.tolist() for output in outputs}

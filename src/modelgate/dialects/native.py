@@ -243,9 +243,11 @@ class Native:
         return Query(rows, single=single, max_rows=None, **options)
 
     def decode_usual(self, body: bytes) -> tuple[None, Query] | None:
-        """Return ``(None, query)`` for the row in *body*. The first item is the key, which is never in the body.
+        """Return ``(None, query)`` for the row in *body*.
 
-        Return None instead if `decode` might reject the body even if it is valid JSON. The row is not checked.
+        The first item is None, because the body never contains the key.
+
+        Return None if `decode` might reject a body that is valid JSON. The row is not checked.
         """
         if body[:1] != b"{" or _WRAPPER.match(body):
             return None
@@ -271,7 +273,7 @@ class Native:
         return Response(200, body, headers)
 
     def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """Encode the predicted rows of a forecaster, see `modelgate.dialects.native_forecast`."""
+        """Encode the predicted rows of a forecaster; see `modelgate.dialects.native_forecast`."""
         assert query.predictor is not None
         if query.adjusted:
             raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
@@ -282,7 +284,7 @@ class Native:
         return Response(200, native_forecast.ENCODERS[kind](prediction, members, **options), headers)
 
     def _csv_options(self, kind: str) -> tuple[dict[str, Any], str]:
-        """Return the encoder options and the charset parameter of the media type *kind*; only CSV has any."""
+        """Return the encoder options and the charset parameter of the media type *kind*. Only CSV has them."""
         if kind != "text/csv":
             return {}, ""
         return {"escape_formulas": self._escape_formulas}, "; charset=utf-8"
@@ -309,7 +311,7 @@ def _read_json_rows(request: Request) -> Flow[bytes]:
 def _read_other_rows(
     request: Request, kind: str, parameters: Mapping[bytes, bytes]
 ) -> Flow[bytes | CSV | SplitRows]:
-    """Return the rows of a body of the media type *kind*. Plain text can be JSON, see `read_json_body`."""
+    """Return the rows of a body of the media type *kind*. Plain text can be JSON; see `read_json_body`."""
     if kind == "text/plain" and (yield from read_body(request)).lstrip()[:1] in (b"{", b"["):
         return (yield from _read_json_rows(request))
     if kind == "text/csv":
@@ -347,9 +349,13 @@ def _parse_options(request: Request) -> dict[str, Any]:
     kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
     for extra in extras:
         if extra == "context" and kind in (NPY, "text/csv"):
-            raise InvalidInput(f"{kind} cannot have context: request JSON with the header field Accept")
+            raise InvalidInput(
+                f"{kind} cannot contain the context: request JSON with the header field Accept"
+            )
         if kind == NPY:
-            raise InvalidInput(f"{NPY} cannot have {extra}: request JSON or CSV with the header field Accept")
+            raise InvalidInput(
+                f"{NPY} cannot contain {extra}: request JSON or CSV with the header field Accept"
+            )
     return options
 
 

@@ -8,8 +8,8 @@
 
 The member ``grid`` of a request lists the values of the column. If it is left out, the grid consists of the
 levels of the column or, for a column without levels, of evenly spaced numbers from the 10th to the 90th
-percentile of the training data: ``points`` says how many. ``"average": true`` adds a member ``average`` with
-the mean predictions of the packaged rows; ``row`` can then be left out.
+percentile of the training data. ``points`` is their number. ``"average": true`` adds a member ``average``
+with the mean predictions for the packaged rows. In this case, ``row`` can be left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 def decode_curve(request: Request) -> Flow[Query]:
-    """Decode the request for a curve to a query. If the request has no ``row``, the query has no rows.
+    """Decode a request for a response curve to a query. If the request has no ``row``, the query has no rows.
 
     Raises:
         MalformedBody: The body is not JSON of the right shape.
@@ -71,7 +71,7 @@ def decode_curve(request: Request) -> Flow[Query]:
     row = b"" if body.row == _NULL else bytes(body.row)
     if row[:1] != b"{" and (row or not body.average):
         raise InvalidInput(
-            "row must be an object of feature names and values; leave it out only with average"
+            "row must be an object of feature names and values: it can be left out only with average"
         )
     layer = AddCurve(body.column, body.grid, body.points, average=bool(body.average))
     return Query(row or b"[]", single=bool(row), max_rows=None, layer=layer)
@@ -96,7 +96,9 @@ def _by_output(outputs: Mapping[str, Any]) -> Any:
 
 
 def _points(output: Output | Average) -> dict[str, Any]:
-    """Return ``prediction``, an array with an item per point, and ``probabilities``, an array per class."""
+    """Return the members ``prediction`` (an array with an item per point) and ``probabilities`` (one per
+    class).
+    """
     members: dict[str, Any] = {} if output.values is None else {"prediction": output.values.tolist()}
     if output.probabilities is not None:
         members["probabilities"] = dict(

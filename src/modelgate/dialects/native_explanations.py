@@ -1,4 +1,4 @@
-"""Explanations in modelgate's own wire format: options of the query string, and members of rows.
+"""Explanations in modelgate's own wire format: parse options of the query string, and encode members of rows.
 
 Each row has ``explanations``, the strongest contributions. ``explanation_label`` is the class or target that
 they explain, and ``remaining_strength`` the sum of all other contributions. The member ``explanation`` of the
@@ -101,7 +101,7 @@ EXPLANATION_SCHEMA: JSONSchema = {
 
 
 def parse_explain(options: Mapping[str, str]) -> Explain:
-    """Return the explanations that *options* of the query string request.
+    """Return the explanations that the query string options *options* request; None if they request none.
 
     Raises:
         InvalidInput: An option has a wrong value, or there are thresholds without ``explain``.
@@ -123,7 +123,7 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 
 
 def explanation_columns(explanations: Sequence[RowExplanation]) -> dict[str, list[Any]]:
-    """Return the members that explain rows: a mapping from name to values, one per row.
+    """Return the members that explain rows, as a mapping of names to values, one value per row.
 
     A contribution is encoded as an object of its attributes.
     """

@@ -1,4 +1,4 @@
-"""Encoding of predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
+"""Encode predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -55,8 +55,8 @@ def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[byt
 def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) -> bytes | Iterator[bytes]:
     """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
 
-    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns have
-    the explanations, and the names of the triggered humility rules, if the deployment has rules.
+    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns
+    contain the explanations and, if the deployment has humility rules, the names of the triggered rules.
     """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
@@ -105,7 +105,7 @@ ENCODERS: Mapping[str, Callable[..., bytes | Iterator[bytes]]] = {
 
 
 def _encode_steps(prediction: Prediction, separator: bytes) -> Iterator[bytes]:
-    """Yield rows as JSON objects joined by *separator*, many at a time."""
+    """Yield rows as JSON objects joined by *separator*, in parts of many rows."""
     by_column = len(prediction) >= COLUMN_ROWS and _has_plain_rows(prediction)
     for span in row_spans(len(prediction)):
         if by_column:
@@ -161,7 +161,7 @@ def _has_plain_rows(prediction: Prediction) -> bool:
 
 
 def _row_columns(prediction: Prediction, span: slice) -> dict[str, JSONColumns]:
-    """Return the rows in *span* as columns: the same rows as those of `_rows`."""
+    """Return the rows in *span* in columns. The rows are the same as in `_rows`."""
     first, *others = prediction.outputs
     row = _output_columns(first, span)
     if others:
@@ -189,7 +189,7 @@ def _output_columns(output: Output, span: slice) -> dict[str, JSONColumns]:
 
 
 def labels(classes: Sequence[Any] | None) -> list[str]:
-    """Return class labels as member names: text unchanged, any other value as JSON."""
+    """Return class labels as member names. Text is unchanged; any other value is written as JSON."""
     return [
         label if isinstance(label, str) else msgspec.json.encode(label).decode() for label in classes or ()
     ]

@@ -159,7 +159,7 @@ class OpenInference:
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """Encode the requested outputs, or all of them, as JSON or binary tensors.
+        """Encode the requested outputs as JSON or binary tensors. If none are requested, encode all outputs.
 
         Raises:
             InvalidInput: A requested output does not exist, or is requested twice.
@@ -263,7 +263,7 @@ def _values_tensor(output: Output) -> _Tensor:
 
 
 def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Tensor, bool]]:
-    """Yield the requested tensors, and whether to encode each as binary.
+    """Yield the requested tensors, each with a flag for binary encoding.
 
     A tensor that is requested by name is removed from *tensors*.
     """

@@ -1,4 +1,4 @@
-"""OpenAPI description of a wire format, and JSON Schemas that most dialects share."""
+"""OpenAPI descriptions of wire formats, and JSON Schemas that most dialects share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +69,7 @@ class OperationSpec:
     Args:
         summary: Name of the operation.
         request: Schema of the JSON body of a request.
-        answer: Function that returns the schema of a response's body for the targets of a model.
+        answer: Function that takes the targets of a model and returns the schema of the response body.
         example: Function that returns the body of a request for the example row.
     """
 
@@ -86,17 +86,17 @@ class OpenAPISpec:
     Args:
         title: Name of the service.
         requests: Schema of the body of a request to score, by media type.
-        answer: Function that returns the schema of a response's body for the targets of a model.
+        answer: Function that takes the targets of a model and returns the schema of the response body.
         error: Schema of the body of an error response.
-        answer_types: Media types other than JSON that responses can have. They are described as text.
+        answer_types: Media types of responses in addition to JSON. They are described as text.
         keys: Ways to send the API key. Each way is a list of names in `SCHEMES`, which are all required. An
             empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
-        operations: Descriptions of scoring routes whose body is not only rows, by path.
-        explanation_parameters: Further parameters for a deployment that explains its predictions.
-        explanation_path: End of the paths that only a deployment with explanations has.
-        interval_parameters: Further parameters for a model that has prediction intervals.
+        operations: Descriptions of the scoring routes whose body has other members besides rows, by path.
+        explanation_parameters: Additional parameters for a deployment that explains its predictions.
+        explanation_path: Ending of the paths that exist only for deployments with explanations.
+        interval_parameters: Additional parameters for a model with prediction intervals.
 
     Raises:
         ConfigurationError: *keys* has a name that is not in `SCHEMES`.
@@ -135,7 +135,7 @@ def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> 
 
 
 def lone_member_schema(name: str, schema: JSONSchema) -> JSONSchema:
-    """Return the schema of an object whose only member is *name*. An object with more members is a row."""
+    """Return the schema of an object whose only member is *name*."""
     return {**object_schema([name], **{name: schema}), "additionalProperties": False}
 
 

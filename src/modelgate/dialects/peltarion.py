@@ -151,7 +151,7 @@ class Peltarion:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows. Tensors of one element become numbers, larger ones nested arrays.
+        """Decode the rows. Tensors of one element become numbers; larger tensors become nested arrays.
 
         Raises:
             InvalidInput: ``rows`` is missing or not an array.
@@ -223,7 +223,7 @@ def _decode_npy(encoded: str) -> Any:
 
 
 def _nest(elements: npt.NDArray[Any], shape: Sequence[int], order: Literal["C", "F"] = "C") -> Any:
-    """Return nested lists of *shape*, or the only element.
+    """Return *elements* as nested lists of *shape*, or the element itself if there is only one.
 
     Raises:
         ValueError: The number of *elements* does not fit *shape*.

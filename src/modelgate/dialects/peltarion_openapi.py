@@ -104,5 +104,5 @@ def _feature(kind: str, *shape: int) -> dict[str, Any]:
 
 
 def label_text(label: object) -> str:
-    """Return a class as text: text unchanged, any other value as JSON."""
+    """Return a class label as text. Text is unchanged; any other value is written as JSON."""
     return label if isinstance(label, str) else msgspec.json.encode(label).decode()

@@ -153,7 +153,7 @@ _STATUS = {
 
 
 def _details(error: AnswerableError) -> dict[str, str]:
-    """Return what is wrong with each feature."""
+    """Return a description of the error of each feature."""
     if not isinstance(error, InvalidInput):
         return {}
     sent = {column: name for name, column in error.details.get("did_you_mean", {}).items()}
@@ -168,7 +168,7 @@ def _details(error: AnswerableError) -> dict[str, str]:
 
 
 def _result(outputs: Sequence[Output], single: bool) -> Any:
-    """Return the result of a *single* row, or a list with the result of each row."""
+    """Return the result of the only row if *single* is True, or else a list with the result of each row."""
     columns = {output.name: _results(output) for output in outputs}
     rows = columns_to_records(columns) if len(outputs) > 1 else columns[outputs[0].name]
     return rows[0] if single else rows

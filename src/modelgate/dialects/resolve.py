@@ -1,4 +1,4 @@
-"""Dialects by name."""
+"""Resolve names of dialects."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ __all__ = ["resolve_dialects"]
 def resolve_dialects(
     dialects: Sequence[str | Dialect] | None, key_header: str | None = None
 ) -> dict[str, Dialect]:
-    """Return the dialects by name; all of them if *dialects* is None.
+    """Return the selected dialects by name, or all dialects if *dialects* is None.
 
     Args:
         dialects: See `Gate`.
-        key_header: Header field that has the key; None for the places that each dialect defines.
+        key_header: Header field that contains the key; None for the places that each dialect defines.
 
     Raises:
         ConfigurationError: A dialect is unknown or listed twice, or the list is empty.

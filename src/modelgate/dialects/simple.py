@@ -83,7 +83,7 @@ class Simple:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows: objects stay undecoded, arrays become `SplitRows`.
+        """Decode the rows. Objects stay undecoded; arrays become `SplitRows`.
 
         Raises:
             MalformedBody: The body is neither an object nor an array of rows or values.
@@ -121,7 +121,7 @@ class Simple:
 
 
 def _rows(columns: Mapping[str, Sequence[Any]], outputs: int) -> list[Any]:
-    """Return an item per row: a value, or an object by output if there are several *outputs*."""
+    """Return an item per row, which is a value or, if there are several *outputs*, an object by output."""
     if outputs == 1:
         return list(next(iter(columns.values())))
     return columns_to_records(columns)

@@ -1,4 +1,4 @@
-"""Conversion of tensors between JSON, binary data and Python values.
+"""Convert tensors between JSON, binary data and Python values.
 
 The datatypes are those of the Open Inference Protocol. The binary format is defined by the protocol's
 extension for binary tensor data (triton-inference-server/server, docs/protocol/extension_binary_data.md):
@@ -34,9 +34,9 @@ class Datatype(NamedTuple):
     Args:
         code: Format character of the module struct; empty if the elements have different lengths.
         types: Python types of the elements.
-        rule: Description of valid elements for error messages, after "must be".
-        minimum: Smallest number, or None if the elements are not numbers.
-        maximum: Largest number.
+        rule: Description of valid elements, which follows "must be" in error messages.
+        minimum: Smallest number; None if the elements are not numbers.
+        maximum: Largest number; None if the elements are not numbers.
     """
 
     code: str
@@ -173,7 +173,7 @@ def to_binary(datatype: str, values: Sequence[Any]) -> bytes:
 
 
 def infer_datatype(values: Sequence[Any]) -> str | None:
-    """Return the datatype for a model's *values*, or None if no single datatype holds all of them."""
+    """Return the datatype for a model's *values*, or None if no datatype can represent all of them."""
     if not values:
         return "FP64"
     return next((name for name in _OUTPUT_DATATYPES if _fits(DATATYPES[name], values)), None)

@@ -95,7 +95,7 @@ class TFServing:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows: objects stay undecoded, arrays and columns become `SplitRows`.
+        """Decode the rows. Objects stay undecoded; arrays and columns become `SplitRows`.
 
         Raises:
             InvalidInput: The body does not have exactly one of instances and inputs, or has malformed rows.

@@ -1,1 +1,1 @@
-"""Endpoints of a gate that score no rows: index, metadata, metrics, OpenAPI documents."""
+"""Endpoints of a gate that do not score rows: index, metadata, metrics, OpenAPI documents."""

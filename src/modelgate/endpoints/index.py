@@ -66,7 +66,7 @@ def index_routes(
 
 
 def _get_index(request: Request, *, keyed: bool, console: bool, hint: str) -> Flow[Response]:
-    """Return the page, or its links as JSON for a caller that does not accept HTML."""
+    """Return the index page, or its links as JSON for a caller that does not accept HTML."""
     yield from ()
     if best_media_type(request.headers.get("accept"), ("application/json", "text/html")) != "text/html":
         response = Response.json(_INDEX)
@@ -94,9 +94,10 @@ def _link(name: str, *, console: bool) -> str:
 
 
 def _get_deployments(request: Request, *, console: bool, layers: Sequence[HTTPLayer]) -> Flow[Response]:
-    """Return the deployments that the key can use, each with links to its pages, relative to the mount point.
+    """Return the deployments that the key may use, with links to their pages relative to the mount point.
 
-    Deployments that the key can operate have their state, and a key for all of them gets that of the process.
+    If the key may operate a deployment, its state is included. If the key may operate all deployments, the
+    state of the process is included.
     """
     yield from ()
     context: RequestContext = request.context
@@ -117,7 +118,7 @@ def _get_deployments(request: Request, *, console: bool, layers: Sequence[HTTPLa
 
 
 def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
-    """Return one OpenAPI document for all deployments that the key can use."""
+    """Return one OpenAPI document for all deployments that the key may use."""
     context: RequestContext = request.context
     assert context.catalog is not None
     document = yield from openapi.merged_document(context.readable_deployments(), context.catalog)

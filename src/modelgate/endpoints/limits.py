@@ -1,4 +1,4 @@
-"""Reset of the rate limits of a gate."""
+"""Reset the rate limits of a gate."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ _DECODER = msgspec.json.Decoder(_Reset)
 
 
 class GateLimits:
-    """The rate limits of a gate and its deployments.
+    """Rate limits of a gate and its deployments.
 
     Args:
         layers: HTTP layers of the gate.
@@ -35,14 +35,14 @@ class GateLimits:
         self._deployments = deployments
 
     def reset(self, key: str) -> int:
-        """Reset all limits of a caller, in this process and in Redis. Blocks.
+        """Reset all limits of a caller, in this process and in Redis. This call blocks.
 
         Args:
-            key: Id of a key, or the owner, address or other name under which a limit counts callers, see
+            key: Id of a key, or the owner, address or other identity by which a limit counts callers; see
                 `RateLimit.reset`.
 
         Returns:
-            The number of counts that were discarded: 0 if no limit has counted the caller.
+            The number of discarded counts; 0 if no limit has counted the caller.
 
         Raises:
             ConfigurationError: The storage of a limit is neither ``memory://`` nor Redis.

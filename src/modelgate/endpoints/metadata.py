@@ -1,4 +1,4 @@
-"""Endpoints for metadata and health that belong to no dialect, in plain JSON."""
+"""Endpoints for metadata and health that do not belong to a dialect. They return plain JSON."""
 
 from collections.abc import Collection
 from functools import partial
@@ -22,7 +22,7 @@ __all__ = ["metadata_routes"]
 
 
 def metadata_routes(dialects: Collection[Dialect], openapi: OpenAPI) -> tuple[Route, ...]:
-    """Return the routes of the endpoints for a gate with *dialects*."""
+    """Return the routes of the metadata endpoints for a gate with *dialects*."""
     return (
         Route("GET", "/deployments/{deployment}/openapi.json", partial(_get_openapi, openapi=openapi)),
         Route("GET", "/deployments/{deployment}/training", _get_training),
@@ -36,7 +36,7 @@ def metadata_routes(dialects: Collection[Dialect], openapi: OpenAPI) -> tuple[Ro
 
 
 def _get_deployment(request: Request, *, dialects: Collection[Dialect], openapi: OpenAPI) -> Flow[Response]:
-    """Return the input and output fields of a deployment, templates of requests, and the reports on it."""
+    """Return a deployment's input and output fields, request templates, and the names of its reports."""
     context: RequestContext = request.context
     assert context.catalog is not None and context.deployment is not None
     description = yield from context.catalog.describe(context.deployment)
@@ -72,7 +72,7 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect], openapi:
 
 
 def _get_training(request: Request) -> Flow[Response]:
-    """Return the aggregates of a deployment's training data, and the example rows that its owner shows."""
+    """Return aggregates of a deployment's training data, and the example rows that its owner has released."""
     context: RequestContext = request.context
     assert context.catalog is not None and context.deployment is not None
     return Response.json((yield from context.catalog.summarize_training(context.deployment)))
@@ -90,7 +90,10 @@ def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
 
 
 def _input_field(column: Column, *, accepts_others: bool) -> dict[str, Any]:
-    """Return the rules of a column. *accepts_others*: whether the schema accepts unknown levels."""
+    """Return the description of an input column.
+
+    *accepts_others* is True if the schema accepts unknown levels.
+    """
     options = {
         **column.constraints(),
         "default": column.default,
@@ -110,7 +113,7 @@ def _input_field(column: Column, *, accepts_others: bool) -> dict[str, Any]:
 
 
 def _time_series(description: Description) -> dict[str, Any]:
-    """Return the columns and windows of a forecaster, and rows that it can score; {} for other models."""
+    """Return the columns, the windows and example rows of a forecaster, or an empty dict for other models."""
     spec = description.time_series
     if spec is None:
         return {}
@@ -125,7 +128,7 @@ def _output_field(target: Target) -> dict[str, Any]:
 
 
 def _request_template(dialect: str, template: RequestTemplate, description: Description) -> dict[str, Any]:
-    """Return a template with placeholders for rows and key, see `modelgate.dialects.request_template`."""
+    """Return a template with placeholders for the rows and the key; see `dialects.request_template`."""
     path = template.path.replace("{deployment}", description.name)
     path = path.replace("{version}", quote(description.version, safe=""))
     return {

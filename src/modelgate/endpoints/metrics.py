@@ -1,4 +1,4 @@
-"""Metrics of a gate for Prometheus."""
+"""Collect the metrics of a gate for Prometheus."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import getpid
@@ -56,9 +56,9 @@ class MetricsEndpoint:
         values: Storage of the metrics.
         requests: Metrics of the requests.
         deployments: Deployments, with the metrics of their models and their cache.
-        large_bodies: Large bodies, see `BodyLimit`.
+        large_bodies: Budget for large bodies; see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
-        others: Function that returns further metrics.
+        others: Function that returns additional metrics.
     """
 
     def __init__(
@@ -95,7 +95,10 @@ class MetricsEndpoint:
         return Response.json(msgspec.to_builtins(report))
 
     def traffic(self, deployment: str) -> TrafficReport:
-        """Return the requests for predictions of a deployment in the last hour. Reads files if *metrics_dir* is set."""
+        """Return a report of the prediction requests to a deployment in the last hour.
+
+        This reads files if *metrics_dir* is set.
+        """
         return self._requests.traffic(deployment, shared=not isinstance(self._values, LocalValues))
 
     def _respond(self, request: Request) -> Flow[Response]:

@@ -1,4 +1,4 @@
-"""State of a gate, for operators."""
+"""Describe the state of a gate for operators."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def _changed_options(deployment: Deployment) -> Iterator[tuple[str, Any]]:
 
 
 def _describe_layer(layer: HTTPLayer) -> dict[str, Any]:
-    """Return the name of a layer, with those settings that cannot be secrets."""
+    """Return the name of a layer, and the settings that cannot be secrets."""
     described: dict[str, Any] = {"layer": getattr(layer, "__name__", type(layer).__name__)}
     if type(layer).__module__.startswith("modelgate."):
         values = getattr(layer, "__dict__", {}).items()
@@ -89,7 +89,10 @@ def _describe_layer(layer: HTTPLayer) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value for JSON: numbers, texts and lists of them as they are, other objects by their type."""
+    """Convert a value for JSON.
+
+    Numbers, texts and lists of them are unchanged. Other objects become the name of their type.
+    """
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Path):

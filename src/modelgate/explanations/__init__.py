@@ -1,4 +1,4 @@
-"""Explanations of predictions: how much each input column contributed to them."""
+"""Explanations of predictions: how much each input column contributes to a prediction."""
 
 from .explainer import ExplainedModel, Explainer, create_explainer
 from .explanation import Contribution, Explain, RowExplanation

@@ -1,7 +1,7 @@
-"""Attribution methods: how a prediction is divided among the input columns.
+"""Interface of attribution methods, which divide a prediction among the input columns.
 
 A method returns the *strength* of each column: how much it contributes to a number that the model predicts. A
-model may predict several numbers for a row: a probability or score for each class, or a number for each
+model may predict several numbers for a row: a probability or a score for each class, or a number for each
 target. Strengths add up in the *space* of the method, such as log-odds, and a link function converts their
 sum to the number that the model predicts.
 """
@@ -52,7 +52,7 @@ class Method(Protocol):
         name: Name of the method, as in `Explanations`.
         link: Space of the strengths.
         base_values: Mean predictions for the background rows, in the same space, of shape (numbers,).
-        rows_per_call: Largest number of rows in one call, to limit its memory and duration.
+        rows_per_call: Maximum number of rows in one call, which limits its memory and duration.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Method(Protocol):
 def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
     """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding.
 
-    A predicted number is NaN if the prediction is null. Such numbers are not compared.
+    Predicted numbers that are NaN, because the prediction is null, are not compared.
     """
     with np.errstate(all="ignore"):
         totals = method.link.to_numbers(method.base_values + add_up(strengths))
@@ -95,8 +95,8 @@ def add_up(strengths: Numbers) -> Numbers:
 def margins(scores: Numbers) -> Numbers:
     """Return *scores* with one column for each class.
 
-    If *scores* has only one score per row, that is the score of the second of two classes. The first class
-    gets the same score with the opposite sign.
+    If *scores* has only one score per row, it is the score of the second of two classes. The first class gets
+    the same score with the opposite sign.
     """
     scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores

@@ -1,4 +1,4 @@
-"""Row explanations, created from the strengths that an attribution method returns."""
+"""Create row explanations from the strengths that an attribution method returns."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def describe_rows(
         columns: Column names.
         value_of: Function that takes the indices of a row and a column, and returns the value in the request.
         explain: Explanations that the caller requests.
-        listed: Whether explanations may list each column.
+        listed: For each column, whether explanations may list it.
     """
     features = int(np.count_nonzero(listed))
     all_requested = explain.count >= features

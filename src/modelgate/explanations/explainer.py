@@ -1,6 +1,6 @@
-"""Choice of the attribution method for a model.
+"""Choose the attribution method for a model.
 
-A method that fits the type of a model is used only if its strengths add up to the model's predictions.
+A method for the type of the model is used only if its strengths add up to the model's predictions.
 """
 
 import time
@@ -47,15 +47,15 @@ class ExplainedModel(NamedTuple):
 
 
 class Explainer:
-    """Methods that explain a model: the chosen one, and a fallback.
+    """Explainer of a model, with the chosen method and a fallback.
 
     The fallback explains rows for which the contributions of the chosen method do not add up to the prediction.
 
     Attributes:
         methods: Methods in the order in which to try them.
-        limit: Largest number of contributions that a request may ask for.
+        limit: Maximum number of contributions that a caller can request.
         columns: Names of the columns.
-        listed: For each column, whether explanations may list it, see `leave_out`.
+        listed: For each column, whether explanations may list it; see `leave_out`.
         seconds_per_row: Duration of the first method for one row.
     """
 
@@ -67,7 +67,7 @@ class Explainer:
         self.seconds_per_row = 0.0
 
     def leave_out(self, column: str) -> None:
-        """Do not list *column* in explanations. Its strength becomes part of `RowExplanation.remaining`."""
+        """Leave *column* out of explanations. Its strength becomes part of `RowExplanation.remaining`."""
         self.listed &= np.array(self.columns) != column
 
 
@@ -76,7 +76,7 @@ def create_explainer(model: ExplainedModel, background: Table, options: Explanat
 
     Args:
         model: Model to explain.
-        background: Background rows, with which each row is compared; at least one.
+        background: Background rows with which each row is compared. At least one row is required.
         options: Options of the deployment.
 
     Raises:

@@ -20,11 +20,11 @@ _NOISE = 0.001
 class Explain(msgspec.Struct, frozen=True):
     """Request for explanations.
 
-    Rows between the thresholds are not explained; without thresholds, all rows are explained. The thresholds
-    apply to the predicted number, or to the probability of the class that the explanation is about.
+    Rows between the thresholds are not explained. Without thresholds, all rows are explained. The thresholds
+    apply to the predicted number, or to the probability of the explained class.
 
     Attributes:
-        count: Largest number of contributions per row.
+        count: Maximum number of contributions per row.
         threshold_low: Explain predictions below this value; None for no such threshold.
         threshold_high: Explain predictions above this value; None for no such threshold.
 
@@ -38,7 +38,7 @@ class Explain(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_option(cls, option: "int | Explain | None") -> "Explain | None":
-        """Convert *option* to a request. A number is the largest number of contributions per row."""
+        """Convert *option* to a request. A number is the maximum number of contributions per row."""
         return option if option is None or isinstance(option, Explain) else cls(option)
 
     def __post_init__(self) -> None:
@@ -73,9 +73,9 @@ class Contribution(msgspec.Struct, frozen=True):
 
     Attributes:
         feature: Column name.
-        value: Value in the request; None for null, or if it was left out.
+        value: Value in the request; None if it was null or left out.
         strength: Amount by which the value changes the prediction, in the explanation's space.
-        qualitative_strength: ``+++`` to ``+`` or ``-`` to ``---``, see `qualitative_strength`.
+        qualitative_strength: ``+++`` to ``+`` or ``-`` to ``---``; see `qualitative_strength`.
     """
 
     feature: str
@@ -90,15 +90,15 @@ class RowExplanation(msgspec.Struct, frozen=True):
     The base value, the strengths of all contributions and *remaining* add up to the prediction.
 
     Attributes:
-        label: Class that the strengths are about: the positive class of a binary classifier, or the predicted
-            class of a multiclass classifier. For a predicted number, the name of the target.
-        method: ``"linear"``, ``"tree"`` or ``"permutation"``, see `Explanations`.
-        space: Unit of the strengths: ``"value"``, the predicted number; ``"link"``, the logarithm of the
-            predicted number; ``"probability"``; or ``"margin"``, the score from which a classifier computes
-            its probabilities (the log-odds of two classes) or its labels.
+        label: Explained class: the positive class of a binary classifier, or the predicted class of a
+            multiclass classifier. For a predicted number, the name of the target.
+        method: ``"linear"``, ``"tree"`` or ``"permutation"``; see `Explanations`.
+        space: Unit of the strengths: ``"value"`` for the predicted number; ``"link"`` for the logarithm of
+            the predicted number; ``"probability"``; or ``"margin"`` for the score from which a classifier
+            computes its probabilities or labels, such as the log-odds of two classes.
         base_value: Mean prediction for the background rows, in this space.
-        contributions: Contributions, the strongest first. Empty for a row between the thresholds; None for
-            a row whose prediction is null.
+        contributions: Contributions, the strongest first. The list is empty for a row between the thresholds,
+            and None for a row whose prediction is null.
         remaining: Sum of the strengths that *contributions* leaves out; None if the row is not explained.
     """
 
@@ -144,7 +144,7 @@ def is_noise(share: float, *, all_requested: bool) -> bool:
 
 
 def qualitative_strength(share: float, features: int) -> str:
-    """Return ``+++``, ``++``, ``+`` or the same with ``-``, for the share of a contribution (see `rank`).
+    """Return ``+++``, ``++``, ``+``, ``-``, ``--`` or ``---`` for the share of a contribution (see `rank`).
 
     The bounds depend on the number of *features*. Source: DataRobot's page "XEMP qualitative strength". The
     page does not document all bounds. The two bounds for 3 to 9 features, and the lower bound for 10 or more

@@ -2,7 +2,7 @@
 
 The contribution of a feature is its coefficient, times the difference between its value and its mean in the
 background rows. The contribution of a column is the sum over its features. This is the column's Shapley
-value, because the score is a sum over features, each of which is computed from one column alone.
+value, because the score is a sum over features, and each feature is computed from a single column.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ _MAX_STRENGTHS = 1_000_000
 
 
 class LinearMethod:
-    """Contributions to the score of a linear model.
+    """Attribution method for linear models, which returns the exact contributions to the score.
 
     Args:
         final: Last step of the model, with ``coef_`` and ``intercept_``.
         transform: Function that returns the features of *final*.
-        background: Background rows, with which each row is compared.
+        background: Background rows with which each row is compared.
         origins: Index of the column from which each feature is computed.
         columns: Number of columns.
-        count: How many numbers the model predicts for a row.
+        count: Number of numbers that the model predicts for a row.
         link: Space of the score.
 
     Raises:

@@ -13,16 +13,16 @@ ExplanationMethod: TypeAlias = Literal["auto", "linear", "tree", "permutation"]
 
 @dataclass(frozen=True, eq=False)
 class Explanations:
-    """Options for the explanations of a deployment, see `Deployment`.
+    """Options for the explanations of a deployment; see `Deployment`.
 
     Args:
-        method: ``"linear"``, exact for a linear model; ``"tree"`` for trees and their ensembles (extra
-            ``shap``); ``"permutation"`` for any model; or ``"auto"`` for the first of these that fits.
-        background: Background rows, with which each row is compared: a sample of the training rows, in any
-            form that `modelgate.Schema.read` accepts. None for the sample in the model's package.
-        permutations: Number of column orders over which ``"permutation"`` averages; each is also used
-            backwards. More orders give more precise results, and take longer.
-        limit: Largest number of contributions that a request may ask for.
+        method: ``"linear"`` for linear models; ``"tree"`` for trees and their ensembles (extra ``shap``);
+            ``"permutation"`` for any model; or ``"auto"`` for the first of these that supports the model.
+        background: Background rows with which each row is compared, such as a sample of the training rows, in
+            any form that `modelgate.Schema.read` accepts. None for the sample in the model's package.
+        permutations: Number of column orders over which ``"permutation"`` averages. Each order is also used
+            backwards. More orders give more precise results and take longer.
+        limit: Maximum number of contributions that a caller can request.
 
     Raises:
         ConfigurationError: The value of an option is not valid.

@@ -1,4 +1,4 @@
-"""Origins of a model's features: the one input column from which each feature is computed.
+"""Trace the origin of each feature of a model: the input column from which the feature is computed.
 
 Contributions of features are added up by their origins. A feature that is computed from several columns has
 no origin. Only scikit-learn's own classes are traced, not their subclasses, which may override any method.
@@ -60,7 +60,7 @@ def trace_origins(steps: Sequence[Any], origins: Sequence[int], width: int) -> l
 
 
 def _trace(step: Any, origins: list[int]) -> list[int]:
-    """Return the origins of the outputs of *step*. *origins* are those of its inputs."""
+    """Return the origins of the outputs of *step*, given the *origins* of its inputs."""
     if len(set(origins)) == 1:
         # All outputs of the step come from this column. `_fit_width` corrects their number.
         return origins
@@ -123,7 +123,7 @@ def _repeat(origins: Sequence[int], counts: Sequence[int]) -> list[int]:
 def _fit_width(origins: list[int], width: int) -> list[int]:
     """Return an origin for each of *width* features.
 
-    If there are too many or too few *origins*, they must all be the same column.
+    If the number of *origins* differs from *width*, they must all be the same column.
     """
     if len(origins) == width:
         return origins

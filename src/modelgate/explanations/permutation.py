@@ -1,4 +1,4 @@
-"""Contributions to the prediction of any model, by replacing columns in random orders.
+"""Compute contributions to the prediction of any model, by replacing columns in random orders.
 
 Starting from the background rows, the columns are replaced one after the other by the values of the explained
 row. Each replacement changes the mean prediction. The contribution of a column is its mean change over
@@ -30,7 +30,7 @@ _SCORED_ROWS = 16_384
 
 
 class _Coalitions(NamedTuple):
-    """Coalitions, as in game theory: sets of replaced columns, and their weights in the contributions.
+    """Coalitions, a term of game theory: sets of replaced columns, and their weights in the contributions.
 
     Attributes:
         masks: Whether each column is replaced, of shape (sets, columns). The last two sets are the empty
@@ -43,13 +43,13 @@ class _Coalitions(NamedTuple):
 
 
 class PermutationMethod:
-    """Contributions to the prediction of any model. The same row always gets the same contributions.
+    """Attribution method for any model. The same row always gets the same contributions.
 
     Args:
         score: Function that returns the numbers that the model predicts.
         columns: Columns of the schema.
-        background: Background rows, with which each row is compared; at most `BACKGROUND_ROWS` are used.
-        pairs: Number of column orders. Each is also used backwards.
+        background: Background rows with which each row is compared. At most `BACKGROUND_ROWS` are used.
+        pairs: Number of column orders. Each order is also used backwards.
         link: Space of the numbers.
     """
 
@@ -96,7 +96,8 @@ class PermutationMethod:
     def _combine(self, table: Table, masks: npt.NDArray[np.bool_]) -> Table:
         """Return a row for each combination of a row of *table*, a mask and a background row, in this order.
 
-        The mask selects the columns from the row of *table*; the others come from the background row.
+        The columns in the mask have the values of the row of *table*; the other columns have those of the
+        background row.
         """
         background = self._background
         numeric = np.array([column.numeric for column in self._columns])
@@ -116,7 +117,7 @@ class PermutationMethod:
 
 
 def _sample_coalitions(names: Sequence[str], pairs: int) -> _Coalitions:
-    """Return the sets of columns that occur in random orders of the columns.
+    """Draw random orders of the columns, and return the sets of columns that are replaced in their course.
 
     The orders depend only on the column names, not on the order of the columns in the schema.
     """

@@ -1,8 +1,8 @@
-"""Contributions to the prediction of trees and their ensembles, by shap's path-dependent TreeExplainer.
+"""Compute contributions to the predictions of trees and their ensembles, by shap's TreeExplainer.
 
-Path-dependent means that the trees themselves stand for the training rows: if a column is unknown, the
-branches of a split are weighted by the training rows that took them. shap's alternative, "interventional", is
-not exact.
+The explainer is path-dependent, which means that the trees themselves represent the training rows: if a
+column is unknown, the branches of a split are weighted by the number of training rows in them. shap's
+alternative, "interventional", is not exact.
 """
 
 import warnings
@@ -39,15 +39,15 @@ def is_tree_model(final: Any) -> bool:
 
 
 class TreeMethod:
-    """Contributions to the prediction of trees.
+    """Attribution method for trees and their ensembles.
 
     Args:
         final: Last step of the model.
         transform: Function that returns the features of *final*.
         origins: Index of the column from which each feature is computed.
         columns: Number of columns.
-        count: How many numbers the model predicts for a row.
-        link: Space of the sum of the trees.
+        count: Number of numbers that the model predicts for a row.
+        link: Space in which the values of the trees are added up.
 
     Raises:
         ConfigurationError: shap is not installed.

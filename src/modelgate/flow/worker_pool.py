@@ -136,10 +136,10 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
 
 
 def run_long(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Like `run`, but use another thread under WSGI, too, if the request has a deadline, so that the wait can
-    time out.
+    """Like `run`, but if the request has a deadline, use another thread under WSGI, too.
 
-    The call itself ends early if it uses `modelgate.cancellation.stop_if_abandoned`.
+    The wait then ends at the deadline. The call itself ends early if it uses
+    `modelgate.cancellation.stop_if_abandoned`.
     """
     return (yield _pool_for(function).wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 

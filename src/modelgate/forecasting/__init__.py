@@ -1,4 +1,4 @@
-"""Forecasting: models of time series that predict from the history in a request."""
+"""Forecasting: models that predict time series from the history in a request."""
 
 from .direct import DirectForecaster
 from .forecaster import Forecaster, Future, Window

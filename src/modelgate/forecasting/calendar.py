@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 __all__ = ["Grid", "Keys", "Step", "parse_step"]
 
 Keys: TypeAlias = npt.NDArray[np.int64]
-"""Dates as microseconds since 1970, see `modelgate.forecasting.timestamps`."""
+"""Dates as microseconds since 1970; see `modelgate.forecasting.timestamps`."""
 
 _STEP = re.compile(r"([1-9]\d{0,5})(s|min|h|D|W|M|Q|Y)", re.ASCII)
 _MICROSECONDS = {
@@ -26,15 +26,15 @@ _SEASONS = {"1h": 24, "1D": 7, "1W": 52, "1M": 12, "1Q": 4}
 
 
 class Step(NamedTuple):
-    """Time between two rows of a series.
+    """Step: the time between two rows of a series.
 
     Attributes:
         microseconds: Fixed duration; 0 for a step of months.
         months: Number of calendar months; 0 for a fixed duration.
-        is_daily: True for days and longer units, which are counted in local time; False for shorter units,
+        is_daily: True for days and longer units, which are counted in local time. False for shorter units,
             which are counted in UTC.
-        season: Number of steps in the usual season: 24 hours, 7 days, 52 weeks, 12 months or 4 quarters;
-            None for all other steps.
+        season: Number of steps in the usual season of the unit: 24 hours, 7 days, 52 weeks, 12 months or 4
+            quarters; None for all other steps.
     """
 
     microseconds: int
@@ -61,11 +61,11 @@ def parse_step(text: object) -> Step:
 
 
 class Grid:
-    """Grid of dates, which are whole steps from an origin.
+    """Grid of dates that are whole numbers of steps away from an origin.
 
-    With a step of months, all dates have the same day of the month. In a month that is too short for this
-    day, the date is the last day. If every date in *keys* is the last day of its month, so is every date of
-    the grid.
+    With a step of months, all dates have the same day of the month, or the last day if the month is too
+    short. If every date in *keys* is the last day of its month, every date of the grid is the last day of its
+    month.
 
     Args:
         step: Time between two dates.
@@ -83,7 +83,7 @@ class Grid:
             self._day = 31 if (day == _last_days(month)).all() else int(day.max())
 
     def positions(self, keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Return the position of each date, rounded down, and whether the date is on the grid."""
+        """Return the position of each date, rounded down, and whether each date is on the grid."""
         if not self._months:
             positions, rest = np.divmod(keys - self._origin, self._microseconds)
             return positions, np.equal(rest, 0)

@@ -1,4 +1,4 @@
-"""Checks of the options that forecasters have in common."""
+"""Check the options that forecasters have in common."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def require_levels(levels: Sequence[float]) -> None:
 
 
 def require_history(spec: TimeSeriesSpec, length: int) -> None:
-    """Raise `ConfigurationError` if the history of *spec* is shorter than *length*, which a model needs."""
+    """Raise `ConfigurationError` if the history of *spec* is shorter than *length* steps."""
     if spec.history_length < length:
         raise ConfigurationError(
             f"feature_derivation_window must have at least {length} steps, which the model needs"

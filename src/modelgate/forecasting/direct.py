@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, RequestError
 from ..schema import Table
 from ..schema.coerce import to_json_value
+from ..schema.introspection.estimator_info import has_tag
 from .calendar import Grid
 from .checks import require_levels, require_spec
 from .features import feature_matrix, scales
@@ -36,9 +37,9 @@ class DirectState(msgspec.Struct, frozen=True, kw_only=True):
         medians: Median of each column known in advance, by name.
         typical_size: Median absolute value of the target, rounded to one significant digit.
         levels: Levels of the prediction intervals, in percent.
-        residuals: For each step of the forecast window, the absolute errors of the backtest in ascending
-            order, divided by the scale of the series (see `scales`).
-        example: Example rows of a request, from the training rows.
+        residuals: Absolute errors of the backtest for each step of the forecast window, in ascending order.
+            They are divided by the scale of the series (see `scales`).
+        example: Example rows of a request, taken from the training rows.
     """
 
     series: list[str] | None = None
@@ -52,9 +53,9 @@ class DirectState(msgspec.Struct, frozen=True, kw_only=True):
 class DirectForecaster:
     """Forecaster that predicts all steps directly with one regressor, for a `modelgate.Deployment`.
 
-    The regressor learns from all series. Its features are the history divided by its mean absolute value,
-    the value one season before, the step, the calendar, and the columns known in advance. The series is not a
-    feature, so the forecaster can also predict series that it was not trained with.
+    The regressor learns from all series. Its features are the history divided by its mean absolute value, the
+    value one season before, the step, the calendar, and the columns known in advance. The name of the series
+    is not a feature, so the forecaster can also predict series that it was not trained with.
 
     Prediction intervals come from a backtest: a copy of the regressor is fitted to the earlier part of the
     rows, and its errors in the later part are collected by step. An interval of 80 % covers about 80 % of
@@ -65,7 +66,7 @@ class DirectForecaster:
         regressor: Regressor that takes arrays, such as ``Ridge()`` or ``HistGradientBoostingRegressor()``.
         spec: Columns, step and windows of the series.
         levels: Levels of the prediction intervals in percent; empty for no intervals and no backtest.
-        backtest: Fraction of the forecast points that the backtest predicts, counted back from the latest.
+        backtest: Fraction of the forecast points, the latest ones, that the backtest predicts.
 
     Attributes:
         state: Fitted state without the regressor. Before `fit`, it contains only the levels.
@@ -140,8 +141,7 @@ class DirectForecaster:
     @property
     def allows_missing(self) -> bool:
         """Whether the history may have missing values, because the regressor accepts NaN."""
-        tags = getattr(self.regressor, "__sklearn_tags__", None)
-        return tags is not None and bool(tags().input_tags.allow_nan)
+        return has_tag(self.regressor, "allow_nan")
 
     def fit(self, rows: Any) -> Self:
         """Fit the regressor to *rows*, after a backtest if there are levels. Return the forecaster.
@@ -173,7 +173,7 @@ class DirectForecaster:
         return self
 
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
-        """Return the prediction of each row, see `Forecaster`."""
+        """Return the prediction of each row; see `Forecaster`."""
         scale = scales(window)
         predictions = self.regressor.predict(feature_matrix(self.spec, window, future, scale))
         return np.asarray(predictions, dtype=np.float64).reshape(-1) * scale[future.history]
@@ -185,8 +185,8 @@ class DirectForecaster:
 
         Args:
             window: Histories.
-            future: Rows to predict.
-            values: Predictions of these rows.
+            future: Rows for which intervals are computed.
+            values: Predictions for these rows.
             level: Level in percent, for which `has_level` is True.
         """
         widths = np.array([residuals[_rank(len(residuals), level) - 1] for residuals in self.state.residuals])
@@ -194,7 +194,7 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the table of *rows*, its histories and rows to predict, and the targets of these rows."""
+        """Return the table of *rows*, its histories and rows to predict, and their targets."""
         try:
             table = self.spec.schema().read(rows)
             request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)
@@ -220,7 +220,7 @@ class DirectForecaster:
     def _run_backtest(
         self, request: ForecastRequest, features: npt.NDArray[np.float64], scaled: npt.NDArray[np.float64]
     ) -> list[list[float]]:
-        """Fit a copy of the regressor to the earlier rows, and return its errors in the later ones.
+        """Fit a copy of the regressor to the earlier rows, and return its errors in the later rows.
 
         For each step, the result has a list of absolute errors, in ascending order.
         """
@@ -272,7 +272,7 @@ class DirectForecaster:
 
 
 class _UnfittedForecaster:
-    """Placeholder for the forecaster while its training rows are read."""
+    """Placeholder for the forecaster, used while its training rows are read."""
 
     allows_missing = True
 

@@ -1,4 +1,4 @@
-"""Example rows of a forecast request."""
+"""Create example rows of a forecast request."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ _SEASON = 7
 
 
 def rows_to_test(forecaster: Forecaster) -> Sequence[Mapping[str, Any]]:
-    """Return rows with which to test *forecaster*: its example if it has one, or else generated rows."""
+    """Return rows for testing *forecaster*: its example if it has one, or else generated rows."""
     return getattr(forecaster, "example", None) or generate_rows(forecaster)
 
 
 def generate_rows(forecaster: Forecaster) -> list[dict[str, Any]]:
     """Generate example rows of a request. Unlike training rows, they may be shown to callers.
 
-    They contain only these facts about the training rows: the name of one series, the medians of the columns
-    known in advance, and the typical size of the target. They have more history than needed, so that callers
-    can also try earlier forecast points.
+    The rows reveal only these facts about the training rows: the name of one series, the medians of the
+    columns known in advance, and the typical size of the target. They contain more history than needed, so
+    that callers can also try earlier forecast points.
     """
     spec = forecaster.spec
     (first, last), (_, farthest) = spec.feature_derivation_window, spec.forecast_window

@@ -1,4 +1,4 @@
-"""Features of a direct forecast: one row of numbers for each date to predict."""
+"""Compute the features of a direct forecast: one row of numbers for each date to predict."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,9 @@ _YEAR = 365.2425
 
 
 def scales(window: Window) -> npt.NDArray[np.float64]:
-    """Return the mean absolute value of each history, or 1 if that is 0, of shape (histories,).
+    """Return the scale of each history: its mean absolute value, or 1 if the mean is 0.
+
+    The shape is (histories,).
 
     Targets are divided by the scale of their history, so that one regressor can learn and predict
     series of any size.

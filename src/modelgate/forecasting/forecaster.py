@@ -1,4 +1,4 @@
-"""Forecasters: models that predict the next steps of series from the history in a request."""
+"""Interface of forecasters, which predict the next steps of series from the history in a request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Window:
 
     Args:
         series: Names of the series, as text, of shape (histories,).
-        values: Target values, oldest first, of shape (histories, `TimeSeriesSpec.history_length`). NaN only
-            if the request permits missing history.
+        values: Target values, oldest first, of shape (histories, `TimeSeriesSpec.history_length`). NaN occurs
+            only if the request permits missing history.
         points: Forecast points, as datetime64[us] of shape (histories,).
     """
 
@@ -47,23 +47,24 @@ class Future:
 
 @runtime_checkable
 class Forecaster(Protocol):
-    """Model that predicts series from the history in a request.
+    """Protocol of models that predict series from the history in a request.
 
     These attributes are optional:
 
     * ``series``: names of the training series, as text. Without it, every series is accepted.
-    * ``medians``: values that replace missing ones, by name of the column known in advance. Without
-      medians, these columns must not have missing values.
+    * ``medians``: replacements for missing values, by name of the column known in advance. Without medians,
+      these columns must not have missing values.
     * ``allows_missing``: True if the history may contain NaN.
     * ``allows_new_series``: True if the forecaster can predict series that are not among the training series.
-    * ``example``: rows of a request, with which the forecaster is tested when it is loaded.
-    * ``example_date``: forecast point in examples for callers, as datetime64, for a model that accepts
-      certain dates only, such as Sundays.
+    * ``example``: rows of a request. They are used to test the forecaster when it is loaded.
+    * ``example_date``: forecast point in examples for callers, as datetime64. It is needed for a model that
+      accepts only certain dates, such as Sundays.
     * ``typical_size``: size of the generated values in examples for callers.
 
-    To provide prediction intervals, a forecaster has the method ``intervals(window, future, values, level)``,
-    which returns an array of shape (rows, 2), and the attribute ``levels``: the levels in percent that are
-    returned by default. With the method ``has_level(level)``, callers can request other levels.
+    To provide prediction intervals, a forecaster needs the method ``intervals(window, future, values,
+    level)``, which returns an array of shape (rows, 2), and the attribute ``levels`` with the levels in
+    percent that are returned by default. If it also has the method ``has_level(level)``, callers can request
+    other levels.
     """
 
     spec: TimeSeriesSpec

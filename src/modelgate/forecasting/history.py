@@ -1,4 +1,4 @@
-"""Selection of histories and rows to predict, for one forecast point or for a range of dates."""
+"""Select histories and rows to predict, for one forecast point or for a range of dates."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -21,16 +21,16 @@ _Indices: TypeAlias = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Histories, and the rows to predict after them.
+    """Selected histories, and the rows to predict after them.
 
     Args:
         codes: Index of the series of each history.
         points: Forecast point of each history.
         values: Target values of each history, oldest first.
         history: Index of the history of each row to predict.
-        steps: Number of steps from the forecast point to each of these rows.
-        keys: Date of each of these rows.
-        row_ids: Index in the table of each of these rows; -1 for a row that was not sent.
+        steps: Number of steps from the forecast point to each row to predict.
+        keys: Date of each row to predict.
+        row_ids: Index in the table of each row to predict; -1 for a row that was not sent.
         warnings: Warnings for the caller.
     """
 
@@ -47,7 +47,7 @@ class Selection:
 def select_point(rows: SeriesRows, point: int | None, *, allows_missing: bool) -> Selection:
     """Select the history of each series up to one forecast point, and the rows in the forecast window.
 
-    A series without rows in the forecast window gets a row for each step of it.
+    If a series has no rows in the forecast window, a row is added for each step of the window.
 
     Args:
         rows: Rows of the request.
@@ -166,7 +166,7 @@ def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool
 def _latest_point(rows: SeriesRows, warnings: list[str]) -> int:
     """Return the latest forecast point for which every series has its history.
 
-    Add a warning if some series have targets after that history.
+    Add a warning if some series have targets after their history.
     """
     known = ~np.isnan(rows.values)
     dates = np.full(len(rows.names), np.iinfo(np.int64).min)
@@ -246,8 +246,8 @@ def _check_history(
     Args:
         rows: Rows of the request.
         keys: Dates of the history.
-        slots: Row index for each series and date, see `_arrange`. The first columns are for the dates in *keys*;
-            further columns are not checked.
+        slots: Row index for each series and date; see `_arrange`. The first columns are for the dates in
+            *keys*. Other columns are not checked.
         values: Target for each series and date of the history.
         allows_missing: Whether a series may lack some of the values, but not all.
         only: Series to check; None for all.

@@ -10,11 +10,11 @@ __all__ = ["ForecastOptions"]
 class ForecastOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a forecast request.
 
-    *start* and *end* are only valid together, and without *forecast_point*.
+    *start* and *end* must be used together, and without *forecast_point*.
 
     Attributes:
-        forecast_point: Date after which to predict, in ISO 8601. By default the latest date for which every
-            series has the history that the forecaster reads.
+        forecast_point: Date after which to predict, in ISO 8601. The default is the latest date for which
+            every series has the history that the forecaster reads.
         start: First date to predict. Each date is predicted from all forecast points whose window contains
             the date.
         end: Date at which the range ends; it is not predicted.

@@ -1,4 +1,4 @@
-"""Reader of forecast requests, which checks the rows and divides them into histories and rows to predict."""
+"""Read forecast requests: check the rows, and divide them into histories and rows to predict."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,9 +28,9 @@ def read_request(
 
     Args:
         table: Rows of the schema of the forecaster's `TimeSeriesSpec`.
-        forecaster: Forecaster. Its attributes determine what may be missing.
+        forecaster: Forecaster. Its attributes determine which values may be missing.
         options: Options of the request.
-        levels: Levels of the prediction intervals in percent; empty for those of the forecaster.
+        levels: Levels of the prediction intervals in percent; empty for the default levels of the forecaster.
 
     Raises:
         InvalidInput: Several rows have the same date, a date is between two steps, history is missing, a

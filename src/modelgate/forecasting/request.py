@@ -23,10 +23,11 @@ class ForecastRows:
     Args:
         series: Series, as sent; None for a single series.
         points: Forecast points, in ISO 8601 in UTC.
-        row_ids: Indices in the submitted table. Rows that were not sent get the numbers after its last row.
+        row_ids: Indices in the submitted table. Rows that were not sent get the indices after the last row of
+            the table.
         timestamps: Dates in ISO 8601 in UTC, with microseconds.
-        steps: Numbers of steps from the forecast point.
-        dates: Dates, in the form in which the series' dates were sent.
+        steps: Number of steps from the forecast point to each row.
+        dates: Dates, in the form of the dates that the caller sent.
         sent: Number of rows in the submitted table.
     """
 
@@ -56,7 +57,7 @@ class ForecastRequest:
     Args:
         window: Histories.
         future: Rows to predict.
-        rows: Series, date and index of each of these rows.
+        rows: Series, date and index of each row to predict.
         warnings: Warnings for the caller.
         levels: Levels of the prediction intervals to add, in percent.
     """
@@ -77,5 +78,5 @@ class ForecastRequest:
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
-        """Array with one item for each row to predict. Its length is used like that of `Table.numbers`."""
+        """Array with one item for each row to predict. It is used only for its length, like `Table.numbers`."""
         return self.future.steps

@@ -1,4 +1,4 @@
-"""Rows of a request, indexed by series and date."""
+"""Index the rows of a request by series and date."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,8 +27,8 @@ class SeriesRows:
 
     Attributes:
         ids: Distinct series, as sent, in order of first appearance; None for a single series.
-        names: Names of these series, as text.
-        codes: Index in *names* of each row's series.
+        names: Names of the distinct series, as text.
+        codes: For each row, the index of its series in *names*.
         keys: Date of each row, as local time for steps of days and longer, else in UTC.
         utc: Date of each row in UTC.
         dates: Date of each row, as sent.
@@ -85,7 +85,7 @@ class SeriesRows:
         return moment.wall if self.spec.parsed_step.is_daily else moment.utc
 
     def format_points(self, keys: Keys, codes: npt.NDArray[np.int64]) -> list[str]:
-        """Return *keys* as ISO 8601 texts in UTC. *codes* are the series of these dates."""
+        """Return the dates *keys* as ISO 8601 texts in UTC. *codes* contains the series of each date."""
         if self.spec.timezone is not None or not np.array_equal(self.utc, self.keys):
             samples = dict(zip(self.codes.tolist(), self.dates, strict=True))
             pairs = zip(keys.tolist(), codes.tolist(), strict=True)
@@ -116,7 +116,7 @@ class SeriesRows:
 
 
 def describe_dates(keys: Keys) -> str:
-    """List *keys* as dates for an error message: the first ones, and the number of the others."""
+    """List *keys* as dates for an error message: the first dates, and the number of the others."""
     texts = format_utc(keys, unit="s")
     is_short = all(text.endswith("T00:00:00Z") for text in texts)
     return join_some([text[:10] if is_short else text[:-1] for text in texts])

@@ -1,4 +1,4 @@
-"""Forecasts with fitted recursive forecasters of skforecast."""
+"""Forecast with fitted recursive forecasters of skforecast."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,12 +26,12 @@ class SkforecastForecaster:
 
     Args:
         model: Fitted ``ForecasterRecursive`` for a single series, or ``ForecasterRecursiveMultiSeries`` for a
-            spec with a ``series_id``. Its training series have dates without time zone as index.
-        spec: Columns, step and windows of the series. The columns known in advance are those of the ``exog``
-            of the training.
-        levels: Levels of the prediction intervals in percent; empty for no intervals. They are conformal
-            intervals from the residuals that the model stores: those of ``set_out_sample_residuals`` if
-            there are any, else those of the training, which are usually too small.
+            spec with a ``series_id``. Its training series must have dates without time zone as index.
+        spec: Columns, step and windows of the series. The columns known in advance must be the ``exog``
+            columns of the training.
+        levels: Levels of the prediction intervals in percent; empty for no intervals. The intervals are
+            conformal. They are computed from the residuals of ``set_out_sample_residuals`` if there are any,
+            else from the training residuals, which are usually too small.
 
     Raises:
         ConfigurationError: The value of an option is not valid, the model does not match the spec, or
@@ -58,11 +58,11 @@ class SkforecastForecaster:
         self.example = generate_rows(self)
 
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
-        """Return the prediction of each row, see `Forecaster`.
+        """Return the prediction of each row; see `Forecaster`.
 
         Raises:
-            InvalidInput: The dates are not those of the model's frequency, or a value known in advance is
-                missing for a date between the forecast point and the last row to predict.
+            InvalidInput: The dates do not have the model's frequency, or a value known in advance is missing
+                for a date between the forecast point and the last row to predict.
         """
         return self._predict(self._model.predict, ["pred"], window, future)[:, 0]
 
@@ -73,7 +73,7 @@ class SkforecastForecaster:
         values: npt.NDArray[np.float64],  # noqa: ARG002
         level: float,
     ) -> npt.NDArray[np.float64]:
-        """Return the lower and upper end of each row's prediction interval, see `Forecaster`."""
+        """Return the lower and upper end of each row's prediction interval; see `Forecaster`."""
         return self._predict(
             self._model.predict_interval,
             ["lower_bound", "upper_bound"],
@@ -94,7 +94,7 @@ class SkforecastForecaster:
     ) -> npt.NDArray[np.float64]:
         """Return the columns *names* of the results of *predict* for each row, of shape (rows, names).
 
-        There is one call for all series that have the same forecast point and the same last step.
+        Series with the same forecast point and the same last step are predicted in one call.
         """
         import pandas as pd
 

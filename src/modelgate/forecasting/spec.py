@@ -1,4 +1,4 @@
-"""Description of the series that a forecaster predicts: columns, step and windows."""
+"""Describe the series that a forecaster predicts: columns, step and windows."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,10 +17,10 @@ _LONGEST = 10_000
 
 
 class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """Columns, step and windows of the series that a forecaster predicts.
+    """Specification of the series that a forecaster predicts: columns, step and windows.
 
-    Windows count steps from the forecast point and include both ends: with daily rows, (-13, 0) is the
-    forecast point and the 13 days before it, and (1, 7) is the week after it.
+    Windows count steps from the forecast point and include both ends. With daily rows, (-13, 0) contains the
+    forecast point and the 13 days before it, and (1, 7) contains the week after it.
 
     Attributes:
         date_column: Column with the date of a row, in ISO 8601.
@@ -93,7 +93,7 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @cached_property
     def parsed_step(self) -> Step:
-        """The parsed step."""
+        """Parsed form of *step*."""
         return parse_step(self.step)
 
     @property

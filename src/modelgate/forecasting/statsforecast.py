@@ -1,4 +1,4 @@
-"""Forecasts with fitted models of statsforecast."""
+"""Forecast with fitted models of statsforecast."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,14 +18,14 @@ __all__ = ["StatsforecastForecaster"]
 class StatsforecastForecaster:
     """Forecaster that applies fitted models of statsforecast to the history in a request.
 
-    Each series has a model of its own, whose method ``forward`` is called with the parameters from its
-    training. The models are not changed. Series without a model are rejected.
+    Each series has its own model. The model's method ``forward`` applies the trained parameters to the
+    history. The models are not changed. Series without a model are rejected.
 
     Args:
         models: Fitted model, or for several series a mapping from their names to their models. After
             ``engine.fit(…)`` of a ``StatsForecast``, this is ``dict(zip(engine.uids, engine.fitted_[:, 0]))``.
-        spec: Columns, step and windows of the series, without columns known in advance: ``forward`` would
-            need the past values of these columns, but a `Window` has only past values of the target.
+        spec: Columns, step and windows of the series. Columns known in advance are not supported, because
+            ``forward`` would need their past values, and a `Window` contains only past values of the target.
         levels: Levels of the prediction intervals of the models, in percent; empty for no intervals.
 
     Raises:
@@ -58,7 +58,7 @@ class StatsforecastForecaster:
         self.example = generate_rows(self)
 
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
-        """Return the prediction of each row, see `Forecaster`."""
+        """Return the prediction of each row; see `Forecaster`."""
         return self._forward(window, future, ["mean"])[:, 0]
 
     def intervals(
@@ -68,13 +68,13 @@ class StatsforecastForecaster:
         values: npt.NDArray[np.float64],  # noqa: ARG002
         level: float,
     ) -> npt.NDArray[np.float64]:
-        """Return the lower and upper end of each row's prediction interval, see `Forecaster`."""
+        """Return the lower and upper end of each row's prediction interval; see `Forecaster`."""
         return self._forward(window, future, [f"lo-{level}", f"hi-{level}"], level=[level])
 
     def _forward(
         self, window: Window, future: Future, names: Sequence[str], **options: Any
     ) -> npt.NDArray[np.float64]:
-        """Return the results *names* of the models for each row, of shape (rows, names)."""
+        """Return the values *names* in the results of ``forward`` for each row, of shape (rows, names)."""
         results = np.empty((len(future.steps), len(names)))
         steps = future.steps - self.spec.feature_derivation_window[1]  # from the end of the history
         for history, (series, values) in enumerate(zip(window.series, window.values, strict=True)):

@@ -1,4 +1,4 @@
-"""Parser of the ISO 8601 dates in requests, and formatters of the dates in responses."""
+"""Parse the ISO 8601 dates in requests, and format the dates in responses."""
 
 import datetime
 from functools import lru_cache
@@ -20,7 +20,7 @@ class Moment(NamedTuple):
 
     Attributes:
         wall: Local time.
-        utc: The same moment in UTC; equal to *wall* if there is neither a UTC offset nor a time zone.
+        utc: Time in UTC. It equals *wall* if there is neither a UTC offset nor a time zone.
     """
 
     wall: int
@@ -31,7 +31,7 @@ class Moment(NamedTuple):
 def parse_moment(text: str, zone: str | None) -> Moment | None:
     """Parse a date, or date and time, in ISO 8601.
 
-    Return None if *text* is anything else, or a local time that the clocks skipped.
+    Return None if *text* has another form, or is a local time that does not exist because of a clock change.
 
     Args:
         text: Text to parse.
@@ -73,13 +73,13 @@ def format_utc(keys: Keys, *, unit: str) -> list[str]:
 def format_like(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
     """Return the date *key* in the form of *text*, and its time in UTC, in microseconds since 1970.
 
-    If *text* has a UTC offset, so does the result: the same offset if *zone* is None, otherwise the offset
-    of *zone* at the new date. ``Z`` is kept in both cases.
+    If *text* has a UTC offset, the result has one, too: the same offset if *zone* is None, otherwise the
+    offset of *zone* at the new date. If *text* ends in ``Z``, the result always ends in ``Z``.
 
     Args:
         text: Another date of the series. The result has the same parts: time, seconds, UTC offset.
         key: Date to format, in microseconds since 1970.
-        zone: Time zone, see `parse_moment`.
+        zone: Time zone; see `parse_moment`.
         local: Whether *key* is a local time instead of UTC.
 
     Raises:

@@ -3,13 +3,12 @@
 import contextlib
 import logging
 from collections.abc import Sequence
-from time import perf_counter, time
 
 import msgspec
 
 from ..context import RequestContext
 from ..deployments import Deployments, HTTPLayer
-from ..dialects import Dialect, forecast_encoder
+from ..dialects import Dialect
 from ..errors import (
     AnswerableError,
     InsufficientScope,
@@ -19,22 +18,14 @@ from ..errors import (
     RequestError,
     ServingError,
 )
-from ..flow import Flow, Handler, run_long
+from ..flow import Flow
 from ..flow.tracebacks import clear_locals
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
-from ..http.spooling import spool
-from ..inference import Prediction
-from ..inference.nonfinite import reject_lone_surrogates
-from ..keys import Principal
 from ..layers import Deadline, KeyAuth
-from ..monitoring import PredictionRecord
-from ..monitoring.prediction_hook import PredictionHooks
 from ..openapi.body_example import example_body
-from ..scoring import Query
-from ..scoring.many_rows import MANY_ROWS, is_large
 
-__all__ = ["RequestDispatcher", "score_and_encode"]
+__all__ = ["RequestDispatcher"]
 
 logger = logging.getLogger("modelgate")
 
@@ -190,14 +181,12 @@ class RequestDispatcher:
             raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
 
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
-        """Return the deployment that the path or the body names, or else the only one that the caller may
-        use.
-        """
+        """Return the deployment that the path or the body names, or the only one that the caller may use."""
         principal, name = context.principal, context.deployment or name_in_body
         if name is not None:
             if name_in_body is not None and name_in_body != name:
                 raise InvalidInput(
-                    f"The path names deployment {name!r}, and the body another one: send one name"
+                    f"The path names deployment {name!r}, but the body names another one: send only one name"
                 )
             context.require_access(name)
             return name
@@ -211,51 +200,6 @@ class RequestDispatcher:
             f"The request must name a deployment, in the path or in the member 'deployment' of the body:"
             f" {', '.join(names)}"
         )
-
-
-def score_and_encode(
-    score: Handler[Query, Prediction], request: Request, hook: PredictionHooks | None = None
-) -> Flow[Response]:
-    """Score the query of *request*, encode the prediction, and report it to *hook*."""
-    query = request.context.query
-    assert query is not None
-    query.on_rows, query.timing = request.context.on_rows, request.timing
-    prediction = yield from score(query)
-    dialect: Dialect = request.wire  # type: ignore[assignment]
-    encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
-    try:
-        if len(prediction.outputs[0].values) > MANY_ROWS or (
-            prediction.passthrough_columns and is_large(query.rows)
-        ):
-            response = yield from run_long(encode, request, query, prediction)
-        else:
-            response = encode(request, query, prediction)
-        if request.body_share is not None:
-            request.body_share.limit_sending()
-        if not isinstance(response.body, bytes) and request.needs_length:
-            response = yield from run_long(spool, response, request.on_close)
-    except UnicodeEncodeError:
-        reject_lone_surrogates(prediction)
-        raise
-    if hook is not None and prediction.curve is None:
-        hook(_record(request, query, prediction))
-    return response
-
-
-def _record(request: Request, query: Query, prediction: Prediction) -> PredictionRecord:
-    principal: Principal | None = request.context.principal
-    return PredictionRecord(
-        request.id,  # type: ignore[arg-type]  # set by `RequestId`
-        query.deployment,  # type: ignore[arg-type]  # set by the dispatcher
-        query.predictor.version,  # type: ignore[union-attr]  # set before scoring
-        None if principal is None else principal.id,
-        time(),
-        perf_counter() - request.started,
-        query.table,  # type: ignore[arg-type]  # set by `Validate`
-        prediction,
-        query.predictor.training,  # type: ignore[union-attr]
-        query.hypothetical,
-    )
 
 
 def _error_response(request: Request, error: AnswerableError) -> Response:

@@ -34,8 +34,9 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def read_json_body(request: Request, *also: str) -> Flow[bytes]:
     """Return the decompressed body of *request*, which must be JSON in UTF-8.
 
-    A missing ``Content-Type`` counts as JSON, because clients of these services often omit it. ``text/plain``,
-    which browsers send for a string, counts as JSON if the body begins as an object or array.
+    A missing ``Content-Type`` counts as JSON, because clients of these services often omit it.
+    ``text/plain``, which browsers send for a string, counts as JSON if the body begins like an object or an
+    array.
 
     Args:
         request: Request to read.
@@ -78,7 +79,7 @@ def read_body(request: Request) -> Flow[bytes]:
     """Return the decompressed body of *request*.
 
     Raises:
-        BodyTooLarge: It is larger than `Request.max_body`, compressed or decompressed.
+        BodyTooLarge: The body is larger than `Request.max_body`, before or after decompression.
         UnsupportedMediaType, MalformedBody: See `modelgate.codecs.compression.decompress` and `Request.read`.
     """
     if request.content is None:
@@ -112,7 +113,7 @@ def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
 
 
 def _decompress_small(raw: bytes, coding: str, limit: int) -> bytes | None:
-    """Return the decompressed body, or None if it has more than *limit* bytes."""
+    """Return the decompressed body, or None if this has more than *limit* bytes."""
     try:
         return decompress(raw, coding, limit)
     except BodyTooLarge:
@@ -143,14 +144,17 @@ def read_json_raw(request: Request) -> Flow[bytes]:
 def parse_off_loop(
     read: Callable[Concatenate[bytes, P], T], raw: bytes, *args: P.args, **kwargs: P.kwargs
 ) -> Flow[T]:
-    """Return the result of *read* for *raw*, a body or part of one. Use a thread if *raw* is large."""
+    """Call *read* with *raw*, a body or a part of one, and return the result.
+
+    Use a worker thread if *raw* is large.
+    """
     if len(raw) > LARGE:
         return (yield from run_long(read, raw, *args, **kwargs))
     return read(raw, *args, **kwargs)
 
 
 def decode_json_off_loop(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
-    """Decode *raw*, a body or part of one. Use a thread if *raw* is large.
+    """Decode *raw*, a body or a part of one. Use a worker thread if *raw* is large.
 
     Raises:
         MalformedBody: See `decode_json`.
@@ -159,9 +163,9 @@ def decode_json_off_loop(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decode
 
 
 def read_json_members(request: Request, *also: str) -> Flow[dict[str, msgspec.Raw]]:
-    """Return the members of the JSON object in the body, with raw values, but without those that are null.
+    """Return the members of the JSON object in the body, with raw values. Members that are null are left out.
 
-    Clients that are generated from an OpenAPI document send null for what their user left out.
+    Clients that are generated from an OpenAPI document send null for members that their user left out.
 
     Args:
         request: Request to read.
@@ -180,7 +184,7 @@ def read_json_members(request: Request, *also: str) -> Flow[dict[str, msgspec.Ra
 
 
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
-    """Check a body of which only some members are used, see `modelgate.codecs.json.check_unread_members`."""
+    """Check a body of which only some members are used; see `modelgate.codecs.json.check_unread_members`."""
     body = request.content or (yield from read_body(request))
     if len(body) <= LARGE:
         check_unread_members(body, members, known)

@@ -1,4 +1,4 @@
-"""Client addresses and schemes behind trusted proxies, and addresses grouped for rate limits."""
+"""Determine client addresses and schemes behind trusted proxies, and group addresses for rate limits."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+)(?::[0-9]+)?
 
 @dataclass(frozen=True)
 class TrustedNetworks:
-    """Networks of proxies that may name the client address in header fields.
+    """Networks of trusted proxies, whose header fields may report the client address.
 
     Args:
         networks: Networks of the proxies.
@@ -60,7 +60,7 @@ class TrustedNetworks:
         return cls(networks, "unix" in names)
 
     def __contains__(self, peer: str | None) -> bool:
-        """Return True if *peer* is a trusted proxy; None stands for a peer on a Unix socket."""
+        """Return True if *peer* is a trusted proxy. None stands for a peer on a Unix socket."""
         if not peer:
             return self.unix
         address = _parse_address(peer)
@@ -71,8 +71,8 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
     """Return the address of the caller: the first hop from the right that is not a trusted proxy.
 
     If a hop is unreadable, the address of the proxy that forwarded it is returned. If ``Forwarded`` and
-    ``X-Forwarded-For`` disagree, *peer* is returned: the proxy may have written only one of the two fields,
-    and the caller may have forged the other field. Elements of ``Forwarded`` without ``for`` are skipped if
+    ``X-Forwarded-For`` disagree, *peer* is returned, because the proxy may have written only one of the
+    fields, and the caller may have forged the other. Elements of ``Forwarded`` without ``for`` are skipped if
     there is an ``X-Forwarded-For``.
 
     Args:
@@ -95,7 +95,7 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
 def forwarded_hop(headers: Headers) -> str | None:
     """Return the last hop in the header fields, or None if there is none.
 
-    If the peer is a proxy, it has added this hop. If the peer is the caller itself, the hop may be made up.
+    If the peer is a proxy, it has added this hop. If the peer is the caller, the hop may be forged.
     """
     hops = _parse_forwarded_for(headers.get("x-forwarded-for")) or _parse_forwarded(headers.get("forwarded"))
     return rate_limit_address(_parse_address(hops[-1] or "")) if hops else None
@@ -104,8 +104,8 @@ def forwarded_hop(headers: Headers) -> str | None:
 def forwarded_scheme(headers: Headers) -> Literal["http", "https"] | None:
     """Return the scheme that the caller used, as reported by a proxy, or None if no proxy reports it.
 
-    With several proxies, the field lists a scheme per hop, the caller's first. A caller can forge the field
-    unless a proxy overwrites it, but a forged field affects only the caller's own requests.
+    With several proxies, the field lists a scheme per hop, and the caller's scheme is first. A caller can
+    forge the field unless a proxy overwrites it, but this affects only the caller's own requests.
     """
     proto = headers.get("x-forwarded-proto")
     if proto is None:
@@ -132,7 +132,7 @@ def _parse_forwarded_for(field: str | None) -> list[str]:
 
 
 def _parse_forwarded(field: str | None) -> list[str | None]:
-    """Return the ``for`` of each element of ``Forwarded``: None if missing, an empty string if ambiguous."""
+    """Return ``for`` of each element of ``Forwarded``: None if it is missing, an empty string if ambiguous."""
     if not field:
         return []
     hops, position = list[str | None](), 0
@@ -165,8 +165,8 @@ def _parse_address(hop: str) -> str | None:
 def rate_limit_address(client: str | None) -> str | None:
     """Return the address under which rate limits count *client*.
 
-    An IPv6 address is counted as its /64 network, because one caller usually has all of it. An IPv4-mapped
-    address is counted as its IPv4 address, and anything else as it is.
+    An IPv6 address is counted as its /64 network, because one caller usually owns the whole network. An
+    IPv4-mapped address is counted as its IPv4 address. Any other value is returned unchanged.
     """
     return client if client is None or ":" not in client else _ipv6_network(client)
 
@@ -183,7 +183,7 @@ def _ipv6_network(client: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether *host* can be reached from this machine only."""
+    """Return whether *host* can only be reached from this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

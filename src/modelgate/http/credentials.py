@@ -1,4 +1,4 @@
-"""API keys in header fields."""
+"""Read API keys from header fields."""
 
 import base64
 import re
@@ -35,7 +35,7 @@ _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}", re.ASCII)
 
 
 class Headers(Protocol):
-    """Header fields of a request."""
+    """Protocol of the header fields of a request."""
 
     def get(self, name: str, /) -> str | None:
         """Return the value of the field *name* (lower case), or None. Repeated fields are joined by commas."""
@@ -58,11 +58,13 @@ def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bear
 
 
 def select_key(*credentials: str) -> str:
-    """Return the only API key among several *credentials*. The others are for a platform or a proxy.
+    """Return the only API key among several *credentials*.
 
-    The key is the credential that ends in the checksum of a generated key. Other keys, such as those that an
-    app passes in a mapping, can have any form. Therefore, if no credential ends in a checksum, the key is the
-    credential that is not a JSON Web Token.
+    The other credentials may be for a platform or a proxy.
+
+    The key is the credential that ends in the checksum of a generated key. Keys that were not generated can
+    have any form. So if no credential ends in a checksum, the key is the credential that is not a JSON Web
+    Token.
 
     Raises:
         ConflictingCredentials: *credentials* contain several different keys, or only JSON Web Tokens.
@@ -75,7 +77,10 @@ def select_key(*credentials: str) -> str:
 
 
 def is_json_web_token(text: str) -> bool:
-    """Return True if *text* has the form of a JSON Web Token, as platforms send in ``Authorization``."""
+    """Return True if *text* has the form of a JSON Web Token.
+
+    Platforms send such tokens in ``Authorization``.
+    """
     return _JSON_WEB_TOKEN.fullmatch(text) is not None
 
 
@@ -102,7 +107,7 @@ def parse_authorization(headers: Headers, schemes: Collection[str]) -> str | Non
 
 
 def _decode_password(token: str) -> str:
-    """Return the password of ``Basic`` credentials (RFC 7617, section 2), or an empty one if unreadable."""
+    """Return the password of ``Basic`` credentials (RFC 7617, section 2), or ``""`` if they are unreadable."""
     try:
         return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
     except ValueError:
@@ -110,7 +115,7 @@ def _decode_password(token: str) -> str:
 
 
 def describe_missing_key(headers: Headers, query_string: str, key_header: str = "authorization") -> str:
-    """Return the message for a request without an API key. It says where to send the key.
+    """Return the message for a request without an API key. The message describes where to send the key.
 
     If the request seems to have a key in another place, the message names that place.
 

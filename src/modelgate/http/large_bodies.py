@@ -1,4 +1,4 @@
-"""Limits on the memory that large bodies take."""
+"""Limit the memory that large bodies take."""
 
 import math
 import threading
@@ -25,15 +25,17 @@ _RECHECK_SECONDS = 1.0
 
 
 class LargeBodies:
-    """Budget for the total size of the large bodies in progress. Bodies that exceed it wait in order of arrival.
+    """Budget for the total size of the large bodies in progress.
 
-    A body is in progress until the response to its request has been sent, but no longer than 30 seconds after the
-    response was ready: a caller that never reads it must not block the others. A body larger than the budget
-    waits until no other is in progress.
+    Bodies that exceed the budget wait, in the order of arrival.
+
+    A body is in progress until the response to its request has been sent, but at most until 30 seconds after
+    the response was ready. So a caller that never reads the response does not block other callers. A body
+    larger than the budget waits until no other body is in progress.
 
     Args:
-        budget: Largest size of all bodies in progress after decompression, in bytes.
-        max_expansion: Largest size of a body after decompression, as a multiple of its size as sent.
+        budget: Maximum total size of the bodies in progress after decompression, in bytes.
+        max_expansion: Maximum size of a body after decompression, as a multiple of its compressed size.
         clock: Function that returns the time in seconds.
 
     Attributes:
@@ -55,7 +57,7 @@ class LargeBodies:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start without bodies. Those from before a fork are answered by the parent process."""
+        """Start without bodies. After a fork, the parent process answers the earlier requests."""
         # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
         # Both in the order of arrival. The sizes are added up each time, because a stored sum would be wrong
@@ -71,16 +73,19 @@ class LargeBodies:
 
     @property
     def bytes_in_progress(self) -> int:
-        """Size of the bodies in progress after decompression; an upper limit while they are decompressed."""
+        """Total size of the bodies in progress after decompression.
+
+        Until a body is decompressed, an upper limit of its size counts.
+        """
         return _total(list(self._in_progress))
 
     def admit(self, sent: int, size: int, on_close: list[Callable[[], None]]) -> "Flow[BodyShare]":
         """Wait until a body fits into the budget, and return its share.
 
         Args:
-            sent: Size of the body in bytes, as sent.
-            size: Largest size in bytes that it may have after decompression.
-            on_close: Callbacks for the end of the request. One that frees the share is added.
+            sent: Size of the body as sent, in bytes.
+            size: Maximum size of the body after decompression, in bytes.
+            on_close: Callbacks for the end of the request. A callback that frees the share is added.
 
         Raises:
             Overloaded: Too many bodies wait already.
@@ -121,7 +126,7 @@ class LargeBodies:
             self._start_waiting()
 
     def _start_waiting(self) -> None:
-        """Start the bodies that fit into the budget, in the order of arrival."""
+        """Admit the waiting bodies that fit into the budget, in the order of arrival."""
         now = self._clock()
         for share in list(self._in_progress):
             if share.counts_until <= now:
@@ -138,12 +143,13 @@ class LargeBodies:
 
 
 class BodyShare(Future[None]):
-    """Share of the budget, done as soon as its body is in progress.
+    """Future of a body's share of the budget. It is done when the body is admitted.
 
     Attributes:
         size: Size in bytes after decompression.
         sent: Size in bytes as sent.
-        counts_until: Time on *clock* at which its body is no longer in progress, even if the request has not ended.
+        counts_until: Time after which the body no longer counts as in progress, even if the request has not
+            ended.
     """
 
     def __init__(self, size: int, sent: int, clock: Callable[[], float]) -> None:

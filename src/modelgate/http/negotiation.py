@@ -14,8 +14,8 @@ _PARTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*"?)+')
 def best_media_type(accept: str | None, offered: Sequence[str]) -> str:
     """Return the offered media type with the greatest weight, or the first of several with that weight.
 
-    If none is acceptable, the first one is returned: a response in another media type is more useful
-    to the caller than a 406.
+    If no media type is acceptable, the first one is returned, because a response in another media type is
+    more useful to the caller than a 406.
 
     Args:
         accept: Value of the ``Accept`` field. Ranges after the 64th are ignored.
@@ -32,7 +32,7 @@ def best_media_type(accept: str | None, offered: Sequence[str]) -> str:
 
 
 def _weight_of(media_type: str, weights: dict[str, float]) -> float:
-    """Return the weight of the most specific range that matches *media_type*."""
+    """Return the weight of the most specific media range that matches *media_type*."""
     ranges = (media_type, media_type.partition("/")[0] + "/*", "*/*")
     return next((weights[media_range] for media_range in ranges if media_range in weights), 0.0)
 

@@ -1,6 +1,6 @@
 """HTTP requests, and the wire format interface that layers use.
 
-Independent of web frameworks: `modelgate.mount` creates the requests.
+This module does not depend on web frameworks. `modelgate.mount` creates the requests.
 """
 
 import math
@@ -51,16 +51,16 @@ USUAL_BODY = 10**USUAL_LENGTH_DIGITS
 
 
 class WireFormat(Protocol):
-    """Interface of a wire format for layers: extract API keys and encode errors.
+    """Protocol of a wire format, as layers use it: extract API keys and encode errors.
 
     Attributes:
-        max_body: Largest body that the service accepts, in bytes.
+        max_body: Maximum body size that the service accepts, in bytes.
     """
 
     max_body: int
 
     def credentials(self, request: "Request") -> Flow[str | None]:
-        """Return the API key of *request*, or None if it has none.
+        """Return the API key in *request*, or None if there is none.
 
         Raises:
             ConflictingCredentials: The request has two different keys.
@@ -71,7 +71,7 @@ class WireFormat(Protocol):
 
 
 class PlainJSON:
-    """Wire format without a dialect: API keys in header fields, errors as plain JSON."""
+    """Wire format for requests without a dialect. API keys are in header fields, and errors are plain JSON."""
 
     max_body = MAX_BODY
 
@@ -90,7 +90,7 @@ class BodySizeLimiter:
     """Counter that limits the size of a body while it is received.
 
     Attributes:
-        limit: Largest size in bytes, or None.
+        limit: Maximum size in bytes; None for no limit.
         received: Number of bytes received so far.
         exceeded: Whether the limit was exceeded.
     """
@@ -120,30 +120,31 @@ class Request:
         root_path: Path of the mount point.
         query_string: Query string, percent-encoded, without the question mark.
         headers: Header fields.
-        client: Address of the peer, or None if the server does not report it.
+        client: Address of the peer; None if the server does not report it.
         scheme: ``http`` or ``https``.
         id: Request id, set by `RequestId`.
         params: Variable parts of the path, by their names in the route.
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
         deadline: Time by which `Deadline` ends the waits of the request, on the same clock; infinity for none.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
-        error_code: Code of the error in the response, or None.
-        on_exception: Function that reports an exception answered with 500 to the error tracking of the
-            framework; None if only the log reports it.
+        error_code: Code of the error in the response; None if there was no error.
+        on_exception: Function that reports an exception to the framework's error tracker; None if only the
+            log reports it. It is called for responses with status 500.
         wire: Wire format of the request.
         context: State beyond HTTP, by default a new `modelgate.RequestContext`.
-        body_read: Body as it was sent, or None if it has not been read yet.
-        content: Decompressed body, or None if it has not been decompressed yet.
-        max_body: Largest body to read, in bytes; None for no limit.
-        large_bodies: Limits on the memory of large bodies, set by `BodyLimit`; None for none.
+        body_read: Body as it was sent; None if it has not been read yet.
+        content: Decompressed body; None if it has not been decompressed yet.
+        max_body: Maximum size of the body in bytes; None for no limit.
+        large_bodies: Budget for large bodies, set by `BodyLimit`; None for no limit.
         body_share: Share of the body in the budget of *large_bodies*; None if the body is not large.
-        read_limit: Limit of `read`, a pair ``(timeout, on_wait)``, or None. The body must be received within
-            *timeout* seconds of the arrival of the request. Before `read` waits for the body, it calls
-            ``on_wait(request)``, which may raise an error. `KeyAuth` sets a limit while it reads the key.
-        on_close: Callbacks to call when the request ends, even if no response was sent. The last one is called
-            first. A callback that raises an error or is interrupted is called again.
-        whole_response: Whether a layer around an app needs the whole body of the response, which is then not
-            streamed.
+        read_limit: Limit for `read`, a pair ``(timeout, on_wait)``; None for no limit. The body must be
+            received within *timeout* seconds of the arrival of the request. Before `read` waits for the body,
+            it calls ``on_wait(request)``, which may raise an error. `KeyAuth` sets a limit while it reads the
+            key.
+        on_close: Callbacks to call when the request ends, even if no response was sent. The last callback is
+            called first. A callback that raises an error or is interrupted is called again.
+        whole_response: Whether a layer around an app needs the complete response body. If True, the response
+            is not streamed.
     """
 
     # Defaults on the class, because setting fifteen attributes takes longer than decoding a small body.
@@ -202,38 +203,42 @@ class Request:
 
     @property
     def needs_length(self) -> bool:
-        """Whether the server may mark the end of a response without ``Content-Length`` by closing the connection.
+        """Whether responses need a ``Content-Length``, because the server may end them by closing the
+        connection.
 
-        An error in the middle of the response would then look like its end. HTTP/1.0, which nginx uses by default,
-        has no other way.
+        In this case, an error in the middle of the response would look like its end. HTTP/1.0, which nginx
+        uses by default, has no other way to end a response.
         """
         return False
 
     def is_usual(self) -> bool:
-        """Return whether the header fields request a plain JSON response to a small body of plain JSON.
+        """Return whether the request has a small body of plain JSON and accepts a plain JSON response.
 
-        False if this is not known. See `UNUSUAL_FIELDS` and `USUAL_BODY`.
+        This is read from the header fields. If it is uncertain, return False. See `UNUSUAL_FIELDS` and
+        `USUAL_BODY`.
         """
         return False
 
     def read_arrived(self) -> bytes | None:
-        """Return the whole body if it has arrived in one part, else None. Only for a request that `is_usual`.
+        """Return the complete body if it has arrived in one part, else None.
 
-        After None, `read` must be called. It then returns the body, or raises the error.
+        Call this only if `is_usual` is True.
+
+        If the result is None, `read` must be called, which returns the body or raises the error.
 
         Under WSGI, this waits for the body, and blocks the thread like `read`.
         """
         return None
 
     def read(self) -> Flow[bytes]:
-        """Return the whole body as it was sent. It is read only once.
+        """Return the complete body as it was sent. It is read only once.
 
         A body of more than 1 MiB is stored in a temporary file until `large_bodies` admits it.
 
         Raises:
-            BodyTooLarge: It is larger than `max_body`.
-            MalformedBody: The server could not read it, or the caller disconnected.
-            Overloaded: Too many large bodies wait.
+            BodyTooLarge: The body is larger than `max_body`.
+            MalformedBody: The server could not read the body, or the caller disconnected.
+            Overloaded: Too many large bodies are waiting.
         """
         if self.body_read is None:
             body = yield self.limit_read(Wait(sync=self._read, aio=self._aread))
@@ -241,7 +246,7 @@ class Request:
         return self.body_read
 
     def load(self, body: SpooledBody) -> Flow[bytes]:
-        """Return the content of *body* as soon as there is memory for it. See `read`."""
+        """Return the content of *body* as soon as `large_bodies` admits it. See `read`."""
         bodies = self.large_bodies
         if bodies is not None:
             coding, size = self.headers.get("content-encoding"), body.size
@@ -252,7 +257,7 @@ class Request:
         return (yield from run_long(body.load))
 
     def limit_read(self, wait: Wait) -> Wait:
-        """Return *wait*, which reads the body, with the `read_limit` of the request if there is one."""
+        """Apply the `read_limit` of the request, if there is one, to *wait*, which reads the body."""
         if self.read_limit is None:
             return wait
         timeout, on_wait = self.read_limit

@@ -57,7 +57,7 @@ class Response:
         return None
 
     def payload(self, method: str) -> bytes | Iterable[bytes]:
-        """Set ``Content-Length``, and return the bytes to send. A body that streams is returned unchanged.
+        """Set ``Content-Length``, and return the bytes to send. A streamed body is returned unchanged.
 
         A response to HEAD has a length, but no bytes (RFC 9110, section 9.3.2).
 
@@ -73,7 +73,7 @@ class Response:
         return b"" if method == "HEAD" else body
 
     def set(self, name: str, value: str) -> None:
-        """Set the field *name* (lower case) to *value*, replacing any existing values."""
+        """Set the field *name* (lower case) to *value*. Existing values are replaced."""
         if self.header(name) is not None:
             self.headers = [pair for pair in self.headers if pair[0].lower() != name]
         self.headers.append((name, value))
@@ -87,12 +87,13 @@ def error_response(
     request_id: str | None = None,
     message_members: Mapping[str, object] | None = None,
 ) -> Response:
-    """Return ``{"error": message}`` plus the details of *error*, and the request id if the server is at fault.
+    """Return ``{"error": message}`` with the details of *error*, and the request id if the server is at
+    fault.
 
     Args:
         error: Error to encode.
         request_id: Id of the request, if it has one.
-        message_members: Members that replace ``error``, for wire formats that use other names.
+        message_members: Names of the members for the message, which replace ``error`` in some wire formats.
     """
     members = dict({"error": error.message} if message_members is None else message_members)
     members.update(error.details)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import MethodNotAllowed, NotFound
@@ -25,16 +26,18 @@ class RouteSpec(NamedTuple):
         summary: Name of the operation.
         answer: Type of the JSON body of a response.
         request: Type of the JSON body of a request; None for a request without a body.
+        query: Description of each parameter of the query string by name. All are optional texts.
     """
 
     summary: str
     answer: type
     request: type | None = None
+    query: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Handler of the requests with a given method and path.
+    """Route: the handler for requests with a given method and path.
 
     Args:
         method: HTTP method, upper case.
@@ -43,8 +46,9 @@ class Route:
         handler: Function that answers the requests; None for a route that scores rows.
         is_public: Whether requests bypass keys, limits and all layers except `Deadline`. True for health
             checks, for example.
-        action: Action that the key must permit, if the route has a handler; see `modelgate.keys.principal.ACTIONS`.
-        spec: Description for OpenAPI documents; None for a route that they do not mention.
+        action: Action that the key must permit if the route has a handler; see
+            `modelgate.keys.principal.ACTIONS`.
+        spec: Description for OpenAPI documents; None for a route that is left out of them.
     """
 
     method: str
@@ -56,7 +60,7 @@ class Route:
 
 
 class RouteMatch(NamedTuple):
-    """Route that matches a request, its wire format, and the variable parts of the path."""
+    """Result of routing: the route of a request, its wire format, and the variable parts of the path."""
 
     route: Route
     wire: WireFormat
@@ -64,7 +68,7 @@ class RouteMatch(NamedTuple):
 
 
 class Router:
-    """Router for several dialects.
+    """Router for the routes of several dialects.
 
     The first route that matches wins. Routes that begin with a variable are tried last.
     """
@@ -76,7 +80,7 @@ class Router:
         self._prefixes: dict[str, WireFormat] = {}
 
     def add(self, route: Route, wire: WireFormat, params: Mapping[str, str] | None = None) -> bool:
-        """Add a route, unless there is one with the same method and path. Return whether it was added.
+        """Add *route* and return True, or return False if there is a route with the same method and path.
 
         Args:
             route: Route to add.
@@ -95,7 +99,7 @@ class Router:
         return methods.setdefault(route.method, match) is match
 
     def find(self, method: str, path: str) -> RouteMatch:
-        """Return the route for a request. A trailing slash is ignored, and HEAD matches routes of GET.
+        """Return the route for a request. A trailing slash is ignored, and HEAD matches the routes for GET.
 
         Raises:
             NotFound: No route matches the path.
@@ -115,9 +119,9 @@ class Router:
         raise NotFound
 
     def nearest(self, path: str) -> WireFormat | None:
-        """Return the wire format for errors about an unknown *path*, or None if no route begins like *path*.
+        """Return the wire format for errors about an unknown *path*, or None if no route begins similarly.
 
-        If several routes do, the one with the longest common beginning decides.
+        The route with the longest common beginning decides.
         """
         prefixes = [prefix for prefix in self._prefixes if len(prefix) > 1 and path.startswith(prefix)]
         return self._prefixes[max(prefixes, key=len)] if prefixes else None

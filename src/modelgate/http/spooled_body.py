@@ -1,4 +1,4 @@
-"""Request bodies that are stored in a temporary file until there is memory for them."""
+"""Store request bodies in a temporary file until there is memory for them."""
 
 from collections.abc import Iterable
 from tempfile import TemporaryFile
@@ -10,7 +10,7 @@ SPOOL_SIZE = 1024 * 1024
 
 
 class SpooledBody:
-    """Body in a temporary file.
+    """Request body in a temporary file.
 
     Attributes:
         size: Size in bytes.

@@ -1,4 +1,4 @@
-"""Streamed responses whose length must be known before they begin."""
+"""Spool streamed responses whose length must be known before they are sent."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,13 +14,13 @@ _CHUNK = 64 * 1024
 
 
 def spool(response: Response, on_close: list[Callable[[], None]]) -> Response:
-    """Encode the body of *response*, which streams, and set its ``Content-Length``.
+    """Encode the streamed body of *response* completely, and set its ``Content-Length``.
 
     Bodies of more than 1 MiB are stored in a temporary file.
 
     Args:
-        response: Response with a body that streams.
-        on_close: Callbacks of the end of the request, to which the removal of the file is added.
+        response: Response with a streamed body.
+        on_close: Callbacks for the end of the request. A callback that removes the file is added.
     """
     file = SpooledTemporaryFile(_MEMORY)  # noqa: SIM115  closed at the end of the request
     on_close.append(file.close)

@@ -1,4 +1,4 @@
-"""Stacks of HTTP layers, and errors as responses."""
+"""Stack HTTP layers, and convert errors to responses."""
 
 import inspect
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ _APP_PARAMETERS = (["environ", "start_response"], ["scope", "receive", "send"])
 
 
 def call_encoding_errors(request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-    """Return the response of *call_next*. If it raises an `AnswerableError`, return that as a response.
+    """Return the response of *call_next*. If it raises an `AnswerableError`, return the error as a response.
 
-    For layers that must see every response. Other layers let such errors pass.
+    Use this in layers that must see every response. Other layers let such errors pass.
     """
     try:
         return (yield from call_next(request))
@@ -53,7 +53,7 @@ def http_stack(
 
 
 def check_wrapping(application: object, layers: Iterable[object]) -> None:
-    """Raise `ConfigurationError` if *application* is a layer, or one of *layers* is an app."""
+    """Raise `ConfigurationError` if *application* is a layer, or if one of *layers* is an app."""
     if not callable(application) or "call_next" in _parameter_names(application):
         raise ConfigurationError(
             f"wrap must get the app first, and then the layers (got {application!r} first)"

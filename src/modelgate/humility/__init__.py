@@ -1,4 +1,4 @@
-"""Humility rules, which report, override or reject doubtful predictions."""
+"""Humility rules, which report, override or reject uncertain predictions."""
 
 from .actions import Action, NoOperation, OverridePrediction, ThrowError
 from .rule_set import HumilityRules

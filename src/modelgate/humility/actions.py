@@ -14,14 +14,16 @@ _EXACT = 2**53
 
 @dataclass(frozen=True)
 class NoOperation:
-    """Report the rule with the prediction, and change nothing."""
+    """Action that reports the rule with the prediction, and changes nothing."""
 
     kind = "no_operation"
 
 
 @dataclass(frozen=True)
 class OverridePrediction:
-    """Replace the prediction. Probabilities, and in ``datarobot`` the ``predictionValues``, do not change.
+    """Action that replaces the prediction.
+
+    Probabilities, and in ``datarobot`` the ``predictionValues``, do not change.
 
     Args:
         value: Number for a regression, or one of the labels of a classifier.
@@ -42,7 +44,7 @@ class OverridePrediction:
 
 @dataclass(frozen=True)
 class ThrowError:
-    """Reject the whole request with `HumilityError`, status 480, without any prediction."""
+    """Action that rejects the entire request with `HumilityError`, status 480, without any prediction."""
 
     kind = "throw_error"
 

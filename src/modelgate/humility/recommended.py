@@ -1,4 +1,4 @@
-"""Humility rules with bounds from the training data in a package."""
+"""Create humility rules with bounds from the training data in a package."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _MAX_PROBABILITY = 0.5
 
 
 def recommended_rules(package: ModelPackage, uncertain: float, min_rows: int) -> list[HumilityRule]:
-    """Return rules for *package*, see `HumilityRules.recommended`."""
+    """Return rules for *package*; see `HumilityRules.recommended`."""
     if not isinstance(package, ModelPackage) or package.schema is None or not package.background:
         raise ConfigurationError(
             "package must be a ModelPackage with training rows: create it with ModelPackage.from_estimator"

@@ -1,4 +1,4 @@
-"""Files with humility rules, in TOML or JSON.
+"""Read and write humility rules in TOML or JSON.
 
 In TOML there is one ``[[rule]]`` table per rule::
 
@@ -82,7 +82,7 @@ def _parse_rule(place: str, table: Any) -> HumilityRule:
         )
     if ("value" in table) != (kind == OverridePrediction.kind):
         raise ConfigurationError(
-            f"rule {place!r}: value must be set for the action override, and only for it"
+            f"rule {place!r}: value must be set for the action override, and left out for other actions"
         )
     if trigger != "uncertain_prediction" and "feature" not in table:
         raise ConfigurationError(f"rule {place!r}: feature must be the name of a column (got none)")

@@ -1,4 +1,4 @@
-"""Humility rules of a deployment: their files, checks and application to predictions."""
+"""Humility rules of a deployment: load and save the rules, check them, and apply them to predictions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +27,7 @@ class HumilityRules(Sequence[HumilityRule]):
     """Humility rules in the order in which they are applied.
 
     For each row, all triggered rules are reported. If several override the prediction, the first one
-    determines it. If a row triggers a rule that throws an error, the whole request is rejected, whatever
-    other rules do.
+    determines it. If a row triggers a rule that throws an error, the entire request is rejected.
 
     Args:
         rules: The rules.
@@ -80,23 +79,24 @@ class HumilityRules(Sequence[HumilityRule]):
     ) -> "HumilityRules":
         """Return rules that only report, with bounds from the training data in *package*.
 
-        * `OutlyingInput` for each column of numbers: outside of the range of the training rows.
-        * `LowObservationRegion` for each column of texts with fewer than 50 levels: levels that fewer than
-          *min_rows* training rows have. A column gets no rule if its schema rejects all of these levels.
-        * `UncertainPrediction` for a regression: outside of the range of the training targets.
+        * `OutlyingInput` for each column of numbers: values outside of the range of the training rows.
+        * `LowObservationRegion` for each column of texts with fewer than 50 levels: levels that occur in
+          fewer than *min_rows* training rows. A column gets no rule if its schema rejects all of these
+          levels.
+        * `UncertainPrediction` for a regression: predictions outside of the range of the training targets.
         * `UncertainPrediction` for a classifier with two classes: probabilities at most 0.1 from the
           threshold.
         * `UncertainPrediction` for a classifier with more classes: probabilities of at most 0.5.
 
         For a classifier, the bounds are narrower if more than the fraction *uncertain* of the packaged
-        training rows would otherwise trigger the rule. Without the limits of 0.1 and 0.5, the rule would
-        report the least certain of these rows even if the model were certain about all of them.
+        training rows would otherwise trigger the rule. The limits of 0.1 and 0.5 prevent the rule from
+        reporting rows that the model is certain about.
 
         Args:
             package: Package made with `ModelPackage.from_estimator`, with training targets for a regression.
             uncertain: Largest fraction of the training rows that may trigger the rule of a classifier, from 0
                 to 1.
-            min_rows: Levels that at least this many training rows have are not reported.
+            min_rows: Minimum number of training rows with a level. Rarer levels are reported.
 
         Raises:
             ConfigurationError: *package* has no training rows, or an option is invalid.
@@ -119,7 +119,7 @@ class HumilityRules(Sequence[HumilityRule]):
         return f"HumilityRules({list(self._rules)})"
 
     def check(self, schema: Schema, targets: Sequence[Target]) -> None:
-        """Check the rules against a model, see `HumilityRule.check`."""
+        """Check the rules against a model; see `HumilityRule.check`."""
         for rule in self._rules:
             rule.check(schema, targets)
 
@@ -161,7 +161,7 @@ class HumilityRules(Sequence[HumilityRule]):
         prediction.humility = reports
         if overrides:
             if len(prediction.outputs) > 1:
-                raise ValueError("an override needs a single output")
+                raise ValueError("an override needs a prediction with a single output")
             _override(prediction.outputs[0], overrides)
 
 
@@ -170,7 +170,7 @@ def _override(output: Output, overrides: Sequence[tuple[list[int], Any]]) -> Non
 
     Args:
         output: Output to change.
-        overrides: Row indices with a new value. If a row has several, the first one counts.
+        overrides: New values by row index. If a row has several new values, the first one counts.
     """
     output.model_values = output.values
     kind = output.values.dtype.kind

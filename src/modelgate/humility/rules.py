@@ -1,6 +1,6 @@
-"""Humility rules. Each has a trigger, which detects rows, and an action for these rows.
+"""Humility rules. A rule has a trigger, which detects rows, and an action for these rows.
 
-The triggers and actions are those of DataRobot, as its user guide describes them in "Set up humility rules".
+The triggers and actions are those in DataRobot's user guide, section "Set up humility rules".
 """
 
 import hashlib
@@ -37,7 +37,7 @@ _SMALL = 32
 
 @dataclass(frozen=True, kw_only=True)
 class HumilityRule(ABC):
-    """Base class of the rules.
+    """Base class for humility rules.
 
     Args:
         action: Effect on the rows that trigger the rule.
@@ -159,7 +159,7 @@ class UncertainPrediction(HumilityRule):
         return _without_none(lower=self.lower, upper=self.upper)
 
     def check(self, schema: Schema, targets: Sequence[Target]) -> None:
-        """Check the rule against a model, see `HumilityRule.check`."""
+        """Check the rule against a model; see `HumilityRule.check`."""
         super().check(schema, targets)
         if not targets:
             return
@@ -181,18 +181,18 @@ class UncertainPrediction(HumilityRule):
             ValueError: A function predicted several outputs, or classes without probabilities.
         """
         if len(prediction.outputs) > 1:
-            raise ValueError("the trigger of an uncertain prediction needs a single output")
+            raise ValueError("an UncertainPrediction rule needs a prediction with a single output")
         output = prediction.outputs[0]
         if output.classes is None:
             return _rows_outside(_numbers(output), self.lower, self.upper)
         if output.probabilities is None:
-            raise ValueError("the trigger of an uncertain prediction needs probabilities")
+            raise ValueError("an UncertainPrediction rule needs probabilities")
         return _rows_within(_certainty(output), self.lower, self.upper)
 
 
 @dataclass(frozen=True)
 class InputRule(HumilityRule):
-    """Base class of rules about an input column.
+    """Base class for rules about an input column.
 
     Args:
         feature: Name of the column.
@@ -217,7 +217,7 @@ class InputRule(HumilityRule):
         return _without_none(feature=self.feature, missing=missing)
 
     def check(self, schema: Schema, targets: Sequence[Target]) -> None:
-        """Check the rule against a model, see `HumilityRule.check`."""
+        """Check the rule against a model; see `HumilityRule.check`."""
         super().check(schema, targets)
         column = next((column for column in schema if column.name == self.feature), None)
         if column is None:
@@ -276,14 +276,14 @@ class OutlyingInput(InputRule):
 
 @dataclass(frozen=True)
 class LowObservationRegion(InputRule):
-    """Rule for rows with a value that is not among *values*, the values that are common in the training rows.
+    """Rule for rows with a value that is rare in the training data, that is, not among *values*.
 
     If the column has levels, a value that is not one of them is rejected before rules are applied, unless the
     deployment sets ``unknown_levels="accept"``.
 
     Args:
         feature: Name of a column of texts, numbers or booleans.
-        values: Values that do not trigger the rule.
+        values: Common values, which do not trigger the rule.
     """
 
     trigger: ClassVar[str] = "low_observation_region"
@@ -367,7 +367,7 @@ def _certainty(output: Output) -> npt.NDArray[Any]:
 def _rows_outside(
     values: npt.NDArray[Any], lower: float | None, upper: float | None, *, nan: bool = False
 ) -> list[int]:
-    """Return the indices of the values outside of the bounds. If *nan* is True, NaN is outside, too."""
+    """Return the indices of the values outside of the bounds. If *nan* is True, NaN counts as outside."""
     low, high = -math.inf if lower is None else lower, math.inf if upper is None else upper
     if len(values) <= _SMALL:
         return [

@@ -20,8 +20,7 @@ class SharedAnswerStore(AnswerStore, Protocol):
 
 
 def create_answer_store(storage: str) -> SharedAnswerStore | None:
-    """Return the answer store for the URI *storage*, or None if the answers stay in the memory of this
-    process.
+    """Return the answer store for the URI *storage*, or None for the memory of this process.
 
     Raises:
         ConfigurationError: The URI is invalid, or a required package is not installed.

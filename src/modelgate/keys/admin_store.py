@@ -174,7 +174,7 @@ class KeyAdmin:
             row = connection.execute(query).mappings().first()
         if row is None:
             # The message does not quote the id: it may be a key, passed by mistake.
-            raise NotFound("There is no key with this id: modelgate keys list shows the ids")
+            raise NotFound("There is no key with this id: to see the ids, run modelgate keys list")
         return _to_record(row)
 
     def rotate(
@@ -306,7 +306,7 @@ class KeyAdmin:
         digest = digest_own_key(key, "key", self._pepper)
         stored = self.fetch(digest)
         if stored is not None:
-            raise ConfigurationError(f"key must be new to the store (got the key of {stored.id})")
+            raise ConfigurationError(f"key must not be in the store yet (got the key of {stored.id})")
         if not key.isprintable() or key.strip() != key:
             raise ConfigurationError(
                 "key must be printable, without white space around it (got other characters)"

@@ -272,7 +272,7 @@ def _fingerprint(request: Request, body: bytes) -> bytes:
 @cache
 def _warn_once(workers: int) -> None:
     logger.warning(
-        "idempotency: answers in the memory of each of %d workers: a request that is repeated in another worker is"
-        ' scored again: use Idempotency("redis://…") to share the answers',
+        "idempotency: answers are stored in the memory of each of %d workers: a request that is repeated in"
+        ' another worker is scored again: use Idempotency("redis://…") to share the answers',
         workers,
     )

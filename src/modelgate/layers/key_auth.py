@@ -78,8 +78,8 @@ class KeyAuth:
         max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half of
             them.
         skip_forwarded: Whether to distinguish callers behind one proxy by the last address in
-            ``X-Forwarded-For`` or ``Forwarded``. Set this option if a proxy may set these headers that is not
-            in *trusted_proxies*; see `AuthFailureLimit`.
+            ``X-Forwarded-For`` or ``Forwarded``. Set this option if an untrusted proxy may set these headers;
+            see `AuthFailureLimit`.
         key_header: The only header field in which the key is accepted, ``"x-api-key"`` or
             ``"authorization"``; None to read the key from the places that the wire format defines. If a
             platform in front of the app uses one of the fields itself, choose the other. In
@@ -162,8 +162,7 @@ class KeyAuth:
         return (yield from call_next(request))
 
     def is_plain(self) -> bool:
-        """Return whether no scope and no header field are required, and the key store belongs to this
-        package.
+        """Return whether keys need no scope or header field, and the key store belongs to this package.
 
         A look-up in another store may have side effects, so it must not be repeated.
         """
@@ -171,9 +170,7 @@ class KeyAuth:
         return own_store and self._scope is None and self.key_header is None
 
     def find_accepted(self, key: str) -> Principal | None:
-        """Return the principal of a *key* that was accepted before, or None if finding it would require a
-        wait.
-        """
+        """Return the principal of a *key* that was accepted before, or None if finding it requires a wait."""
         if hash(key) not in self._accepted:
             return None
         if type(self.keys) is MemoryKeyStore:

@@ -31,7 +31,7 @@ class PollingLayer:
 
     Args:
         poll: Bound method to call. The layer has only a weak reference to the method's object.
-        interval: Seconds between two calls.
+        interval: Maximum number of seconds between two calls.
         first_poll_timeout: Seconds for which requests wait for the first call.
 
     Raises:

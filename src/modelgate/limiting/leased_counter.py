@@ -217,10 +217,10 @@ class _Lease:
         return decision
 
     def renew(self, decision: RateLimitDecision, block: int, sent_at: float) -> RateLimitDecision:
-        """Start a new block, spend the cost of the request that charged it, and return the decision on this
-        request.
+        """Start a new block, and return the decision on the request that charged it.
 
-        If the server rejected the request, remember the rejection instead; see `reject`.
+        The cost of the request is spent from the block. If the server rejected the request, remember the
+        rejection instead; see `reject`.
 
         Args:
             decision: Decision of the server.

@@ -148,9 +148,7 @@ def _read_redis_group(scheme: str, rest: str, library: str) -> tuple[str, dict[s
 
 
 def _retry_once(library: str, *, aio: bool) -> Any:
-    """Return a retry policy of the client *library* that retries once, because servers close idle
-    connections.
-    """
+    """Return a policy of *library* that retries once, because servers close idle connections."""
     errors, backoff = import_module(f"{library}.exceptions"), import_module(f"{library}.backoff")
     retry = import_module(f"{library}.asyncio.retry" if aio else f"{library}.retry")
     return retry.Retry(backoff.NoBackoff(), 1, supported_errors=(errors.ConnectionError,))
@@ -187,8 +185,7 @@ def _read_memcached(scheme: str, rest: str) -> StorageSettings:
 
 
 def _pooled_client() -> Callable[..., Any]:
-    """Return a value for the `limits` option `client_getter`: a function that always returns the same pooled
-    client.
+    """Return a function for the `limits` option `client_getter`, which always returns the same client.
 
     By default, `limits` creates a client per thread.
     """

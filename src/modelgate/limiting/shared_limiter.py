@@ -198,8 +198,7 @@ class RedisCounter:
         yield from self._store.run(REFUND, key, cost, repr(when), *windows)
 
     def _detect_data_loss(self, key: str, decision: RateLimitDecision) -> None:
-        """Report a data loss to the circuit breaker if a charge of this process is missing from the bucket
-        *key*.
+        """Report a data loss if a charge of this process is missing from the bucket *key*.
 
         This detects a loss that leaves the scripts in place, such as ``FLUSHALL`` or eviction.
         """
@@ -228,7 +227,7 @@ def _share(rate: Rate, parts: int) -> Rate:
 
 
 def _has_restarted(now: float, window: FixedWindow, charged: float, start: float) -> bool:
-    """Return whether the server restarted a window too early, that is, while a charge must still be counted.
+    """Return whether the server lost a charge: it restarted a window that must still count the charge.
 
     As long as a charge is counted, the steps of its window are consecutive.
 

@@ -258,7 +258,7 @@ def _parse_window(part: str, strategy: str) -> FixedWindow:
     if unit not in _units():
         raise ValueError(f"{match[3]!r} is not a unit: use {', '.join(_units())}")
     if not amount or not multiple:
-        raise ValueError(f"{part.strip()!r} lets nothing pass")
+        raise ValueError(f"{part.strip()!r} allows no requests")
     if multiple * _units()[unit] > _MAX_YEARS * _units()["year"]:
         raise ValueError(f"{part.strip()!r} is longer than {_MAX_YEARS} years")
     return STRATEGIES[strategy](amount, multiple, unit)

@@ -12,9 +12,7 @@ _OPTION = re.compile(r"(?:--workers(?:=|\s+)|(?<!\S)-w\s*)(\d+)")
 
 
 def detect_worker_count(environ: Mapping[str, str], argv: Sequence[str]) -> int:
-    """Return the number of workers that the server's command line or the environment sets, or 1 if neither
-    does.
-    """
+    """Return the number of workers that the command line or the environment sets, or 1 if neither does."""
     # This module exists only inside uWSGI, which does not pass its options on.
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is not None:

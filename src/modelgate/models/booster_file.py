@@ -119,7 +119,7 @@ def write_booster(model: Any) -> tuple[bytes, Any]:
     restored = read_booster(content, suffix)
     if stored_classes(restored) != stored_classes(model):
         raise ConfigurationError(
-            f"model must have the labels 0, 1, … for a {suffix} file, which stores no others"
+            f"model must have the labels 0, 1, … for a {suffix} file, which cannot store others"
             f' (got {stored_classes(model)}): train it with such labels, or use format="joblib", which is a pickle'
         )
     return content, restored

@@ -29,7 +29,7 @@ logger = logging.getLogger("modelgate")
 CACHE_EVENTS = ("hits", "misses", "loads", "load_failures", "evictions")
 _HITS, _MISSES, _LOADS, _FAILURES, _EVICTIONS = range(len(CACHE_EVENTS))
 CACHE_COUNTS, CACHE_SIZE = "model_cache", "model_cache_size"
-"""Names under which the values are stored, see `MetricValues`."""
+"""Names under which the values are stored; see `MetricValues`."""
 
 _FAILURE_TTL = 1.0
 _MAX_FAILURES = 1000
@@ -175,6 +175,11 @@ class ModelCache(Generic[T]):
         with self._lock:
             cached = self._models.get(name)
         return None if cached is None else cached.model
+
+    def names(self) -> list[str]:
+        """Return the names of the cached models, the least recently used first."""
+        with self._lock:
+            return list(self._models)
 
     def reload(self, name: str) -> Flow[T]:
         """Load the model *name* again. Until the load succeeds, the cached model continues to serve.

@@ -201,8 +201,8 @@ def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> No
     for method, expected in example["expected"].items():
         if not _is_close(expected, actual.get(method)):
             raise ConfigurationError(
-                f"the result of {method} differs from the example in the package: install the versions of"
-                " libraries with which the package was saved, or save the model again"
+                f"the result of {method} differs from the example in the package: install the library"
+                " versions that the package was saved with, or save the model again"
             )
 
 

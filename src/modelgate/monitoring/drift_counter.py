@@ -96,14 +96,18 @@ class DriftCounter:
             logger.error("drift monitor: database unavailable: counts are stored later", exc_info=error)
         self._send()
 
-    def judge(self, deployment: str) -> list[Judgement]:
+    def judge(self, deployment: str, version: str | None = None) -> list[Judgement]:
         """Return the drift of each model of a deployment. The newest model is last.
+
+        Args:
+            deployment: Deployment name.
+            version: Version of the models; None for all.
 
         Raises:
             StoreError: The database is unavailable.
         """
         now = self._clock()
-        models = self._storage.load(deployment)
+        models = self._storage.load(deployment, version)
         return [judge(model, self._thresholds, self._sustained, now) for model in models]
 
     def _count(
@@ -165,7 +169,7 @@ class DriftCounter:
             self._unsent = []
         except Exception as error:
             self._unsent = self._unsent[-_MAX_UNSENT:]
-            logger.error("drift monitor: cannot send alarms: they are sent later", exc_info=error)
+            logger.error("drift monitor: cannot send alarms: retrying later", exc_info=error)
 
 
 def _describe_subject(alarm: DriftAlarm) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -143,16 +144,24 @@ class DriftMonitor(PredictionHook):
         self._log.close()
         self._storage.close()
 
-    def judge(self, deployment: str) -> list[Judgement]:
+    def judge(self, deployment: str, version: str | None = None) -> list[Judgement]:
         """Return the drift of each model of a deployment. The newest model is last. This call blocks.
+
+        Args:
+            deployment: Deployment name.
+            version: Version of the models; None for all.
 
         Raises:
             StoreError: The database is unavailable.
         """
-        return self._counter.judge(deployment)
+        return self._counter.judge(deployment, version)
 
     def routes(self) -> Iterable[Route]:
-        spec = RouteSpec("Inputs and predictions, compared with the training data", MonitorReport)
+        spec = RouteSpec(
+            "Inputs and predictions, compared with the training data",
+            MonitorReport,
+            query={"version": "Version of the model to report on. By default, all versions are reported"},
+        )
         yield Route("GET", "/deployments/{deployment}/monitor", self._respond, action="monitor", spec=spec)
 
     def _respond(self, request: Request) -> Flow[Response]:
@@ -160,7 +169,8 @@ class DriftMonitor(PredictionHook):
         assert context.catalog is not None and context.deployment is not None
         if context.deployment not in context.catalog:
             raise NotFound
-        judgements = yield from run(self.judge, context.deployment)
+        version = dict(parse_qsl(request.query_string, keep_blank_values=True)).get("version")
+        judgements = yield from run(self.judge, context.deployment, version)
         report = MonitorReport(context.deployment, self._min_rows, [*map(_describe, judgements)])
         return Response.json(msgspec.to_builtins(report))
 

@@ -60,8 +60,13 @@ class DriftStorage(Protocol):
             part: Unique id of the part.
         """
 
-    def load(self, deployment: str) -> list[MonitoredModel]:
-        """Return the models of a deployment with the counts of all processes. The newest model is last."""
+    def load(self, deployment: str, version: str | None = None) -> list[MonitoredModel]:
+        """Return the models of a deployment with the counts of all processes. The newest model is last.
+
+        Args:
+            deployment: Deployment name.
+            version: Version of the models to return; None for all.
+        """
 
     def set_baseline(self, key: ModelKey, baseline: Window) -> None:
         """Store *baseline*, unless the model already has one."""
@@ -124,9 +129,13 @@ class MemoryDriftStorage:
             parts[part] = bucket
             model.buckets = add_parts(parts.values())
 
-    def load(self, deployment: str) -> list[MonitoredModel]:
+    def load(self, deployment: str, version: str | None = None) -> list[MonitoredModel]:
         with self._lock:
-            models = [model for key, model in self._models.items() if key.deployment == deployment]
+            models = [
+                model
+                for key, model in self._models.items()
+                if key.deployment == deployment and version in (None, key.version)
+            ]
             return sorted(map(msgspec.structs.replace, models), key=lambda model: model.buckets[-1].start)
 
     def set_baseline(self, key: ModelKey, baseline: Window) -> None:

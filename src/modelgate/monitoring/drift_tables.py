@@ -80,11 +80,13 @@ class SQLDriftStorage:
 
         self._database.commit(write)
 
-    def load(self, deployment: str) -> list[MonitoredModel]:
-        counts = _COUNTS.select().where(_COUNTS.c.deployment == deployment)
+    def load(self, deployment: str, version: str | None = None) -> list[MonitoredModel]:
+        names = (
+            {"deployment": deployment} if version is None else {"deployment": deployment, "version": version}
+        )
         with self._database.transaction() as connection:
-            models = connection.execute(_MODELS.select().where(_MODELS.c.deployment == deployment)).all()
-            rows = connection.execute(counts).all()
+            models = connection.execute(_MODELS.select().where(_matches(_MODELS, names))).all()
+            rows = connection.execute(_COUNTS.select().where(_matches(_COUNTS, names))).all()
         parts: dict[ModelKey, list[Window]] = {}
         for row in rows:
             part_counts = self._decode(row, row.counts, DriftCounts)
@@ -104,11 +106,11 @@ class SQLDriftStorage:
         """Decode a JSON value of *row*. If it is damaged, log this once, and return None."""
         try:
             return msgspec.json.decode(text, type=kind)
-        except ValueError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             if text not in self._damaged:
                 self._damaged.add(text)
                 logger.error(
-                    "drift monitor: deployment %s: left out a damaged value of version %s: %s",
+                    "drift monitor: deployment %s: ignored a damaged value of version %s: %s",
                     row.deployment,
                     row.version,
                     error,

@@ -155,6 +155,7 @@ def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "
         "row": polars.Int64,
         "time": polars.Datetime("us", "UTC"),
         "seconds": polars.Float64,
+        "hypothetical": polars.Boolean,
     }
     for record in records:
         for name, kind in record.table.kinds.items():

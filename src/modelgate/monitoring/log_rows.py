@@ -29,6 +29,7 @@ class PredictionWriter(Protocol):
 def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[dict[str, Any]]:
     """Yield an entry of plain values for each predicted row.
 
+    The member ``hypothetical`` is true for rows that the caller has marked as made up, see `PredictionRecord`.
     The member ``input`` has all columns except images, tensors and the columns in *redact*. In an entry of a
     forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction. The
     series is None if *redact* contains a column of the table.
@@ -55,6 +56,7 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
             "key_id": record.key_id,
             "time": datetime.fromtimestamp(record.time, UTC),
             "seconds": record.seconds,
+            "hypothetical": record.hypothetical,
             "input": None if inputs is None else inputs[row],
             "prediction": {name: output[row] for name, output in zip(names, values, strict=True)},
             "probabilities": {

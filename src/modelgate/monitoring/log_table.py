@@ -23,6 +23,7 @@ PREDICTIONS = sa.Table(
     sa.Column("key_id", sa.Text),
     sa.Column("time", UTCDateTime, nullable=False, index=True),
     sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("hypothetical", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("input", sa.Text),
     sa.Column("prediction", sa.Text, nullable=False),
     sa.Column("probabilities", sa.Text),
@@ -36,6 +37,8 @@ class LogTable:
     """Prediction writer for the table ``modelgate_predictions``, which is created on first use.
 
     Nested values are stored as JSON.
+
+    If the table was created by an earlier version of modelgate, the first use adds the columns that it lacks.
 
     Args:
         url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
@@ -52,6 +55,10 @@ class LogTable:
         if rows:
             with self._database.transaction() as connection:
                 connection.execute(PREDICTIONS.insert(), rows)
+
+    def close(self) -> None:
+        """Close the connections. They are opened again when needed."""
+        self._database.close()
 
 
 def _to_row(entry: dict[str, Any]) -> dict[str, Any]:

@@ -149,8 +149,7 @@ class OutcomeLog(PredictionHook):
         self._tables.close()
 
     def accuracy(self, deployment: str) -> AccuracyReport:
-        """Return the accuracy of each version of a deployment, and comparisons of versions that served at the
-        same time. This call blocks.
+        """Return the accuracy of each version of a deployment, and comparisons of versions. This call blocks.
 
         Raises:
             StoreError: The database is unavailable.
@@ -210,15 +209,14 @@ def _check(outcomes: Sequence[Outcome]) -> None:
     for index, outcome in enumerate(outcomes):
         if (outcome.request_id is None) == (outcome.association is None):
             raise InvalidInput(
-                f"outcomes[{index}]: send either request_id, with row if the request had several, or association"
+                f"outcomes[{index}]: send either association, or request_id (and row if the request had several)"
             )
         if not isinstance(outcome.actual, str) and abs(outcome.actual) > _LARGEST:
             raise InvalidInput(f"outcomes[{index}].actual must be at most 2**53")
 
 
 class _Writer:
-    """Prediction writer that stores the predicted values, without the input columns, so that their accuracy
-    can be measured later.
+    """Prediction writer that stores the predicted values, to compare them with outcomes later.
 
     Args:
         tables: Tables of the database.
@@ -296,9 +294,7 @@ class _Writer:
 
 
 def _column_texts(record: PredictionRecord, name: str) -> list[str | None] | None:
-    """Return the values of an input column or a passthrough column as text, or None if there is no such
-    column.
-    """
+    """Return the values of an input or passthrough column as text, or None if there is no such column."""
     if name in record.table:
         values = [to_json_value(value) for value in record.table[name].tolist()]
     elif name in (record.prediction.passthrough_columns or {}):

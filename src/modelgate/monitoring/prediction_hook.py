@@ -114,7 +114,7 @@ class PredictionHooks:
                 )
             if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
                 raise ConfigurationError(
-                    f"on_prediction must be a function without async, which puts the record into a queue (got {hook!r})"
+                    f"on_prediction must be a function without async (got {hook!r}): let it put the record into a queue"
                 )
         self._callbacks: list[PredictionCallback] = listed
         self._hooks = [hook for hook in listed if isinstance(hook, PredictionHook)]

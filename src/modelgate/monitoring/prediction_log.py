@@ -86,6 +86,8 @@ class PredictionLog(PredictionHook):
             flush_interval = 60.0 if format == "parquet" else 1.0
         require_positive_seconds("flush_interval", flush_interval)
         self._writer = _create_writer(destination, format, max_bytes, max_files)
+        # A writer of the caller stays open.
+        self._close_writer = None if self._writer is destination else getattr(self._writer, "close", None)
         self._sample = sample
         self._redact = frozenset(redact)
         self._max_rows = max_queued_rows
@@ -241,6 +243,8 @@ class PredictionLog(PredictionHook):
             thread = self._thread
         if thread is not None:
             thread.join(timeout)
+        if self._close_writer is not None:
+            self._close_writer()
         with self._lock:
             if self._rows:
                 self._lost["closed"][0] += self._rows

@@ -125,14 +125,14 @@ class SharedValues:
             # A full disk: counting must not fail a request.
             if not self._unstored:
                 logger.error(
-                    "metrics_dir: cannot store values, which only process %d reports: %s", self._pid, error
+                    "metrics_dir: cannot store values, so only process %d reports them: %s", self._pid, error
                 )
             cells = create_cells(size)
             self._unstored.append((name, labels, cells))
             return cells
 
     def discard(self, deployments: Container[str]) -> None:
-        """Do nothing, because other processes may still count these values."""
+        """Do nothing, because the values may belong to other processes."""
 
     def read(self) -> Totals:
         totals: Totals = {}
@@ -183,7 +183,7 @@ class SharedValues:
         """Return the entries of *path*, or None if it cannot be read."""
         try:
             return list(_read_entries(path))
-        except (OSError, TypeError, ValueError, struct.error) as error:
+        except (OSError, TypeError, ValueError, msgspec.DecodeError, struct.error) as error:
             self._warn(path, error)
             return None
 
@@ -191,7 +191,7 @@ class SharedValues:
         """Log once that the file at *path* is ignored."""
         if path.name not in self._unreadable:
             self._unreadable.add(path.name)
-            logger.error("metrics_dir: left out %s, which cannot be read: %s", path, error)
+            logger.error("metrics_dir: ignored %s, which cannot be read: %s", path, error)
 
     def _is_live(self, path: Path) -> bool:
         try:
@@ -247,7 +247,7 @@ class SharedValues:
             return msgspec.json.decode(path.read_bytes(), type=_Ended)
         except FileNotFoundError:
             pass
-        except ValueError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             self._warn(path, error)
         return _Ended()
 

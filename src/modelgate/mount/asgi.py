@@ -40,7 +40,7 @@ class UnsupportedEventLoop(ServingError):
 def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
     """Return *handler*, or a handler that answers 503 if the server does not run an asyncio event loop.
 
-    On any other event loop, *handler* would fail in the middle of an await, and make other requests fail too.
+    On any other event loop, *handler* would fail during an await, and make other requests fail, too.
     """
     # Looking for trio first is cheaper.
     if "trio" not in sys.modules or asyncio._get_running_loop() is not None:
@@ -57,12 +57,12 @@ def _reject_event_loop(request: Request) -> Flow[Response]:
 def app(handler: Handler[Request, Response], on_shutdown: Callable[[], None] | None = None) -> ASGIApp:
     """Return an ASGI app that calls *handler*. The app accepts lifespan events, but does not need them.
 
-    If the server does not run an asyncio event loop (but trio, for example), all requests get 503, even
+    If the server runs another event loop than asyncio (trio, for example), all requests get 503, even
     readiness checks.
 
     Args:
         handler: Handler, for example a gate.
-        on_shutdown: Function to call at the end of the lifespan; None for none.
+        on_shutdown: Function to call at the end of the lifespan; None to call nothing.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,12 +160,12 @@ def _start_message(response: Response) -> Message:
 def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
     """Wrap *layers* around an ASGI app, the first one outermost.
 
-    Bodies of requests and responses are streamed, unless a layer needs the whole body. Errors of layers
+    Bodies of requests and responses are streamed, unless a layer needs the complete body. Errors of layers
     become responses in plain JSON, and errors of the app are raised. In the scope of the app,
     ``modelgate.request`` is the `Request`. Lifespan and websocket scopes go directly to the app.
 
-    The app is called in the task of the server, so context variables, cancellation and background tasks work
-    as they do without the layers.
+    The app is called in the server's task, so context variables, cancellation and background tasks work as
+    they do without the layers.
     """
     check_wrapping(application, layers)
     inner = http_stack(layers, _call_app)
@@ -204,8 +204,8 @@ _STREAMING = iter(())
 class _WrappedRequest(ASGIRequest):
     """Request to a wrapped app.
 
-    The flow of the layers pauses while the app runs. When the app calls ``send`` to start its response, the
-    flow continues inside that call. The layers thus see the response before its body is streamed, and no
+    The flow of the layers is suspended while the app runs. When the app calls ``send`` to start its response,
+    the flow continues within this call. So the layers see the response before its body is streamed, and no
     second task is needed.
     """
 
@@ -281,7 +281,7 @@ class _WrappedRequest(ASGIRequest):
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a function like *receive* that returns the whole *body* first, and then calls *receive*."""
+    """Return a function like *receive* that first returns the complete *body*, and then calls *receive*."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

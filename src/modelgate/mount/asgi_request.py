@@ -97,7 +97,10 @@ class ASGIRequest(Request):
         return None
 
     def read(self) -> Flow[bytes]:
-        """Return the whole body as it was sent, see `Request.read`. One that has arrived needs no wait."""
+        """Return the complete body as it was sent; see `Request.read`.
+
+        If the body has already arrived, there is no wait.
+        """
         if self.body_read is None:
             steps = self._aread()
             try:
@@ -140,7 +143,7 @@ class ASGIRequest(Request):
 
 
 class _Resumed:
-    """Awaitable for the rest of a coroutine that has been started by hand and has yielded *signal*."""
+    """Awaitable that continues a coroutine that has already yielded *signal*."""
 
     def __init__(self, steps: Coroutine[Any, Any, Any], signal: Any) -> None:
         self._steps = steps
@@ -151,7 +154,7 @@ class _Resumed:
 
 
 def _receive_first(first: Callable[[], Awaitable[Message]], receive: Receive) -> Receive:
-    """Return a function like *receive*, whose first call returns what *first* returns."""
+    """Return a function like *receive* whose first call returns the result of *first*."""
     functions = [receive, first]
     return lambda: (functions.pop() if len(functions) > 1 else receive)()
 
@@ -169,7 +172,7 @@ async def _to_coroutine(awaitable: Awaitable[Message]) -> Message:
 
 
 class ASGIHeaders:
-    """Header fields of an ASGI scope. They are decoded when they are looked up, because most of them never are.
+    """Header fields of an ASGI scope. A field is decoded when it is looked up, because most fields never are.
 
     Attributes:
         fields: Values by name. Repeated fields are joined by commas.
@@ -215,5 +218,5 @@ def remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def fail_without_loop() -> None:
-    """Raise the error for an ASGI request that is handled without an event loop."""
+    """Raise an error, because an ASGI request is handled without an event loop."""
     raise RuntimeError("an ASGI app cannot be called without an event loop")

@@ -27,8 +27,8 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
     """Return URL patterns that serve a handler, for ``include``.
 
     Django's middleware applies to the requests. No CSRF token is needed, because a gate requires a key. The
-    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml`` to ``ml/``.
-    Exceptions that become a response with status 500 are sent with the signal ``got_request_exception``.
+    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml`` to ``ml/``. If
+    an exception becomes a response with status 500, the signal ``got_request_exception`` is sent.
 
     Args:
         handler: Handler, for example a gate.
@@ -63,7 +63,7 @@ async def _respond_async(request: Request, handler: Handler[Request, Response]) 
 
 
 class _ASGIRequest(Request):
-    """Request under ASGI, whose body Django receives before it calls the view."""
+    """Request under ASGI. Django receives its body before it calls the view."""
 
     __slots__ = ("_django",)
 
@@ -101,7 +101,7 @@ def _create_request(request: Any) -> Request:
 
 
 def _send_exception(request: HttpRequest, _error: BaseException) -> None:
-    """Send the signal that error tracking of Django projects listens to."""
+    """Send the signal that error trackers for Django listen to."""
     # Receivers read the current exception. Django logs their errors, which must not replace the response.
     got_request_exception.send_robust(sender=None, request=request)
 

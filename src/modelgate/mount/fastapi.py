@@ -54,8 +54,8 @@ def mount(
 def _call_before(function: Callable[[], object], application: ASGIApp) -> ASGIApp:
     """Return an app that calls *function* in a thread, and then *application*.
 
-    *function* puts the handler's document into the cache, and may have to wait for models to load. FastAPI
-    then creates the merged document on the event loop without waiting.
+    *function* caches the handler's document, which may require loading models. FastAPI then creates the
+    merged document on the event loop without waiting.
     """
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,8 +86,8 @@ def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..
     the layers set are added to the response of the route.
 
     Args:
-        layers: HTTP layers. A layer that limits concurrent requests or stores answers has no effect, because all
-            layers finish before the route begins.
+        layers: HTTP layers. A layer that limits concurrent requests or stores answers has no effect, because
+            all layers finish before the route is called.
     """
     # A stored answer is that the layers have accepted a request: it would exempt later requests from limits.
     handler = http_stack((layer for layer in layers if not getattr(layer, "stores_answers", False)), _accept)

@@ -37,7 +37,7 @@ def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) ->
 
 
 def wrap(app: flask.Flask, *layers: Layer[Request, Response]) -> None:
-    """Wrap *layers* around a Flask app, the first one outermost: see `modelgate.mount.wsgi.wrap`.
+    """Wrap *layers* around a Flask app, the first one outermost; see `modelgate.mount.wsgi.wrap`.
 
     Raises:
         ConfigurationError: *app* is not a Flask app, or a layer is not callable.
@@ -118,7 +118,7 @@ class _FlaskRequest(wsgi.WSGIRequest):
 
 
 def _send_exception(error: BaseException) -> None:
-    """Send the signal that error tracking of Flask apps listens to."""
+    """Send the signal that error trackers for Flask listen to."""
     app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
     flask.got_request_exception.send(app, exception=error)
 

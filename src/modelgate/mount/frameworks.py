@@ -43,7 +43,7 @@ _APP_NAMES = "Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle"
 
 
 def handle(request: Any, handler: Handler[Request, Response], response: Any = None) -> Any:
-    """Call *handler* from a view: see `modelgate.Gate.handle`.
+    """Call *handler* from a view; see `modelgate.Gate.handle`.
 
     Args:
         request: Request object of the framework.
@@ -67,13 +67,13 @@ def handle(request: Any, handler: Handler[Request, Response], response: Any = No
 
 
 def mount(app: Any, prefix: str, handler: Handler[Request, Response], **options: Any) -> None:
-    """Mount *handler* in an app: see `modelgate.Gate.mount`.
+    """Mount *handler* in an app; see `modelgate.Gate.mount`.
 
     Args:
         app: App of a framework.
         prefix: Path below which the handler is mounted, such as ``/ml``.
         handler: Handler, for example a gate.
-        options: Options for FastAPI: see `modelgate.mount.fastapi.mount`.
+        options: Options for FastAPI; see `modelgate.mount.fastapi.mount`.
 
     Raises:
         ConfigurationError: *app* belongs to no known framework, or *prefix* is not a path.

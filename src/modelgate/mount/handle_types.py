@@ -3,8 +3,8 @@
 The class of a framework that is not installed has the type Any, which matches every request. Requests are therefore
 recognized by members that only the requests of one framework have. Only responses have the types of the framework.
 
-Requests of Django have no overload: the same class of request is answered by a response in a sync view, and by an
-awaitable of it in an async view. Pyramid and Bottle do not contain type information.
+There is no overload for Django, because the same request class is used in sync views, which return a
+response, and in async views, which return an awaitable. Pyramid and Bottle do not contain type information.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -143,5 +143,5 @@ M = TypeVar("M", bound=Callable[..., Any])
 
 
 def typed_handle(method: M) -> HandleMethod:
-    """Return *method* unchanged, but typed with the overloads of `Handle`."""
+    """Return *method* unchanged, with the overloads of `Handle` as its type."""
     return method  # type: ignore[return-value]

@@ -1,68 +1,64 @@
-"""Adapter for Ray Serve, which serves a gate from the replicas of a Serve deployment."""
+"""Adapter for Ray Serve, which serves a gate in the replicas of a Serve deployment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray import serve
 
 from ..errors import ConfigurationError
 from ..flow import adrive
-from ..importing import import_object
+from ..importing import create_gate
 from .asgi import Receive, Scope, Send
 
 __all__ = ["create_application"]
-
-_MODEL_ID_HEADERS = (b"serve_multiplexed_model_id", b"serve-multiplexed-model-id")
 
 
 def create_application(
     gate: str | Callable[[], Any],
     *,
     models: Mapping[str, str] | None = None,
-    models_per_replica: int | None = None,
+    multiplexed: bool = False,
     **options: Any,
 ) -> serve.Application:
-    """Return a Ray Serve application whose replicas each serve a gate.
+    """Return a Ray Serve application, each replica of which serves a gate.
 
-    - A replica takes requests once all of its models are loaded. If a model cannot be loaded, Serve reports
-      the deployment as unhealthy, and an update stops while the old replicas continue to serve.
+    - A replica takes requests once it has read the deployment registry and loaded all of its models. If a model
+      cannot be loaded, Serve reports the deployment as unhealthy, and an update stops while the old replicas
+      continue to serve.
     - Serve replaces a replica that is no longer ready (see `Gate`: ``/v2/health/ready``).
-    - A replica that is stopped first answers its requests (``graceful_shutdown_timeout_s``), then flushes the
-      hooks of *on_prediction* and closes the gate.
-    - State in the memory of a replica, such as rate limits without Redis, is not shared with the others.
+    - When a replica is stopped, it first answers its requests (``graceful_shutdown_timeout_s``), then flushes
+      the *on_prediction* hooks and closes the gate.
+    - State in the memory of a replica, such as rate limits without Redis, is not shared with other replicas.
 
     Args:
         gate: Gate to import in each replica, such as ``"app:gate"``, or a function that creates the gate. A
             gate itself cannot be sent to other machines.
         models: Models to serve instead of those of the gate, by deployment, such as
-            ``{"churn": "store:churn@7"}``. `serve.run` with other models loads them in the running replicas,
-            one replica after the other, if nothing else has changed.
-        models_per_replica: Enables model multiplexing: Serve sends requests with the header field
-            ``serve_multiplexed_model_id``, which names a deployment of the gate, to replicas that have its
-            model in memory. The value should be the *cache_size* of the gate. None for no multiplexing.
+            ``{"churn": "store:churn@7"}``. This is Serve's *user_config*: if it changes in a config file of
+            ``serve deploy``, and nothing else does, the running replicas load the models without a restart. A
+            new replica loads the gate's own models first, so they must still be in the store.
+        multiplexed: True for a gate with more models than a replica can cache. Models are then loaded by the
+            first request that needs them, a model that cannot be loaded does not make a replica unhealthy, and
+            each replica reports the deployments whose models it has cached. Serve sends a request with the
+            header field ``serve-multiplexed-model-id``, which names a deployment, to such a replica.
         options: Options of `ray.serve.deployment`, such as *num_replicas*, *autoscaling_config*,
             *max_ongoing_requests* and *ray_actor_options*.
 
     Raises:
-        ConfigurationError: *gate* or *models_per_replica* is not valid.
+        ConfigurationError: *gate* is not valid.
     """
     if not isinstance(gate, str) and not (callable(gate) and not hasattr(gate, "deployments")):
         raise ConfigurationError(
             "gate must be module:attribute, such as app:gate, or a function that returns a gate"
             f" (got {type(gate).__name__})"
         )
-    if models_per_replica is not None and (type(models_per_replica) is not int or models_per_replica < 1):
-        raise ConfigurationError(
-            f"models_per_replica must be a whole number from 1, or None (got {models_per_replica!r})"
-        )
     options.setdefault("name", "modelgate")
     if models is not None:
         options["user_config"] = dict(models)
 
     def create_app() -> _GateApp:
-        return _GateApp(gate, models_per_replica)
+        return _GateApp(gate, multiplexed=multiplexed)
 
     replica = serve.deployment(**options)(serve.ingress(create_app)(_Replica))
     return replica.bind()
@@ -73,40 +69,41 @@ class _GateApp:
 
     Args:
         source: Gate to import, or function that creates it.
-        models_per_replica: See `create_application`.
+        multiplexed: See `create_application`.
     """
 
-    def __init__(self, source: str | Callable[[], Any], models_per_replica: int | None) -> None:
-        gate = import_object(source, "gate") if isinstance(source, str) else source()
-        self.gate = gate() if callable(gate) and not hasattr(gate, "deployments") else gate
-        self.gate.deployments.warm()
-        self._report_loaded: Callable[[str], Awaitable[str]] | None = None
-        if models_per_replica is not None:
-            limit = serve.multiplexed(max_num_models_per_replica=models_per_replica)
-            self._report_loaded = limit(_return_model_id)
+    def __init__(self, source: str | Callable[[], Any], *, multiplexed: bool) -> None:
+        self.gate = create_gate(source)
+        self.multiplexed = multiplexed
+        # Read the registry first, so that neither this nor the first request loads models that it replaces.
+        self.gate._poll_once()
+        deployments = self.gate.deployments
+        if multiplexed:
+            self._always_loaded = [name for name in deployments if not deployments[name].is_loaded]
+            limit = deployments.cache.cache_info().maxsize + len(self._always_loaded)
+            self._report = serve.multiplexed(max_num_models_per_replica=limit)(_return_model_id)
+            self._reported: set[str] = set()
+        else:
+            deployments.warm()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        model_id = _find_model_id(scope) if self._report_loaded is not None else None
-        if model_id is not None and model_id in self.gate.deployments:
-            send = partial(self._send, send, model_id)
         await self.gate.asgi(scope, receive, send)
+        if self.multiplexed:
+            await self._report_loaded()
 
-    async def _send(self, send: Send, model_id: str, message: MutableMapping[str, Any]) -> None:
-        # Only after success: a request without a valid key must not change where Serve sends requests.
-        if message["type"] == "http.response.start" and message["status"] == 200:
-            assert self._report_loaded is not None
-            await self._report_loaded(model_id)
-        await send(message)
+    async def _report_loaded(self) -> None:
+        """Report the deployments whose models are in memory to Serve, if they have changed."""
+        loaded = [*self._always_loaded, *self.gate.deployments.cached()]
+        if self._reported != set(loaded):
+            self._reported = set(loaded)
+            # Serve has an LRU cache of the same size. In this order, it evicts those that the gate evicted.
+            for name in loaded:
+                await self._report(name)
 
 
 async def _return_model_id(model_id: str) -> str:
     # The model itself is in the cache of the gate.
     return model_id
-
-
-def _find_model_id(scope: Scope) -> str | None:
-    headers = scope.get("headers", ()) if scope["type"] == "http" else ()
-    return next((value.decode("latin-1") for name, value in headers if name in _MODEL_ID_HEADERS), None)
 
 
 class _Replica:
@@ -115,13 +112,17 @@ class _Replica:
     app: _GateApp
 
     async def reconfigure(self, models: Mapping[str, str]) -> None:
-        """Serve other *models*. Serve calls this method at the start, and when only the models change."""
+        """Serve other *models*. Serve calls this method at the start, and when the *user_config* changes."""
         for name, model in models.items():
             await asyncio.to_thread(self.app.gate.deployments.swap, name, model)
 
     async def check_health(self) -> None:
-        """Raise an error if a deployment cannot score. Serve then replaces the replica."""
-        if not await adrive(self.app.gate.deployments.catalog.ready()):
+        """Raise an error if a deployment cannot score. Serve then replaces the replica.
+
+        A multiplexed replica passes: the check would load all models, and one that cannot be loaded fails on each
+        replica.
+        """
+        if not self.app.multiplexed and not await adrive(self.app.gate.deployments.catalog.ready()):
             raise RuntimeError(f"not ready: {self.app.gate!r}")
 
     def __del__(self) -> None:

@@ -14,7 +14,7 @@ __all__ = ["handle"]
 
 
 class _SanicRequest(Request):
-    """Request of a Sanic handler, whose body Sanic has received."""
+    """Request of a Sanic handler. Sanic has already received its body."""
 
     __slots__ = ("_sanic",)
 

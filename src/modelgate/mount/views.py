@@ -1,4 +1,4 @@
-"""Requests that views of web frameworks receive, and the responses to them."""
+"""Convert the requests that views of web frameworks receive, and return the responses to them."""
 
 from collections.abc import Awaitable, Callable
 from wsgiref.types import WSGIEnvironment
@@ -15,7 +15,7 @@ __all__ = ["ASGIViewRequest", "WSGIViewRequest", "check_size", "respond", "respo
 
 
 class WSGIViewRequest(WSGIRequest):
-    """Request of a view under WSGI, whose body the framework reads and caches.
+    """Request of a view under WSGI. The framework reads and caches its body.
 
     Args:
         environ: WSGI environ.
@@ -49,7 +49,7 @@ class WSGIViewRequest(WSGIRequest):
 
 
 class ASGIViewRequest(ASGIRequest):
-    """Request of a view under ASGI, whose body the framework reads and caches.
+    """Request of a view under ASGI. The framework reads and caches its body.
 
     Args:
         scope: ASGI scope.

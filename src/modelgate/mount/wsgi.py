@@ -50,7 +50,7 @@ _UNUSUAL_KEYS = frozenset(map(_environ_key, UNUSUAL_FIELDS))
 
 
 class WSGIHeaders:
-    """Header fields of a WSGI environ, looked up when they are needed."""
+    """Header fields of a WSGI environ."""
 
     __slots__ = ("_environ",)
 
@@ -63,7 +63,7 @@ class WSGIHeaders:
 
 
 class WSGIApp(Protocol):
-    """WSGI app whose parameters have names, so that it can replace ``app.wsgi_app`` in Flask."""
+    """Protocol of WSGI apps with named parameters, which can replace ``app.wsgi_app`` in Flask."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]: ...
 
@@ -123,7 +123,10 @@ class WSGIRequest(Request):
         return body
 
     def read(self) -> Flow[bytes]:
-        """Return the whole body as it was sent, see `Request.read`. The server's read cannot time out."""
+        """Return the complete body as it was sent; see `Request.read`.
+
+        Reading from the server cannot time out.
+        """
         if self._read_error is not None:
             raise self._read_error
         if self.body_read is None:
@@ -159,7 +162,7 @@ class WSGIRequest(Request):
             raise MalformedBody("The body could not be read: send it again") from error
 
     def _receive(self, length: int | None) -> bytes | SpooledBody:
-        """Read a large body, or one of unknown length, in parts."""
+        """Read a large body, or a body of unknown length, in parts."""
         limiter, parts = BodySizeLimiter(self.max_body), list[bytes]()
         spooled: SpooledBody | None = None
         while length is None or limiter.received < length:
@@ -227,7 +230,7 @@ def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, R
 def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSGIApp:
     """Wrap *layers* around a WSGI app, the first one outermost.
 
-    Bodies of requests and responses are streamed, unless a layer needs the whole body. Errors of layers
+    Bodies of requests and responses are streamed, unless a layer needs the complete body. Errors of layers
     become responses in plain JSON, and errors of the app are raised. In the environ of the app,
     ``modelgate.request`` is the `Request`.
     """
@@ -285,7 +288,7 @@ class _AppCall:
         self._written: list[bytes] = []
 
     def respond(self) -> Response:
-        """Call the app, and return its response as soon as the status is known."""
+        """Call the app, and return its response as soon as the app has set the status."""
         self._request.context.app_called = True
         iterable = self._application(self._prepare_environ(), self._start_response)
         iterator = iter(iterable)

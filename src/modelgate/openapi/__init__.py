@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 documents of deployments, which describe requests in every dialect of the gate."""
+"""OpenAPI 3.1 documents of deployments. They describe the requests in every dialect of the gate."""
 
 from .openapi import OpenAPI
 

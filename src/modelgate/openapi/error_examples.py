@@ -1,4 +1,4 @@
-"""Examples of all errors that a caller may get, for the responses in an OpenAPI document."""
+"""Create examples of all errors that a caller may get, for the responses in an OpenAPI document."""
 
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ _ALL: list[type[AnswerableError]] = [
 
 def _errors_with_arguments() -> Iterator[AnswerableError]:
     """Yield an example of each error whose message depends on arguments."""
-    yield errors.InvalidInput("10001 rows are more than the 10000 accepted at once: send fewer")
+    yield errors.InvalidInput("10001 rows are more than the limit of 10000 per request: send fewer rows")
     yield errors.Unauthorized(headers={"www-authenticate": 'Bearer realm="modelgate", error="invalid_token"'})
     yield errors.KeyInactive("k1", "revoked", "This API key was revoked. Ask its issuer for a new one")
     yield errors.BatchTooLarge(10_000, 1000)
@@ -52,7 +52,7 @@ def error_examples(
     """Yield an example of each error that a caller of a prediction route may get.
 
     Args:
-        schema: Schema of the rows, from which errors about rows are created.
+        schema: Schema of the rows, for examples of errors about rows.
         max_body: Maximum size of the body in bytes.
         keyed: Whether requests need an API key.
         idempotent: Whether requests may have an ``Idempotency-Key``.

@@ -13,9 +13,9 @@ _SHARED = ("parameters", "headers", "securitySchemes")
 def merge_documents(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Merge the OpenAPI documents of the deployments of a gate into one.
 
-    Server URLs are relative to the mount point. Names of components and operations get the name of their
-    deployment as a prefix. If the body or the key selects the deployment, several documents contain the same
-    path. Such a path is left out, because each deployment has its own schema.
+    Server URLs are relative to the mount point. The name of the deployment is added as a prefix to names of
+    components and operations. If the body or the key selects the deployment, several documents contain the
+    same path. Such a path is left out, because each deployment has its own schema.
 
     Args:
         documents: Documents by deployment name, as decoded JSON.

@@ -1,4 +1,4 @@
-"""Named components for the objects inside a JSON Schema, for client generators."""
+"""Move the objects inside a JSON Schema to named components, for client generators."""
 
 import re
 
@@ -12,7 +12,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 def name_objects(name: str, schema: JSONSchema) -> dict[str, JSONSchema]:
     """Return *schema* and the objects inside it as components, which refer to each other.
 
-    Client generators make a class of each component. They invent names for unnamed objects, and
+    Client generators create a class for each component. They invent names for unnamed objects, and
     openapi-python-client fails on objects inside the alternatives of a component.
 
     Args:

@@ -1,4 +1,4 @@
-"""OpenAPI documents, built from the descriptions of dialects and from example responses."""
+"""Generate OpenAPI documents from the descriptions of dialects and from example responses."""
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class OpenAPI:
         self._routes: list[Route] = []
 
     def add(self, *routes: Route) -> None:
-        """Add *routes* to each document, except those without a description (`Route.spec`)."""
+        """Add *routes* to each document. Routes without a description (`Route.spec`) are left out."""
         self._routes += (route for route in routes if route.spec is not None)
 
     def reports(self) -> list[str]:
@@ -75,7 +75,7 @@ class OpenAPI:
         return (yield from run(self._build, description, example.targets, responses, len(catalog) == 1))
 
     def merged_document(self, names: Iterable[str], catalog: Catalog) -> Flow[bytes]:
-        """Return one document for the deployments *names* as JSON: see `merge_documents`.
+        """Return one document for the deployments *names* as JSON; see `merge_documents`.
 
         Deployments that are paused or unavailable, or that do not show their schema, are left out.
         """
@@ -86,7 +86,7 @@ class OpenAPI:
         return (yield from run(_encode_merged, documents))
 
     def _dialects_for(self, description: Description) -> list[Dialect]:
-        """Return the dialects in which the deployment answers."""
+        """Return the dialects that the deployment supports."""
         forecasts = description.time_series is not None
         return [dialect for dialect in self._dialects if not forecasts or can_forecast(dialect)]
 

@@ -1,4 +1,4 @@
-"""Operations of an OpenAPI document: one for each path on which a dialect accepts rows."""
+"""Build the operations of an OpenAPI document, one for each path on which a dialect accepts rows."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -152,7 +152,7 @@ class OperationBuilder:
     def add_route(self, route: Route) -> None:
         """Add the operation of a *route* that scores no rows. Its API key is in a header field."""
         assert route.spec is not None
-        summary, answer, request = route.spec
+        summary, answer, request, query = route.spec
         path = self._fill(route.path)
         name = f"{route.method.lower()}_{path.rpartition('/')[2]}"
         types = [answer] if request is None else [answer, request]
@@ -184,7 +184,13 @@ class OperationBuilder:
             "operationId": name,
             "tags": [_MONITORING["name"]],
             "summary": summary,
-            "parameters": [_ref("parameters", "X-Request-ID")],
+            "parameters": [
+                _ref("parameters", "X-Request-ID"),
+                *(
+                    {"name": parameter, "in": "query", "description": text, "schema": {"type": "string"}}
+                    for parameter, text in query.items()
+                ),
+            ],
             **({} if request is None else {"requestBody": {"required": True, "content": content[1]}}),
             "responses": {
                 "200": _ref("responses", f"{name}_200"),
@@ -195,7 +201,10 @@ class OperationBuilder:
         self.paths.setdefault(path, {})[route.method.lower()] = operation
 
     def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
-        """Add the operation on the path *template*. Its errors and API keys are those of *predict*."""
+        """Add the operation on the path *template*.
+
+        Its errors and API keys are those of the operation *predict*.
+        """
         path = self._fill(template)
         other = f"{name}_{path.rpartition('/')[2]}"
         schemas = {f"{other}_request": spec.request, f"{other}_answer": spec.answer(self._targets)}
@@ -303,7 +312,7 @@ class OperationBuilder:
         return {status: self._error(name, examples) for status, examples in sorted(by_status.items())}
 
     def _error(self, name: str, responses: Sequence[tuple[AnswerableError, Response]]) -> JSONSchema:
-        """Return the component for the *responses* to errors, all of which have the same status."""
+        """Return the component for error *responses* that all have the same status."""
         content: dict[str, JSONSchema] = {}
         for error, response in responses:
             media_type = _media_type(response)

@@ -1,4 +1,4 @@
-"""Prediction for the example row of a deployment, for the example responses in the OpenAPI document."""
+"""Predict the example row of a deployment, for the example responses in the OpenAPI document."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ EXAMPLE_KEY = "YOUR_API_KEY"
 
 
 class Example:
-    """Example rows of a deployment, and their predictions, which dialects share.
+    """Example rows of a deployment, with predictions that dialects share.
 
     The rows are scored again only for a dialect that rounds to a different number of decimals. A model that
     is a function is not called, because it may have side effects.

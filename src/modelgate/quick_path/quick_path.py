@@ -154,8 +154,9 @@ class QuickPath:
         return self.layers(request)
 
     def _find_route(self, path: str, routes: dict[str, _Route | None]) -> _Route | None:
-        """Return the dialect and the deployment name for *path*, or None if requests to *path* are never
-        usual. The result is cached in *routes*.
+        """Return the dialect and the deployment name for *path*, or None if its requests are never usual.
+
+        The result is cached in *routes*.
         """
         try:
             route, wire, params = self._router.find("POST", path)
@@ -230,8 +231,9 @@ class QuickPath:
             raise
 
     def _authenticate(self, request: Request, dialect: _Dialect, name: str | None) -> Query | None:
-        """Charge the request's key and return the decoded query, or None if the request does not have exactly
-        one known key.
+        """Charge the request's key and return the decoded query.
+
+        Return None unless the request has exactly one known key.
 
         A key in a header field is charged before the body is read, as the layers do. Otherwise the layers
         could reject the key when a part of the body has been read already, and some middleware breaks if an
@@ -255,8 +257,9 @@ class QuickPath:
         return query if key is None and self._charge(request, key_in_body, name) else None
 
     def _charge(self, request: Request, key: str, name: str | None) -> bool:
-        """Charge *key* and return True, or return False if it was not accepted before or does not permit the
-        deployment *name*.
+        """Charge *key* and return True.
+
+        Return False if it was not accepted before, or does not permit the deployment *name*.
         """
         principal = self._key_auth.find_accepted(key)
         if principal is None or (name is not None and not principal.can_access(name)):

@@ -1,4 +1,4 @@
-"""Conversion of input values to column values. A table in docs/schema.md lists the rules."""
+"""Convert input values to column values. A table in docs/schema.md lists the rules."""
 
 import datetime
 import math
@@ -40,7 +40,7 @@ def parse_text(column: Column, text: str) -> Any:
     """Convert *text* to a number, boolean or datetime if *column* expects one; otherwise return it unchanged.
 
     White space around a number, boolean or datetime is ignored. In a column of the kind ``any``, ``007``
-    stays text, so that article numbers and postcodes keep their zeros.
+    stays text, because it may be an article number or a postcode.
 
     Args:
         column: Column that contains the text.
@@ -69,11 +69,11 @@ def _parse_number(bare: str) -> int | float:
 def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
     """Return the CSV cells that mean null in *column*.
 
-    In a column of the kind ``text`` or ``any``, *na_values* do not apply: ``NA`` may be the country code of
-    Namibia.
+    *na_values* do not apply to columns of the kind ``text`` or ``any``, because ``NA`` may be the country
+    code of Namibia.
 
     Args:
-        column: Column of the cells.
+        column: Column that contains the cells.
         na_values: See `SchemaOptions`.
     """
     # An empty cell is the level "" in a column that cannot be null.
@@ -133,7 +133,7 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
-    """Convert *value* to the kind of *column*: in an integer column, ``2.0`` becomes ``2``.
+    """Convert *value* to the kind of *column*. For example, ``2.0`` becomes ``2`` in an integer column.
 
     *column* must allow *value*. None is returned unchanged.
     """

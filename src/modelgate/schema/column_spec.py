@@ -1,4 +1,4 @@
-"""Short forms of columns: a Python type, the name of a kind, or a list of levels."""
+"""Short forms of column definitions: a Python type, the name of a kind, or a list of levels."""
 
 import datetime
 from collections.abc import Sequence

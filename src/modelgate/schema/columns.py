@@ -39,7 +39,7 @@ _EXAMPLES: dict[str, tuple[Level, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One input column.
+    """Input column of a schema.
 
     Args:
         name: Column name, spelled as in the model and in requests.
@@ -55,16 +55,16 @@ class Column:
         pattern: Regular expression that must match somewhere in a text.
         max_length: Maximum number of characters in a text.
         default: Value of the column if it is not sent. Makes the column optional.
-        description: Description, shown in the OpenAPI document.
-        typical_value: Typical value in the training data. Used as an example, not checked.
-        observed_range: Smallest and largest number in the training data. Not checked.
-        accepts_booleans: Whether a number may be sent as ``true`` or ``false``, which count as 1 and 0. Set
-            for number columns if the model does not record which columns held booleans in training.
-        timezone: Time zone in which the model gets a datetime, such as ``Europe/Berlin`` or ``UTC+01:00``.
-            The caller must send a UTC offset. If None, the datetime has no time zone.
+        description: Description to show in the OpenAPI document.
+        typical_value: Typical value in the training data. It is used as an example, and not checked.
+        observed_range: Smallest and largest number in the training data. They are not checked.
+        accepts_booleans: Whether ``true`` and ``false`` may be sent for 1 and 0. This is set for number
+            columns if the model does not record which columns held booleans in training.
+        timezone: Time zone of the datetimes that the model gets, such as ``Europe/Berlin`` or ``UTC+01:00``.
+            The caller must send a UTC offset. If None, datetimes have no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
             for the default of the installed pandas.
-        dtype: dtype that the model gets, as in training: ``uint8``, ``Int64``, ``object``,
+        dtype: dtype of the column that the model gets, as in training: ``uint8``, ``Int64``, ``object``,
             ``ordered category``. It limits the range of numbers. None for the usual dtype of the kind.
         missing_value: Object that the model gets for null in a column with the dtype ``object``: ``"None"``
             or ``"NaN"``, as in training. By default None if an encoder or imputer of the column was fitted on
@@ -265,7 +265,8 @@ class Column:
     def constraints(self, *, any_level: bool = False) -> dict[str, Any]:
         """Return the options that restrict the values, by name: levels, bounds, length and pattern.
 
-        A column with levels returns only ``levels``, because every level satisfies the other options.
+        For a column with levels, only ``levels`` is returned, because every level satisfies the other
+        options.
 
         Args:
             any_level: Whether to leave out the levels and return the other options instead.
@@ -277,7 +278,7 @@ class Column:
 
     @property
     def rule(self) -> str:
-        """Requirement for a value, as shown to the caller: ``must be a number of at least 0``."""
+        """Requirement for a value, as shown to callers, such as ``must be a number of at least 0``."""
         if self.levels is not None:
             return levels_rule(self.levels)
         if self.kind == "datetime":
@@ -313,7 +314,10 @@ class Column:
         return _is_finite(value)
 
     def parse_datetime(self, value: object) -> np.datetime64 | None:
-        """Convert ISO 8601 text or a datetime to the form in a `Table`. Return None if *value* is invalid."""
+        """Convert ISO 8601 text or a datetime to the form that a `Table` stores.
+
+        Return None if *value* is invalid.
+        """
         if isinstance(value, np.datetime64):
             return value  # parsed already
         text = value.isoformat() if isinstance(value, datetime.date) else value
@@ -336,7 +340,7 @@ class Column:
         return self.image.read(value)
 
     def allows(self, value: object, *, any_level: bool = False) -> bool:
-        """Return whether the column allows *value*: its kind, levels, bounds, length and pattern.
+        """Return whether *value* satisfies the rules of the column: kind, levels, bounds, length and pattern.
 
         Args:
             value: Value that is not null.
@@ -349,7 +353,7 @@ class Column:
         return self._is_within_limits(value)
 
     def _is_within_limits(self, value: object) -> bool:
-        """Return whether *value*, of the column's kind, satisfies bounds, length and pattern."""
+        """Return whether *value*, of the right kind, satisfies the bounds, the length and the pattern."""
         if self.is_array:
             return True
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Decoder for rows of CSV, which returns the same tables as the equivalent JSON.
+"""Decode rows of CSV to the same tables as the equivalent JSON.
 
 `iter_records` defines the syntax (RFC 4180, with a header line). `validate_rows` defines how cells are
 converted and checked. For common bodies, `csv_fast_path` does the same work faster. All other bodies go
@@ -34,11 +34,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class CSV:
-    """Bytes to be read as CSV: ``schema.read(CSV(body))``.
+    """Wrapper that marks bytes as CSV: ``schema.read(CSV(body))``.
 
     Args:
         raw: CSV in UTF-8. The bytes are not copied.
-        header: Column names, if the first line does not have them.
+        header: Column names if the first line does not contain them; else None.
     """
 
     raw: bytes
@@ -83,7 +83,7 @@ class CSVDecoder:
             count += len(table)
             if max_rows is not None and count > max_rows:
                 raise InvalidInput(
-                    f"The CSV body has more than the {max_rows} rows accepted at once: send fewer",
+                    f"The CSV body has more than the {max_rows} rows accepted in one request: send fewer rows",
                     details={"max_rows": max_rows},
                 )
             yield table
@@ -128,7 +128,10 @@ class CSVDecoder:
         return CSVLayout(list(header), self._columns, self._options)
 
     def _iter_blocks(self, body: CSV, rows: int, layout: CSVLayout, start: int) -> Iterator[Table]:
-        """Yield tables from the fast path. If this path fails, `_iter_records` parses the remaining rows."""
+        """Yield tables from the fast path.
+
+        If the fast path fails, use `_iter_records` for the remaining rows.
+        """
         count = 0
         for table in layout.parse_body(body.raw, start, _end_of_rows(body.raw), rows):
             if table is None:
@@ -181,7 +184,7 @@ class CSVDecoder:
             stop_if_abandoned()
             self._validate(header, cells, report)
         report.raise_for_errors(report.rows, self._columns, self._options)
-        raise AssertionError("a row was invalid before")
+        raise AssertionError("an earlier row was invalid")
 
     def _validate(self, header: list[str], cells: list[list[str]], report: ValidationReport) -> Table | None:
         rows = [dict(zip(header, row, strict=True)) for row in cells]
@@ -256,7 +259,7 @@ def _check_encoding(raw: bytes) -> None:
 
 
 def _end_of_rows(raw: bytes) -> int:
-    """Return the offset where the last row ends, ignoring empty lines at the end of the body."""
+    """Return the offset at which the last row ends. Empty lines at the end of the body are ignored."""
     # Strip the last chunk first, to avoid a copy of a large body.
     tail = raw[-_CHUNK:].rstrip(b"\r\n")
     return max(0, len(raw) - _CHUNK) + len(tail) if tail else len(raw.rstrip(b"\r\n"))

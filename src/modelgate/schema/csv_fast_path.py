@@ -1,4 +1,4 @@
-"""Fast paths for CSV: one parses cells column by column, the other parses large bodies with pandas.
+"""Fast paths for CSV. One parses cells column by column, and the other parses large bodies with pandas.
 
 They accept a subset of what `csv_decoder.iter_records` and `validate_rows` accept, with identical results.
 For anything else they return None.
@@ -27,8 +27,7 @@ class CSVLayout:
     """Positions of a schema's columns under one CSV header, and fast parsers for its rows.
 
     Args:
-        header: Column names in the first line. A name that can mean only one column is changed
-            to the schema's spelling.
+        header: Column names in the first line. A misspelled name that can only mean one column is corrected.
         columns: Columns of the schema, in order.
         options: Options of the schema.
 
@@ -69,7 +68,8 @@ class CSVLayout:
     def parse_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
         """Parse the lines between the byte offsets *start* and *end*, *rows* at a time.
 
-        Yields tables. If the remaining lines must be parsed in another way, yields None and ends.
+        The iterator yields tables. If the remaining lines must be parsed in another way, it yields None and
+        ends.
         """
         if not self._by_block:
             yield None
@@ -78,7 +78,7 @@ class CSVLayout:
             yield None if block is None else self._build_table(block[0], block[1].__getitem__)
 
     def parse_cells(self, cells: list[list[str]]) -> Table | None:
-        """Return *cells*, one list per row, as a table, or None if only `validate_rows` can read them."""
+        """Convert *cells*, one list per row, to a table. Return None if only `validate_rows` can read them."""
         if not self._fits:
             return None
         numbers = self._parse_numbers(cells)
@@ -202,7 +202,7 @@ def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
 
 
 def _parse_each(column: Column, texts: list[str], nulls: Mapping[str, float]) -> Numbers | None:
-    """Parse *texts*, each of which is a number in any spelling that *column* accepts, or a key of *nulls*.
+    """Parse *texts*. Each must be a number in a form that *column* accepts, or a key of *nulls*.
 
     Returns None if a text is neither a number nor a key.
     """

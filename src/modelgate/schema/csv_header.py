@@ -1,4 +1,4 @@
-"""Checks of CSV header lines. The errors describe what to send instead."""
+"""Check CSV header lines. The errors describe what to send instead."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _NUMBER = Column("number")
 
 
 def check_header(header: Sequence[str], columns: Sequence[Column], options: SchemaOptions) -> None:
-    """Check that *header* can be a header line of CSV. Missing and unknown columns are not errors here.
+    """Check that *header* can be a header line of CSV. Missing and unknown columns are accepted.
 
     Raises:
         MalformedBody: The header is empty, names a column twice, is not separated by commas, or is a line of
@@ -32,7 +32,7 @@ def check_header(header: Sequence[str], columns: Sequence[Column], options: Sche
             raise MalformedBody(f"The separator of the CSV body is a {separator}: send a comma between cells")
         if _looks_like_data(header, columns):
             raise MalformedBody(
-                "Line 1 of the CSV body was read as the header, and looks like data: send a line with the"
+                "Line 1 of the CSV body was read as the header, but looks like data: send a line with the"
                 f" column names first{_describe_names(columns) if options.show_schema else ''}"
             )
     if len(set(header)) != len(header):

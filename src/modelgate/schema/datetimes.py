@@ -1,4 +1,4 @@
-"""Dates and times: ISO 8601 texts, time zones, and the datetime types of pandas, polars and numpy."""
+"""Parse and convert dates and times: ISO 8601 texts, time zones, and datetimes of pandas, polars and numpy."""
 
 import datetime
 import re
@@ -30,7 +30,7 @@ _NS_YEARS = range(1678, 2262)
 
 
 def parse_iso(text: str) -> datetime.datetime | None:
-    """Parse a date, or date and time, in ISO 8601. Return None if *text* is anything else."""
+    """Parse a date, or date and time, in ISO 8601. Return None if *text* has another form."""
     if _ISO_8601.fullmatch(text) is None:
         return None
     try:
@@ -40,13 +40,13 @@ def parse_iso(text: str) -> datetime.datetime | None:
 
 
 def parse_datetime(text: str, *, with_offset: bool, resolution: Resolution | None) -> np.datetime64 | None:
-    """Parse a date, or date and time, in ISO 8601. Return None if *text* is anything else or out of range.
+    """Parse a date, or date and time, in ISO 8601. Return None if *text* has another form or is out of range.
 
     Digits beyond the resolution are dropped.
 
     Args:
         text: Text to parse.
-        with_offset: Whether *text* must have a UTC offset; the result is then in UTC. If False, only an
+        with_offset: Whether *text* must have a UTC offset. If True, the result is in UTC. If False, only an
             offset of zero is allowed.
         resolution: Resolution of the result; None for microseconds. With None or ``ns``, years outside 1678
             to 2261 are rejected, because their nanoseconds do not fit into 64 bits.
@@ -91,7 +91,7 @@ def find_zone(name: str) -> datetime.tzinfo:
 
 
 def to_python_datetimes(values: Any, timezone: str | None) -> list[datetime.datetime | None]:
-    """Convert datetime64 *values* to Python datetimes, in *timezone* unless that is None.
+    """Convert datetime64 *values* to Python datetimes, in *timezone* unless it is None.
 
     Digits beyond microseconds are dropped. NaT becomes None.
     """

@@ -1,6 +1,6 @@
 """Dtype keys, which show whether tables can be concatenated.
 
-If two tables have equal keys, the model gets the same dtypes for all rows together as for each table alone.
+If two tables have equal keys, the concatenated table has the same dtypes as each of the two.
 """
 
 from collections.abc import Callable, Hashable, Sequence

@@ -1,4 +1,4 @@
-"""Dtypes in which a model can receive a column, as in its training data."""
+"""Dtypes of columns that a model receives. They can be restored from the training data."""
 
 from collections.abc import Mapping
 
@@ -32,7 +32,7 @@ def find_dtype_problem(
 ) -> tuple[str, str] | None:
     """Check the options *dtype* and *missing_value* of a `Column`.
 
-    Returns the name of an invalid option, and the values that this option accepts; None if both are valid.
+    Return the name of the invalid option and the values that it accepts, or None if both options are valid.
     """
     if dtype is None:
         return None if missing_value is None else ("missing_value", "left out without a dtype")
@@ -52,7 +52,7 @@ def narrow_range(
 ) -> tuple[float | None, float | None]:
     """Return the bounds of a column, narrowed to the numbers that *dtype* can store.
 
-    A bound is None if nothing limits the numbers. The limits of 64-bit integers are not used, except the
+    A bound is None if the numbers are not limited. The limits of 64-bit integers are not used, except the
     minimum 0 of ``uint64``.
     """
     name = (dtype or "").lower()

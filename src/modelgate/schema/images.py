@@ -1,4 +1,4 @@
-"""Images as base64 text, decoded and resized to arrays. Requires the extra ``images``."""
+"""Decode images in base64, and resize them to arrays. Requires the extra ``images``."""
 
 import base64
 import binascii
@@ -38,13 +38,13 @@ _MAX_SIDE = 4096
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """Conversion of an image to an array: the options of a column of the kind ``image``.
+    """Options for converting images to arrays, in a column of the kind ``image``.
 
     Resize the training images with `read`, so that the model gets the same pixels in production.
 
     Args:
         size: Width and height in pixels.
-        mode: ``L`` for grey, ``RGB`` or ``RGBA``.
+        mode: Colour mode: ``L`` for grey, ``RGB`` or ``RGBA``.
         fit: How to resize an image whose proportions differ from *size*: ``stretch`` distorts it, ``cover``
             crops it, ``contain`` adds a border.
         resample: Filter that computes the pixels of a resized image.
@@ -155,7 +155,7 @@ class ImageSpec:
         return image.resize(self.size, resample)
 
     def _convert(self, image: "PIL.Image.Image") -> "PIL.Image.Image":
-        """Convert *image* to `mode`, over `background` where it is transparent."""
+        """Convert *image* to `mode`, with `background` behind transparent pixels."""
         if image.mode.startswith("I"):
             # Pillow would not scale levels of 16 bits to 8, but clip them at 255.
             levels = np.asarray(image, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Rows sent as a JSON object of columns.
+"""Decode rows that were sent as a JSON object of columns.
 
 Each column is an array of values, or an object of values by row number.
 """
@@ -30,7 +30,7 @@ def rows_from_columns(raw: bytes) -> SplitRows:
 
     Raises:
         MalformedBody: *raw* is not such an object, or names a column or row twice.
-        InvalidInput: There are no columns, or their rows differ.
+        InvalidInput: There are no columns, or the columns have different rows.
     """
     columns = decode_json(raw, _COLUMNS)
     by_number = [column for column in columns.values() if isinstance(column, dict)]

@@ -103,7 +103,7 @@ class Decoder:
         return table
 
     def _decode_large(self, raw: bytes, max_rows: int | None) -> Table:
-        """Decode a large array. As Python objects, its rows could take 30 times the memory of their JSON."""
+        """Decode a large array in parts, because its rows as Python objects could take 30 times its memory."""
         check_json(raw)
         # There are at most as many objects as braces, which are counted in a fraction of the time.
         at_most = count_byte(raw, b"{")
@@ -116,7 +116,7 @@ class Decoder:
             return Table.join(self._columns, self._iter_validated_parts(raw))
 
     def _check_items(self, raw: bytes, max_rows: int | None) -> None:
-        """Raise `InvalidInput` if the array *raw* has more than *max_rows* items, or leaves out most columns."""
+        """Raise `InvalidInput` if *raw* has more than *max_rows* items, or its items leave out most columns."""
         count = count_items(raw)
         check_max_rows(count, max_rows)
         check_sparsity(count, len(self._columns), len(raw))
@@ -153,10 +153,10 @@ class Decoder:
     def _read_names(self, raw: bytes) -> tuple[list[str], MalformedBody | None]:
         """Check the syntax of all rows, and return the names of their members.
 
-        Of the names that cannot stand for a column, only the first 100 are returned: no response shows more.
+        Only the first 100 names that cannot stand for a column are returned, because no response shows more.
 
         Returns:
-            The names; and an error if a number is too large for a float.
+            The names, and an error if a number is too large for a float, else None.
 
         Raises:
             MalformedBody: A row cannot be decoded.
@@ -177,10 +177,10 @@ class Decoder:
         return list(names), first_overflow
 
     def _is_exact(self, raw: bytes, rows: list[tuple[Any, ...]]) -> bool:
-        """Return whether the objects in *raw* have exactly the members in *rows*.
+        """Return whether the JSON objects in *raw* have exactly the members of the decoded *rows*.
 
-        If there are as many colons as cells, no name is repeated and there are no extra members. The decoder skips
-        the values of extra members without validating them.
+        If there are as many colons as cells, no name is repeated and there are no extra members, whose values
+        the decoder would skip without validating them.
         """
         return count_byte(raw, b":") == self._count_cells(rows)
 
@@ -218,7 +218,7 @@ class Decoder:
         return self._build_table(rows)
 
     def _may_skip_names(self, records: list[Any]) -> bool:
-        """Return whether *records* may have other members than the columns, and none that could stand for one."""
+        """Return whether members of *records* that are not columns can be ignored."""
         if self._options.extra_columns == "forbid":
             return False
         return not self._optional or not find_similar(self._names, _member_names(records))
@@ -332,7 +332,7 @@ def _field_type(column: Column) -> Any:
 
 
 def _iter_parts(raw: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield parts of *raw*, a large array, and the number to add to a position in a part for that in *raw*."""
+    """Yield the parts of the large array *raw*, each with the offset of its positions in *raw*."""
     offset = 0
     for part in split_items(raw, _PART):
         stop_if_abandoned()
@@ -350,7 +350,7 @@ def _decode_records(raw: bytes, offset: int = 0, rows: int = 0) -> tuple[list[An
         rows: Number of rows before this part.
 
     Returns:
-        The rows; and an error if a number is too large for a float.
+        The rows, and an error if a number is too large for a float, else None.
 
     Raises:
         InvalidInput: A row has too many values.
@@ -374,4 +374,4 @@ def _member_names(records: list[Any]) -> dict[str, None]:
 
 
 class _NeedsValidation(Exception):
-    """The rows must be read by `validate_part`, which also reports errors."""
+    """Error that signals that `validate_part` must read the rows and report errors."""

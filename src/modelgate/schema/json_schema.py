@@ -1,4 +1,4 @@
-"""JSON Schema (draft 2020-12) of columns."""
+"""JSON Schemas (draft 2020-12) of columns."""
 
 from typing import Any
 

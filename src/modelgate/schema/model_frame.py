@@ -1,4 +1,4 @@
-"""Conversion of tables to the DataFrame that a model was trained on."""
+"""Convert tables to DataFrames with the columns and dtypes of the training data."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ class FrameConverter:
     """Converter from tables to DataFrames with the columns and dtypes that a model expects.
 
     Args:
-        names: Columns, in the order of the model.
+        names: Column names, in the order of the model.
         none: Text columns in which null is None, not NaN.
         plain: Text columns with the default text dtype of pandas.
         categories: Levels of the columns with the category dtype, by column.
@@ -59,7 +59,7 @@ class FrameConverter:
 class _CategoryConverter:
     """Converter from values to the category dtype with *levels*.
 
-    Values that are not among *levels* become further levels, which the model handles as unknown.
+    Values that are not among *levels* become additional categories, which the model handles as unknown.
     """
 
     def __init__(self, levels: npt.NDArray[Any], *, ordered: bool) -> None:
@@ -84,5 +84,5 @@ class _CategoryConverter:
 
 
 def restore_integers(values: Iterable[Any]) -> list[Any]:
-    """Return *values*, with each float that is a whole number, such as 3.0, converted to an integer."""
+    """Return *values* with whole numbers such as 3.0 converted to integers."""
     return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]

@@ -1,4 +1,4 @@
-"""Conversion of tables to the input of a fitted model."""
+"""Convert tables to the input of a fitted model."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
@@ -27,13 +27,13 @@ class ModelInput:
 
     Args:
         model: Fitted model.
-        columns: Columns of the schema with which the tables were validated.
+        columns: Columns of the schema that validated the tables.
         form: Form of the rows; None for the most likely form. If several are possible, call `try_forms`.
 
     Attributes:
         form: ``"frame"`` for a DataFrame, ``"array"``, ``"records"`` for a list of dictionaries, or
             ``"texts"`` for a list of texts. An ``xgboost.Booster`` gets a ``DMatrix`` of a frame or an array.
-        dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
+        dtype_key: Function that decides which tables may be concatenated (see `DtypeKey`); None if all may.
 
     Raises:
         ConfigurationError: *form* is unknown, *columns* do not fit the model (a column is missing, the levels
@@ -61,7 +61,7 @@ class ModelInput:
     def try_forms(self, predict: Callable[[Any], Any], tables: Iterable[Table]) -> None:
         """Use the first form of rows for which *predict* returns one value for each row of a table.
 
-        Does nothing if only one form is possible. If no form works, uses the first form whose error is about
+        If only one form is possible, do nothing. If no form works, use the first form whose error is about
         the values of the rows, not about the form.
 
         Args:
@@ -92,7 +92,7 @@ class ModelInput:
         self._use(best or self._forms[0])
 
     def _use(self, form: InputForm) -> None:
-        """Convert tables to *form* from now on."""
+        """Set the form to which tables are converted."""
         self._convert: Callable[[Table], Any]
         self.form, self.dtype_key = form, None
         if form == "texts":
@@ -119,6 +119,7 @@ class ModelInput:
         stores = stored_names(self._model) is not None
         # No encoder reads these columns, so they keep the dtype of the training DataFrame.
         kinds = {column.name: column.kind for column in infer_columns(self._model)} if stores else {}
+        passed = passed_categories(self._model) if stores else {}
         for column in self._columns:
             if kinds.get(column.name) == "datetime" != column.kind:
                 raise ConfigurationError(
@@ -134,10 +135,10 @@ class ModelInput:
             none=find_none_columns(self._model) if stores else frozenset(),
             plain={c.name for c in self._columns if c.kind == "text" and kinds.get(c.name, "any") == "any"},
             categories={
-                **(match_categories(self._model, names, columns) if stores else {}),
+                **(match_categories(self._model, names, columns, passed) if stores else {}),
                 **declared,
                 # Unlike the levels of a schema, these have the dtype of training.
-                **(passed_categories(self._model) if stores else {}),
+                **{name: levels for name, levels in passed.items() if levels is not None},
             },
             ordered={column.name for column in self._columns if column.dtype == "ordered category"},
             integers=[names[index] for index in categorical_columns(self._model)],
@@ -172,7 +173,7 @@ def _to_typed_array(table: Table) -> Any:
 
 
 class _IntegerArrayConverter:
-    """Converter to arrays with integers, not floats, in the columns *indices*."""
+    """Converter from tables to arrays with integers, not floats, in the columns *indices*."""
 
     def __init__(self, indices: Sequence[int]) -> None:
         self._indices = indices
@@ -185,7 +186,7 @@ class _IntegerArrayConverter:
 
 
 class _RecordConverter:
-    """Converter to dictionaries, without the optional columns that are null in a row."""
+    """Converter from tables to dictionaries. Optional columns that are null in a row are left out."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._optional = {column.name for column in columns if not column.required}
@@ -198,7 +199,7 @@ class _RecordConverter:
 
 
 class _DMatrixConverter:
-    """Converter to the matrix that an ``xgboost.Booster`` takes."""
+    """Converter from tables to the ``DMatrix`` that an ``xgboost.Booster`` takes."""
 
     def __init__(self, convert: Callable[[Table], Any]) -> None:
         self._convert = convert

@@ -1,4 +1,4 @@
-"""Matching of names that callers spell differently from the schema, but that can mean only one column."""
+"""Match names that callers spell differently from the schema, but that can only mean one column."""
 
 import unicodedata
 from collections import Counter
@@ -10,7 +10,7 @@ __all__ = ["find_labels", "find_similar", "match_names", "normalize_name"]
 def normalize_name(name: str) -> str:
     """Return *name* in Unicode's composed form, without surrounding spaces, and with ``_`` for inner spaces.
 
-    LightGBM also stores names with ``_`` for spaces.
+    LightGBM, too, stores names with ``_`` in place of spaces.
     """
     return unicodedata.normalize("NFC", name.strip(" \t")).replace(" ", "_")
 
@@ -42,7 +42,7 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 
 
 def find_similar(columns: Sequence[str], sent: Iterable[str]) -> list[str]:
-    """Return the names in *sent* that are no column names, but similar to one.
+    """Return the names in *sent* that are similar, but not equal, to a column name.
 
     Names that are not returned do not affect the result of `match_names`.
     """
@@ -57,7 +57,7 @@ def _normalizer(columns: Sequence[str]) -> Callable[[str], str]:
 
 
 def find_labels(labels: Iterable[Hashable], columns: Sequence[str]) -> dict[str, Hashable]:
-    """Return a dict from column name to the label in *labels* that stands for the column.
+    """Return a mapping of column names to the labels in *labels* that stand for them.
 
     If a label stands for none of *columns*, its key is the text of the label. Labels that are neither text
     nor whole numbers are left out.

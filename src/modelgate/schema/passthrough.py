@@ -1,4 +1,4 @@
-"""Passthrough columns: columns that are returned unchanged with the predictions."""
+"""Read passthrough columns, which are returned unchanged with the predictions."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,17 +27,17 @@ _Source: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Values]
 
 
 def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Values:
-    """Return the values of some columns as raw JSON, digit for digit as they were sent.
+    """Return the values of some columns as raw JSON, with exactly the digits that were sent.
 
-    In CSV, an empty cell is null, a cell that is a valid JSON number and fits float64 is a number, and any other
-    is text.
+    In CSV, an empty cell becomes null. A cell that is a valid JSON number and fits into a float64 becomes a
+    number. Any other cell becomes text.
 
     Args:
         rows: Rows that the schema has already validated: raw JSON, `CSV` or `SplitRows`.
         names: Names of the columns, which need not be in the schema; None for all columns sent.
 
     Raises:
-        UnknownColumns: Some of the columns were not sent.
+        UnknownColumns: One of the columns was not sent.
         InvalidInput: There are more than `MAX_VALUES` values.
     """
     header, values = _open(rows)
@@ -56,7 +56,7 @@ def read_sent_values(rows: object, names: Sequence[str]) -> dict[str, list[Any]]
 
     Returns:
         Values by column name: raw JSON as in `read_passthrough_columns`, or Python values for rows that were
-        mappings. Empty for rows in other forms, which have no values other than the validated ones.
+        mappings. The result is empty for other forms of rows, whose sent values equal the validated values.
 
     Raises:
         InvalidInput: There are more than `MAX_VALUES` values.
@@ -76,10 +76,10 @@ def read_sent_values(rows: object, names: Sequence[str]) -> dict[str, list[Any]]
 def read_sent_rows(
     rows: object, columns: Sequence[Column], indices: Sequence[int]
 ) -> Sequence[Mapping[str, Any]]:
-    """Return some rows as they were sent: values by column name, some of them as raw JSON.
+    """Return the rows at *indices* as they were sent: values by column name, some of them as raw JSON.
 
-    Returns an empty mapping for each row of an array or a DataFrame: these have no values other than the
-    validated ones.
+    For rows of an array or a DataFrame, the mappings are empty, because their sent values equal the validated
+    values.
 
     Args:
         rows: Rows that the schema has already validated, in any form.
@@ -112,7 +112,7 @@ def _read_csv_rows(rows: CSV, indices: Sequence[int]) -> list[dict[str, msgspec.
 def first_value(rows: Any, name: str) -> str | float | None:
     """Return the first row's value in a column, or None if it is neither text nor a number.
 
-    Also returns None for rows that cannot be read: validation reports their errors later.
+    The result is also None for rows that cannot be read, because validation reports their errors later.
 
     Args:
         rows: Rows that have not been validated.

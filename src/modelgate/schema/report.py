@@ -1,4 +1,4 @@
-"""Validation reports, which collect all errors of an input for one response."""
+"""Collect all validation errors of an input for one response."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _MISSING = "is missing"
 
 @dataclass(slots=True)
 class ColumnError:
-    """Values of one column that break the same rule.
+    """Error of a column: the values that break one rule.
 
     Args:
         rule: Requirement that the values do not meet, such as ``must be a number``.
@@ -50,14 +50,15 @@ class ValidationReport:
 
     Args:
         missing: Required columns missing from at least one row.
-        errors: Errors by column name, one for each broken rule.
+        errors: Errors by column name, one error for each broken rule.
         unexpected: Sent columns that are not in the schema; empty if the schema ignores such columns.
-        extra: Sent names that stand for no column, for suggestions.
-        suggestions: Names that were probably misspelled, each with the missing column that was meant.
-        wrapper: Name of the object in which the columns were sent, one level too deep; None if they were not
-            nested.
-        rows: Number of rows that have been validated. Large inputs are validated part by part, and the indices of
-            the next part's rows begin here.
+        extra: Sent names that stand for no column. They are used for suggestions.
+        suggestions: Names that are probably misspelled, each with the missing column that the caller probably
+            meant.
+        wrapper: Name of the object that the caller wrapped around the columns; None if there was no such
+            object.
+        rows: Number of rows that have been validated. Large inputs are validated in parts, and the row
+            indices of the next part begin with this number.
     """
 
     missing: dict[str, None] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class ValidationReport:
         self._error(column, rule, value).add(self.rows + row)
 
     def _error(self, column: Column, rule: str, value: object) -> ColumnError:
-        """Return the error of *column* for *rule*. If there is none yet, add one, with *value*."""
+        """Return the error of *column* for *rule*. If there is none yet, add one with *value*."""
         errors = self.errors.setdefault(column.name, [])
         error = next((error for error in errors if error.rule == rule), None)
         if error is None:

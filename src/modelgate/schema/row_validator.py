@@ -1,4 +1,4 @@
-"""Cell-by-cell validation of rows, which reports all errors at once.
+"""Validate rows cell by cell, and report all errors at once.
 
 This is the reference implementation. The JSON and CSV decoders have fast paths for valid input.
 """
@@ -61,10 +61,11 @@ def validate_part(
 ) -> Table | None:
     """Validate a part of the rows of an input, and add its errors to *report*.
 
-    Other arguments as in `validate_rows`. Returns None if there are errors in this part or an earlier one.
+    The result is None if there are errors in this part or an earlier one. The other arguments are described
+    in `validate_rows`.
 
     Args:
-        names: Names of the members in all rows of the input; None for those in *rows*.
+        names: Names of the members in all rows of the input; None to use the names in *rows*.
 
     Raises:
         MalformedBody: A row is not an object.
@@ -103,7 +104,7 @@ def validate_part(
 
 
 def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
-    """Return the name of the object that contains the columns in the first row; None if not nested."""
+    """Return the name of the object in the first row that contains the columns, or None if there is none."""
     for name, value in rows[0].items() if rows else ():
         inner = value[0] if isinstance(value, list) and value else value
         if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):
@@ -140,7 +141,7 @@ def check_max_rows(rows: int, max_rows: int | None) -> None:
     """Raise `InvalidInput` if the number of *rows* is larger than *max_rows*."""
     if max_rows is not None and rows > max_rows:
         raise InvalidInput(
-            f"{rows} rows are more than the {max_rows} accepted at once: send fewer",
+            f"{rows} rows are more than the limit of {max_rows} per request: send fewer rows",
             details={"max_rows": max_rows},
         )
 

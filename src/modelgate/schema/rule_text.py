@@ -1,4 +1,4 @@
-"""Rules of columns in words, as shown to callers."""
+"""Describe the rules of columns as text for callers."""
 
 from collections.abc import Sequence
 

@@ -66,12 +66,12 @@ class Schema:
         """Create a schema by hand: ``Schema.of(age=float, plan=["free", "pro"])``.
 
         Args:
-            columns: Each column by name: ``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``, the
-                name of a kind such as ``"boolean"``, a list of the allowed values, an `ImageSpec`, or a
-                `Column`.
+            columns: Definition of each column by name: ``float``, ``int``, ``bool``, ``str``,
+                ``datetime.datetime``, the name of a kind such as ``"boolean"``, a list of the allowed values,
+                an `ImageSpec`, or a `Column`.
 
         Raises:
-            ConfigurationError: The value of a column is none of these.
+            ConfigurationError: The definition of a column has another form.
         """
         return cls([create_column(name, spec) for name, spec in columns.items()])
 
@@ -86,7 +86,7 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows: a DataFrame, an array, or a list of dictionaries or texts. They supply the
+            X: Training rows: a DataFrame, an array, or a list of dictionaries or texts. They provide the
                 columns and kinds that the model does not store, and the dtypes that it depends on (see
                 `with_training_dtypes`). None to use only the model.
 
@@ -104,8 +104,8 @@ class Schema:
         """Infer the schema of a pandas or polars DataFrame.
 
         Each column gets the kind of its values, and is nullable if it contains nulls. The values of a
-        categorical column, or of a text column with few, frequent values, become its levels. The median
-        of a numeric column is its example; its range is recorded, but not enforced.
+        categorical column, or of a text column with few, frequent values, become its levels. The median of a
+        numeric column becomes its example. Its range is recorded, but not enforced.
 
         Args:
             frame: Representative rows, preferably the training data.
@@ -205,7 +205,7 @@ class Schema:
         return Schema(changed, self.options)
 
     def with_training_dtypes(self, model: object, X: object) -> "Schema":  # noqa: N803
-        """Return a copy in which columns have the dtypes of *X* if the predictions of *model* depend on them.
+        """Return a copy with the dtypes of the training rows *X* in columns where predictions depend on them.
 
         Up to 64 rows of *X*, and one row with a null for each column with nulls, are predicted twice:
         unchanged, and as a deployment converts them. If the predictions differ, columns get the *dtype*
@@ -293,7 +293,7 @@ class Schema:
     def read_exact_row(self, raw: bytes) -> Table | None:
         """Return the table of the JSON object *raw* if it is one row with exactly the columns of the schema.
 
-        Return None for any other *raw*, some of which `read` accepts.
+        Otherwise return None, even if `read` would accept *raw*.
         """
         return self._decoder.decode_exact_row(raw)
 
@@ -317,8 +317,8 @@ class Schema:
 
         Raises:
             InvalidInput: *raw* is not bytes.
-            MalformedBody, MissingColumns, InvalidValues: As in `read`, when the iteration reaches the
-                invalid row.
+            MalformedBody, MissingColumns, InvalidValues: See `read`. The error is raised when the iteration
+                reaches the invalid row.
         """
         return self._csv.iter_tables(raw, rows)
 
@@ -347,7 +347,7 @@ class Schema:
 
 
 def _names_as_text(names: Iterable[Any]) -> dict[Any, str]:
-    """Return each name as text: a DataFrame without column names has whole numbers instead."""
+    """Return *names* as text. A DataFrame without column names has whole numbers as names."""
     texts = {name: str(name) if type(name) is int else name for name in names}
     for name in texts.values():
         if not isinstance(name, str):

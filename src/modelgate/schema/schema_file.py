@@ -65,7 +65,9 @@ def _plain_value(value: Any) -> Any:
 
 
 def schema_from_dict(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
-    """Return the columns and options in the content of a schema file. The inverse of `schema_to_dict`.
+    """Return the columns and options in the content of a schema file.
+
+    This is the inverse of `schema_to_dict`.
 
     Raises:
         ConfigurationError: A key is unknown or has an invalid value.

@@ -27,10 +27,10 @@ class SchemaOptions:
         unknown_levels: How to treat a value that is not among a column's levels: ``"reject"`` it,
             ``"accept"`` it, or accept it and ``"warn"`` in the response.
         nan: How to treat NaN in Python values: ``"null"`` to treat it as null, ``"reject"`` to reject it.
-        na_values: CSV cells that mean null in columns of numbers, booleans and dates, besides empty cells. By
-            default those that pandas and R write.
-        csv_header: Whether the first line of CSV has the column names. If not, the cells are in the order of
-            the columns.
+        na_values: CSV cells that mean null in columns of numbers, booleans and dates, in addition to empty
+            cells. By default, these are the cells that pandas and R write.
+        csv_header: Whether the first line of CSV contains the column names. If False, the cells are in the
+            order of the columns.
         echo_values: Whether validation errors show the first wrong value of each column.
         show_schema: Whether validation errors reveal column names, levels and bounds.
 

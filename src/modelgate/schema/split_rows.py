@@ -14,11 +14,11 @@ __all__ = ["LazyRows", "SplitRows", "columns_to_records"]
 
 @dataclass(frozen=True, slots=True)
 class SplitRows:
-    """Rows as lists of values: ``schema.read(SplitRows(["age", "plan"], [[41, "pro"]]))``.
+    """Rows in split orientation: ``schema.read(SplitRows(["age", "plan"], [[41, "pro"]]))``.
 
     Args:
         columns: Column names, in the order of the values; None for the order of the schema.
-        data: Rows, each a list of None, bool, int, float and str.
+        data: Rows, each as a list of None, bool, int, float and str values.
     """
 
     columns: Sequence[str] | None
@@ -39,7 +39,7 @@ class SplitRows:
         """Return each row as a dictionary by column name.
 
         Args:
-            names: Column names of the schema, used if *columns* is None.
+            names: Column names of the schema. They are used if *columns* is None.
 
         Raises:
             InvalidInput: A row has too many or too few values, or two columns have the same name.
@@ -57,11 +57,11 @@ class SplitRows:
 
 
 class LazyRows(Sequence[Sequence[Any]]):
-    """Rows of `SplitRows` that are counted at once, and created when the first one is used.
+    """Rows that are created on first use. Their number is known in advance.
 
     Args:
         count: Number of rows.
-        make: Function that returns the rows.
+        make: Function that creates the rows.
     """
 
     def __init__(self, count: int, make: Callable[[], Sequence[Sequence[Any]]]) -> None:

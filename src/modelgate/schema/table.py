@@ -21,8 +21,8 @@ __all__ = ["Table"]
 class Table:
     """Validated rows, stored by column: the input of models and handlers.
 
-    ``table["age"]`` is an array with one value per row, ``len(table)`` the number of rows. Iteration
-    yields the column names, in the order of the schema.
+    ``table["age"]`` is an array with one value per row, and ``len(table)`` is the number of rows. Iterating
+    over a table yields the column names, in the order of the schema.
 
     Args:
         columns: Columns of the schema.
@@ -63,10 +63,10 @@ class Table:
         The dtype depends on the kind of the column:
 
         * ``number``: float64; null is NaN.
-        * ``integer``, ``boolean``: int64 and bool. If there are nulls, float64; null is NaN.
+        * ``integer``, ``boolean``: int64 and bool, or float64 if there are nulls; null is NaN.
         * ``datetime``: datetime64, in UTC if the column has a time zone; null is NaT.
         * ``text``, ``any``: object; null is None.
-        * ``image``, ``tensor``: an array of shape ``(rows, *array_shape)``, see `Column.array_shape`.
+        * ``image``, ``tensor``: an array of shape ``(rows, *array_shape)``; see `Column.array_shape`.
         """
         column, index = self._locate()[name]
         if column.is_array:
@@ -81,7 +81,7 @@ class Table:
         return values.astype(np.int64 if column.kind == "integer" else np.bool_)
 
     def stored(self, name: str) -> Sequence[Any] | npt.NDArray[np.float64]:
-        """Return the values of the column *name* as they are stored, see *numbers* and *texts*."""
+        """Return the values of the column *name* as they are stored; see *numbers* and *texts*."""
         column, index = self._locate()[name]
         return self.numbers[:, index] if column.numeric else self.texts[index]
 
@@ -97,7 +97,10 @@ class Table:
 
     @classmethod
     def concat(cls, tables: "Sequence[Table]") -> "Table":
-        """Join tables that have the same columns. Warnings are dropped, unless there is only one table."""
+        """Concatenate tables that have the same columns.
+
+        Warnings are dropped, unless there is only one table.
+        """
         first = tables[0]
         if len(tables) == 1:
             return first
@@ -106,9 +109,9 @@ class Table:
 
     @classmethod
     def join(cls, columns: Sequence[Column], tables: "Iterable[Table]") -> "Table":
-        """Concatenate *tables* that all have *columns*, one at a time, with their warnings.
+        """Concatenate an iterable of *tables* with the columns *columns*, and keep their warnings.
 
-        Only the result and one of the tables are in memory at the same time.
+        Only the result and one of the tables need be in memory at the same time.
         """
         texts: list[list[Any]] = [[] for column in columns if not column.numeric]
         numbers = np.empty((0, len(columns) - len(texts)))
@@ -126,8 +129,8 @@ class Table:
     def cross(self, values: "Table") -> "Table":
         """Return the rows of this table once for each row of *values*.
 
-        In the first copy of the rows, the columns of *values* are overwritten with the first row of *values*,
-        in the second copy with the second row, and so on.
+        In the first copy of the rows, the columns of *values* are overwritten with the first row of *values*.
+        In the second copy they are overwritten with the second row, and so on.
         """
         numbers = np.tile(self.numbers, (len(values), 1))
         texts = [list(cells) * len(values) for cells in self.texts]
@@ -157,7 +160,7 @@ class Table:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Kind of each column, see `Column`."""
+        """Kind of each column; see `Column`."""
         return {column.name: column.kind for column in self._columns}
 
     def rows(self, omit: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -182,7 +185,7 @@ class Table:
         return [None if value != value else convert(value) for value in values]
 
     def _to_objects(self, column: Column, none: bool = False) -> list[Any]:
-        """Return the values of *column*, which has the dtype object.
+        """Return the values of *column*, whose dtype for the model is object.
 
         Null becomes None if *none* is True or the missing value of the column is None, else NaN.
         """
@@ -259,7 +262,7 @@ def _with_dtype(series: "pandas.Series[Any]", dtype: str) -> "pandas.Series[Any]
 
 
 def _to_series(column: Column, values: npt.NDArray[Any]) -> "pandas.Series[Any]":
-    """Return datetimes with the dtype of the training data."""
+    """Return the datetimes *values* with the dtype of the training data."""
     import pandas
 
     series = pandas.Series(values.astype(f"datetime64[{column.resolution or _default_resolution()}]"))

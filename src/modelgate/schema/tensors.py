@@ -1,4 +1,4 @@
-"""Tensors: nested arrays of numbers of a fixed shape."""
+"""Parse tensors, which are nested arrays of numbers with a fixed shape."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ _MAX_SIZE = 10_000_000
 
 
 def is_shape(shape: object) -> bool:
-    """Return whether *shape* is a tuple of whole numbers above 0, for at most ten million elements."""
+    """Return whether *shape* is a tuple of whole numbers above 0 with at most ten million elements in total."""
     if not isinstance(shape, tuple) or not shape:
         return False
     size = 1

@@ -1,4 +1,4 @@
-"""Column inference from a model together with rows of its training data."""
+"""Infer columns from a model and rows of its training data."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from .introspection import infer_from_values
 from .introspection.boosting import has_unassigned_categories, stored_categories
 from .introspection.classes import target_models
 from .introspection.column_paths import stores_columns
-from .introspection.infer_columns import infer_columns, merge_columns
+from .introspection.infer_columns import infer_columns, merge_columns, passed_categories
 from .introspection.libraries import formula_terms
 from .model_input import column_labels
 from .names import find_labels
@@ -66,9 +66,11 @@ def _refine_columns(model: Any, columns: list[Column], X: Any) -> list[Column]: 
     values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
     if has_unassigned_categories(model):
         columns = [_with_categories(column, values.get(column.name)) for column in columns]
-    for index, levels in stored_categories(model).items():
-        if levels is None and columns[index].name in values:
-            column = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
+    categories = {columns[index].name: levels for index, levels in stored_categories(model).items()}
+    for name, levels in {**categories, **passed_categories(model)}.items():
+        if levels is None and name in values:
+            column = infer_from_values(name, values[name], max_levels=0)
+            index = names.index(name)
             columns[index] = replace(column, dtype=None if column.levels is None else "category")
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns
@@ -76,7 +78,7 @@ def _refine_columns(model: Any, columns: list[Column], X: Any) -> list[Column]: 
 
 
 def _columns_of_sample(model: Any, X: Any) -> list[Column]:  # noqa: N803
-    """Return the columns of *X*, for a *model* that stores none."""
+    """Return the columns of *X* for a *model* that stores no columns."""
     absent: Collection[str] = ()
     if isinstance(X, np.ndarray):
         values: Mapping[Any, Any] = {f"x{index}": column for index, column in enumerate(X.T)}
@@ -140,7 +142,7 @@ def _refine_kind(column: Column, values: Any) -> Column:
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
-    """Return the values of each column of a CSV file, by name. A column whose kind would be a guess has None.
+    """Return the values of each column of a CSV file by name, or None for a column whose kind is uncertain.
 
     Only text and booleans are certain. A column of digits, for example, may hold numbers or codes.
     """

@@ -1,4 +1,4 @@
-"""Restoration of training dtypes that change a model's predictions.
+"""Restore training dtypes that a model's predictions depend on.
 
 JSON and CSV have no dtypes, but a model may depend on dtypes: ``uint8`` wraps around, ``Int64`` has its own
 null, and a ``float32`` is formatted with fewer digits. Such a model would silently predict something else in
@@ -49,7 +49,7 @@ _Read: TypeAlias = Callable[[Sequence[Column], Any], Table]
 
 
 def restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) -> Sequence[Column]:  # noqa: N803
-    """Return *columns*, with the dtypes of *X* if the predictions of *model* depend on them.
+    """Return *columns* with the dtypes of *X* where the predictions of *model* depend on them.
 
     Some rows of *X* are predicted twice: unchanged, and converted as a deployment converts them. If *X* has
     no nulls in a column, and a null there makes *model* fail or changes the prediction for another row, the
@@ -120,7 +120,9 @@ def _values_by_column(columns: Sequence[Column], X: Any) -> _Values:  # noqa: N8
 
 
 def _sample_indices(count: int, values: _Values) -> list[list[int]]:
-    """Return lists of row indices: first the rows to predict in one call, then single rows to predict alone.
+    """Return lists of row indices.
+
+    The rows of each list are predicted in one call. All lists but the first have a single row.
 
     The first list includes, for each column with nulls, the first row with a null.
     """
@@ -150,7 +152,7 @@ def take_rows(X: Any, indices: Iterable[int]) -> Any:  # noqa: N803
 def _predict_unconverted(
     model: Any, columns: Sequence[Column], samples: Sequence[Any]
 ) -> tuple[Sequence[Any], list[npt.NDArray[Any]]]:
-    """Return *samples* in the form that *model* was trained on, and its predictions.
+    """Return *samples* in the form that *model* was trained on, and the model's predictions for them.
 
     The list of predictions is empty if the model fails for these samples.
     """
@@ -175,7 +177,7 @@ def _predict_unconverted(
 def _predict(model: Any, rows: Any) -> npt.NDArray[Any]:
     """Return the probabilities, or the predicted values if *model* has no ``predict_proba``.
 
-    The probabilities of several outputs are side by side.
+    The probabilities of several outputs are concatenated.
     """
     with np.errstate(all="ignore"):
         if not hasattr(model, "predict_proba"):
@@ -195,7 +197,7 @@ def _are_close(expected: npt.NDArray[Any], actual: npt.NDArray[Any]) -> bool:
 def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
     """Return the columns that *model* passes to functions or to estimators of other libraries.
 
-    The results of these may depend on the dtype of a column.
+    Their results may depend on the dtype of a column.
     """
     if takes_formula(model):
         return set()
@@ -282,7 +284,7 @@ def _explain_difference(expected: Any, actual: Any, error: Exception | None) -> 
     Args:
         expected: Training rows, unchanged.
         actual: The same rows, as converted from a request.
-        error: Error that the model raised for the converted rows, if any.
+        error: Error that the model raised for the converted rows; None if it raised none.
     """
     which = "these rows"
     if hasattr(expected, "iloc") and hasattr(actual, "iloc"):

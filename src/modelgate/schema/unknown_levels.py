@@ -1,4 +1,4 @@
-"""Advice to the owner of a model about values that the schema rejects and the model would accept."""
+"""Describe values that the schema rejects and the model would accept, for the owner of the model."""
 
 from typing import Any
 

@@ -36,7 +36,7 @@ __all__ = [
 if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept any name.
 
     def __getattr__(name: str) -> Any:
-        """Import the strategies, and with them hypothesis, when they are needed (PEP 562)."""
+        """Import the strategies on first use, because they need hypothesis (PEP 562)."""
         if name not in ("nearly_valid_rows", "valid_rows"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from . import row_strategies

@@ -21,7 +21,7 @@ class ClientResponse:
     Args:
         status: HTTP status.
         headers: Pairs of field name (lower case) and value, in the order in which they were sent.
-        body: Entire body.
+        body: Complete body.
     """
 
     status: int
@@ -54,7 +54,7 @@ class Client:
     Args:
         app: WSGI or ASGI app.
         headers: Header fields sent with every request.
-        address: IP address from which the requests seem to come.
+        address: Client IP address of the requests.
         interface: ``"wsgi"`` or ``"asgi"``; None to detect it from *app*.
     """
 
@@ -72,23 +72,23 @@ class Client:
         self._asgi = _looks_like_asgi(app) if interface is None else interface == "asgi"
 
     def get(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
-        """Send a GET request, see `request`."""
+        """Send a GET request; see `request`."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
-        """Send a POST request, see `request`."""
+        """Send a POST request; see `request`."""
         return self.request("POST", path, **options)
 
     async def aget(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
-        """Send a GET request inside of an event loop, see `request`."""
+        """Send a GET request within an event loop; see `request`."""
         return await self.arequest("GET", path, **options)
 
     async def apost(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
-        """Send a POST request inside of an event loop, see `request`."""
+        """Send a POST request within an event loop; see `request`."""
         return await self.arequest("POST", path, **options)
 
     async def arequest(self, method: str, path: str, **options: Unpack[_Options]) -> ClientResponse:
-        """Send a request inside of an event loop, see `request`. A WSGI app is called in a thread."""
+        """Send a request within an event loop; see `request`. A WSGI app is called in a thread."""
         if not self._asgi:
             return await asyncio.to_thread(self.request, method, path, **options)
         return await self._call_asgi(method, *self._prepare(method, path, **options))

@@ -11,7 +11,7 @@ __all__ = ["FakeClock", "StubHandler", "request"]
 
 
 class FakeClock:
-    """Clock whose time changes only if a test advances it. Call the clock to get the time in seconds.
+    """Clock that only a test advances. Call the clock to get the time in seconds.
 
     Args:
         now: Initial time in seconds.

@@ -28,13 +28,13 @@ _LONGEST_TEXT = 1000
 def valid_rows(schema: Schema) -> SearchStrategy[dict[str, Any]]:
     """Return a hypothesis strategy for one row that *schema* accepts.
 
-    Every column that must be sent is in the row. An optional column is left out of some rows, and a nullable
-    column is null in some. All values can be sent as JSON: a datetime is text, an image is a data URL, and a
+    Every required column is in the row. An optional column is left out of some rows, and a nullable column is
+    null in some rows. All values can be sent as JSON: a datetime is text, an image is a data URL, and a
     tensor is nested lists.
 
     Args:
-        schema: Schema of the rows. `Schema.options` does not limit them: a column with levels always has one of
-            its levels.
+        schema: Schema of the rows. Its options have no effect: a column with levels always has one of its
+            levels.
     """
     values = {column.name: _sendable_values(column) for column in schema}
     required = {column.name for column in schema if column.required}
@@ -45,10 +45,10 @@ def valid_rows(schema: Schema) -> SearchStrategy[dict[str, Any]]:
 
 
 def nearly_valid_rows(schema: Schema) -> SearchStrategy[dict[str, Any]]:
-    """Return a hypothesis strategy for one row that *schema* rejects because of a single fault.
+    """Return a hypothesis strategy for one row that *schema* rejects because of a single error.
 
-    The fault is a column that is missing, null, of another kind, too small or large, too long, not among the
-    levels, or forbidden. The rest of the row is as in `valid_rows`.
+    The error is a column that is missing, null, of another kind, too small, too large, too long, not among
+    the levels, or forbidden. The rest of the row is as in `valid_rows`.
 
     Args:
         schema: Schema of the rows.

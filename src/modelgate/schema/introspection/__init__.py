@@ -1,4 +1,4 @@
-"""Schemas derived from fitted models, sample data, MLflow signatures and pandera schemas.
+"""Derive schemas from fitted models, sample data, MLflow signatures and pandera schemas.
 
 Objects of other packages are recognized by their attributes, so that none of the packages is imported.
 """

@@ -1,4 +1,4 @@
-"""Categorical columns of XGBoost, LightGBM and CatBoost models, and their stored levels."""
+"""Find the categorical columns of XGBoost, LightGBM and CatBoost models, and their stored levels."""
 
 import json
 import logging
@@ -58,12 +58,12 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
 
 
 def has_unassigned_categories(model: Any) -> bool:
-    """Return whether *model* stores levels without their columns, as LightGBM does for ordered categories."""
+    """Return whether *model* stores levels but not their columns, as LightGBM does for ordered categories."""
     return bool(_lightgbm_levels(_find_booster(model))) and not stored_categories(model)
 
 
 def match_categories(
-    model: Any, names: Sequence[str], columns: Mapping[str, Column]
+    model: Any, names: Sequence[str], columns: Mapping[str, Column], passed: Mapping[str, _Levels | None]
 ) -> Mapping[str, _Levels]:
     """Return the levels of the columns that *model* expects in the category dtype, by column name.
 
@@ -72,6 +72,7 @@ def match_categories(
         names: Column names, in the order of the model.
         columns: Columns of the schema, by name. Their levels identify the categorical columns of LightGBM,
             and are used for any model that stores no levels.
+        passed: Levels of the columns that reach the model through another step, or None, by column name.
 
     Raises:
         ConfigurationError: Neither the model nor the schema has the levels of a categorical column.
@@ -81,15 +82,15 @@ def match_categories(
     matched = _match_levels(levels, [columns[name] for name in names])
     if len(matched) == len(levels) > 0:
         return matched
-    found = {names[index]: values for index, values in stored_categories(booster).items()}
+    found = {names[index]: values for index, values in stored_categories(booster).items()} | dict(passed)
     for name, values in found.items():
         declared = columns[name].levels
         if values is None and declared is not None:
             found[name] = levels_to_array(declared)
             if columns[name].dtype is None and list(declared) != sorted(declared, key=_pandas_order):
                 logger.warning(
-                    "column %s: levels are not sorted: the model does not store their order: check that it is the"
-                    ' order of training, and confirm it with Column(…, dtype="category")',
+                    "column %s: levels are not sorted: the model does not store their order, so check that it is the"
+                    ' order of the training data, and confirm it with Column(…, dtype="category")',
                     name,
                 )
     missing = [name for name, values in found.items() if values is None]
@@ -97,13 +98,13 @@ def match_categories(
         which = f"column {missing[0]!r}" if missing else "the model's categorical columns"
         raise ConfigurationError(
             f"schema must have the levels of {which} in the order of training:"
-            " set schema=Schema.from_sample(frame), with the training frame"
+            " set schema=Schema.from_sample(frame), with the training DataFrame"
         )
     return {name: values for name, values in found.items() if values is not None}
 
 
 def _pandas_order(level: Any) -> tuple[str, Any]:
-    """Return a sort key for *level*. It gives the order in which pandas stores categories by default."""
+    """Return a sort key for *level* that sorts levels as pandas sorts categories by default."""
     return type(level).__name__, level
 
 
@@ -181,8 +182,8 @@ def _parse_xgboost(booster: Any, indices: Sequence[int]) -> Mapping[int, _Levels
 def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
     """Return the levels stored in *encoder*.
 
-    Levels that are integers are stored as such. Levels that are texts are stored as the bytes of all texts,
-    with the offset of each text.
+    Integer levels are stored as integers. Text levels are stored as the bytes of all texts, with the offset
+    of each text.
     """
     if "type" in encoder:
         return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
@@ -192,5 +193,5 @@ def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
 
 
 def levels_to_array(levels: Sequence[Any]) -> _Levels:
-    """Return *levels* as an array, of the dtype object if they are texts."""
+    """Return *levels* as an array. Its dtype is object if the levels are texts."""
     return np.array(levels, dtype=object if isinstance(levels[0], str) else None)

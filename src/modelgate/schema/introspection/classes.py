@@ -1,4 +1,4 @@
-"""Class labels that a fitted model stores."""
+"""Read the class labels that a fitted model stores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +18,11 @@ def target_models(model: Any) -> Mapping[str, Any] | None:
 
 
 def stored_classes(model: Any) -> list[list[Any]] | None:
-    """Return the labels of each output, in the order of the probabilities, as Python values.
+    """Return the labels of each output as Python values, in the order of the probabilities.
 
-    They are in ``classes_``: an array, a list of labels, or a list with the labels of each output. The
-    classes of a native booster, and the components of a Gaussian mixture, are numbered from 0. Return None
-    for a model without labels.
+    They are read from ``classes_``, which may be an array, a list of labels, or a list with the labels of
+    each output. The classes of a native booster and the components of a Gaussian mixture are numbered from 0.
+    For a model without labels, the result is None.
     """
     if is_native_booster(model):
         count = read_objective(model).classes
@@ -40,6 +40,6 @@ def stored_classes(model: Any) -> list[list[Any]] | None:
 
 
 def final_estimator(model: Any) -> Any:
-    """Return the estimator that predicts: the last step of a pipeline, the best one of a search."""
+    """Return the estimator that predicts, such as the last step of a pipeline."""
     inner = model.steps[-1][1] if getattr(model, "steps", None) else unwrap_estimator(model)
     return model if inner is None else final_estimator(inner)

@@ -62,7 +62,7 @@ def paths_through(model: Any) -> list[ColumnPath]:
 def input_names(model: Any) -> list[str]:
     """Return the names of the columns that *model* was fitted on.
 
-    These are ``x0``, ``x1``, … for a model fitted on an array, and ``text`` for one fitted on texts.
+    For a model fitted on an array, they are ``x0``, ``x1``, …; for a model fitted on texts, ``text``.
 
     Raises:
         ConfigurationError: The model stores neither the names nor the number of its input columns.
@@ -96,7 +96,7 @@ def _find_input_names(model: Any) -> list[str] | None:
 def stored_names(model: Any) -> list[str] | None:
     """Return the column names stored in *model* or an estimator inside it, or None.
 
-    scikit-learn stores them in ``feature_names_in_``, other libraries elsewhere: see `library_names`.
+    scikit-learn stores them in ``feature_names_in_``. For other libraries see `library_names`.
     """
     names = _own_names(model)
     inner = first_inside(model) if names is None else None
@@ -158,7 +158,7 @@ def first_inside(model: Any) -> Any:
 
 
 def takes_texts(model: Any) -> bool:
-    """Return whether *model* expects a sequence of texts: its first step is a text vectorizer."""
+    """Return whether *model* expects a sequence of texts, because its first step is a text vectorizer."""
     steps = getattr(model, "steps", None) or getattr(model, "transformer_list", None)
     inner = steps[0][1] if steps else unwrap_estimator(model)
     if inner is not None:
@@ -171,8 +171,8 @@ class _ColumnTracer:
     """Tracer of columns through a model.
 
     Attributes:
-        finished: Paths of columns that no further step uses. The `id` of a path is its key, so that no path
-            is collected twice.
+        finished: Paths of columns that no further step uses, by the `id` of the path, so that no path is
+            collected twice.
     """
 
     def __init__(self) -> None:
@@ -239,7 +239,7 @@ class _ColumnTracer:
         return []
 
     def _trace_single(self, step: Any, columns: list[_Provenance]) -> list[_Provenance]:
-        """Trace through one estimator, which transforms each column, selects some, or combines all."""
+        """Trace *columns* through an estimator that transforms each column, selects columns, or combines all."""
         extended = _extend_paths(step, columns)
         if is_sklearn_subclass(step, "SelectorMixin"):
             support = step.get_support()
@@ -254,10 +254,10 @@ class _ColumnTracer:
 
 
 def _match_width(step: Any, columns: list[_Provenance]) -> list[_Provenance]:
-    """Return as many columns as *step* has inputs.
+    """Return *columns*, adapted to the number of inputs of *step*.
 
-    If *step* has more or fewer inputs than there are *columns*, it is unknown which column is which input.
-    Then every returned column is the merge of all *columns*.
+    If *step* has more or fewer inputs than there are *columns*, it is unknown which column is which input. In
+    this case, every returned column is the merge of all *columns*.
     """
     # CatBoost reports 0 after loading from a file.
     width = getattr(step, "n_features_in_", None) or len(columns)
@@ -319,7 +319,7 @@ def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
 
 
 def _fitted_members(step: Any) -> list[Any]:
-    """Return the members of an ensemble, except the constants that scikit-learn fits to constant labels."""
+    """Return the members of an ensemble, except the constants that replace estimators for constant labels."""
     members = getattr(step, "estimators_", None)
     if not isinstance(members, list):
         return []

@@ -1,4 +1,4 @@
-"""Kind, nulls and statistics of an input column, read from a fitted estimator.
+"""Read the kind, the nulls and the statistics of an input column from a fitted estimator.
 
 Estimators are recognized by attributes and class names, so that no library is imported. A *step* is an
 estimator that may be part of a pipeline.
@@ -63,7 +63,7 @@ def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
 
 
 def _predicts_numbers(step: Any) -> bool:
-    """Return whether *step* has, or inherits, the ``predict`` of a library whose models take numbers."""
+    """Return whether the method ``predict`` of *step* comes from a library whose models take numbers."""
     predict = getattr(type(step), "predict", None)
     return getattr(predict, "__module__", "").partition(".")[0] in _LIBRARIES_OF_NUMBERS
 
@@ -98,7 +98,7 @@ def imputes(step: Any, index: int | None) -> bool:
 
 
 def encodes_none(step: Any, index: int | None) -> bool:
-    """Return whether nulls in input column *index* were None, not NaN, when *step* was trained."""
+    """Return whether nulls in the input column *index* were None, not NaN, when *step* was trained."""
     if is_imputer(step):
         return getattr(step, "missing_values", math.nan) is None
     categories = getattr(step, "categories_", None)
@@ -117,20 +117,20 @@ def is_vectorizer(step: Any) -> bool:
 
 
 def is_imputer(step: Any) -> bool:
-    """Return whether *step* is an imputer, judging by its class name."""
+    """Return whether *step* is an imputer according to its class name."""
     return type(step).__name__.endswith("Imputer")
 
 
 def is_passthrough(step: Any) -> bool:
-    """Return whether *step* returns its input unchanged: a FunctionTransformer without a function.
+    """Return whether *step* is a FunctionTransformer without a function, which returns its input unchanged.
 
-    In a fitted ColumnTransformer, such a step takes the place of each ``"passthrough"``.
+    In a fitted ColumnTransformer, such a step replaces each ``"passthrough"``.
     """
     return type(step).__name__ == "FunctionTransformer" and step.func is None and not step.validate
 
 
 def only_checks_names(step: Any) -> bool:
-    """Return whether *step* itself only checks the input for missing columns, and passes the input on.
+    """Return whether *step* passes its input on, after checking it for missing columns.
 
     Such a step requires all columns of its input, even those that no further step uses.
     """

@@ -1,4 +1,4 @@
-"""Inference of input columns and outputs from a fitted scikit-learn estimator."""
+"""Infer input columns and outputs from a fitted scikit-learn estimator."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -54,7 +54,8 @@ def infer_columns(model: Any) -> list[Column]:
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
     for name, levels in passed_categories(model).items():
-        columns[name] = replace(_with_levels(name, levels.tolist(), nullable=True), dtype="category")
+        if levels is not None:
+            columns[name] = replace(_with_levels(name, levels.tolist(), nullable=True), dtype="category")
     names = input_names(model)
     _add_categories(model, names, columns)
     if stored_names(model) != names:
@@ -66,7 +67,10 @@ def infer_columns(model: Any) -> list[Column]:
 
 
 def merge_columns(lists: Iterable[Sequence[Column]]) -> list[Column]:
-    """Merge the columns of several models of the same rows. A shared column gets the stricter rules."""
+    """Merge the columns of several models that predict the same rows.
+
+    A shared column gets the stricter rules.
+    """
     merged: dict[str, Column] = {}
     for column in chain.from_iterable(lists):
         merged[column.name] = _merge(merged[column.name], column) if column.name in merged else column
@@ -89,29 +93,35 @@ def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]
         levels = stored.get(index)
         if levels is not None:
             columns[name] = _with_levels(name, levels.tolist(), nullable=True)
-        elif stored and index not in stored and columns[name].kind == "any":
+        elif index in stored:
+            columns[name] = Column(name, "any", nullable=True)
+        elif stored and columns[name].kind == "any":
             columns[name] = replace(columns[name], kind="number")
     for index in categorical_columns(model):
         columns[names[index]] = replace(columns[names[index]], nullable=False)
 
 
-def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any]]:
-    """Return the levels of columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
-    stored: dict[int, Mapping[int, Any]] = {}
+def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any] | None]:
+    """Return the levels of columns that a ColumnTransformer passes to XGBoost or LightGBM as categories.
+
+    The levels of a column are None if the model does not store them, as in XGBoost before version 3.1.
+    """
+    stored: dict[int, Mapping[Any, npt.NDArray[Any] | None]] = {}
     categories = {}
     for path in paths_through(model):
         *earlier, (booster, index) = _deciding_steps(path) or [(None, None)]
-        if earlier and all(is_passthrough(step) for step, _ in earlier) and accepts_null(booster):
+        # Before scikit-learn 1.4, a column that is passed through has no step of its own.
+        is_direct = not path.steps or path.steps[0][0] is booster
+        if not is_direct and all(is_passthrough(step) for step, _ in earlier) and accepts_null(booster):
             if id(booster) not in stored:
                 stored[id(booster)] = stored_categories(booster)
-            levels = stored[id(booster)].get(-1 if index is None else index)
-            if levels is not None:
-                categories[path.name] = levels
+            if index in stored[id(booster)]:
+                categories[path.name] = stored[id(booster)][index]
     return categories
 
 
 def find_none_columns(model: Any) -> frozenset[str]:
-    """Return the names of the columns in which null must be None. In all others it must be NaN."""
+    """Return the names of the columns in which null must be None. In all other columns, null must be NaN."""
     return frozenset(
         path.name
         for path in paths_through(model)
@@ -120,7 +130,7 @@ def find_none_columns(model: Any) -> frozenset[str]:
 
 
 def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
-    """Return one item for each output of *model*: its classes as in ``classes_``, or None if numeric."""
+    """Return one item for each output of *model*: its classes as in ``classes_``, or None for numbers."""
     parts = target_models(model)
     if parts is not None:
         return tuple(chain.from_iterable(map(outputs_of, parts.values())))
@@ -220,7 +230,7 @@ _KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean",
 
 
 def _merge(one: Column, other: Column) -> Column:
-    """Merge two `Column` objects inferred from two paths of one column. The stricter option applies."""
+    """Merge two `Column` objects that were inferred from two paths of one column. The stricter options apply."""
 
     def strictness(column: Column) -> tuple[bool, int]:
         return column.levels is not None, _KINDS_BY_STRICTNESS.index(column.kind)

@@ -1,4 +1,4 @@
-"""Form of the rows that a model takes: a DataFrame, an array, dictionaries or texts."""
+"""Detect the form of the rows that a model takes: a DataFrame, an array, dictionaries or texts."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -15,7 +15,7 @@ _KNOWN = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
-    """Return the forms of rows that *model* may take, most likely first.
+    """Return the forms of rows that *model* may take, the most likely form first.
 
     If only one form is returned, it is certain.
 
@@ -40,7 +40,7 @@ def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
 
 
 def _takes_records(model: Any) -> bool:
-    """Return whether *model* takes dictionaries: its first step is a DictVectorizer or a FeatureHasher."""
+    """Return whether *model* takes dictionaries, as a DictVectorizer or a FeatureHasher does."""
     first = _first_step(model)
     if type(first).__name__ == "FeatureHasher":
         return bool(first.input_type == "dict")

@@ -1,4 +1,4 @@
-"""Column kinds, inferred from values or from the name of a dtype."""
+"""Infer column kinds from values or from the name of a dtype."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Input columns of models, as libraries other than scikit-learn store them.
+"""Read the input columns that models of libraries other than scikit-learn store.
 
 The libraries are recognized by module names, so that none is imported.
 """
@@ -22,7 +22,7 @@ def library_of(model: Any) -> str:
 
 
 def accepts_null(model: Any) -> bool:
-    """Return whether *model* is from a boosting library, and so accepts null in columns of numbers."""
+    """Return whether *model* accepts null in columns of numbers, because it comes from a boosting library."""
     return library_of(model) in ("xgboost", "lightgbm", "catboost")
 
 
@@ -32,12 +32,12 @@ def is_native_booster(model: Any) -> bool:
 
 
 def takes_formula(model: Any) -> bool:
-    """Return whether *model* is a result of statsmodels that was fitted by a formula of column names."""
+    """Return whether *model* is a statsmodels result that was fitted by a formula of column names."""
     return library_of(model) == "statsmodels" and hasattr(model.model, "formula")
 
 
 def formula_terms(model: Any) -> str | None:
-    """Return the right-hand side of the formula that *model* was fitted by, or None without a formula."""
+    """Return the right-hand side of the formula that *model* was fitted by, or None if there is no formula."""
     return str(model.model.formula).partition("~")[2] if takes_formula(model) else None
 
 

@@ -1,4 +1,4 @@
-"""Conversion of MLflow model signatures."""
+"""Convert MLflow model signatures to columns."""
 
 import json
 from collections.abc import Iterable, Mapping

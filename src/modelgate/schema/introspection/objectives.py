@@ -1,4 +1,4 @@
-"""Meaning of the numbers that a native booster of XGBoost or LightGBM predicts, read from its objective."""
+"""Determine from the objective of a native booster of XGBoost or LightGBM what its predicted numbers mean."""
 
 import json
 from typing import Any, Literal, NamedTuple
@@ -9,7 +9,7 @@ __all__ = ["Objective", "read_objective"]
 
 
 class Objective(NamedTuple):
-    """Meaning of the output of a booster.
+    """Meaning of a booster's output.
 
     The output is one of these:
 
@@ -19,8 +19,8 @@ class Objective(NamedTuple):
     * ``"numbers"``: any other numbers
 
     Args:
-        output: Name of the output.
-        classes: Number of classes. The classes are 0, 1, …; an output of numbers has 0 classes.
+        output: Kind of the output.
+        classes: Number of classes, which are 0, 1, …; 0 for ``"numbers"``.
     """
 
     output: Literal["binary", "multiclass", "labels", "numbers"]

@@ -1,4 +1,4 @@
-"""Conversion of pandera schemas."""
+"""Convert pandera schemas to columns."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

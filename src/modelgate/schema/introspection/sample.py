@@ -1,4 +1,4 @@
-"""Column inference from sample data: a pandas or polars DataFrame."""
+"""Infer columns from sample data in a pandas or polars DataFrame."""
 
 import math
 import statistics

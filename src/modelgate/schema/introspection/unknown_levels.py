@@ -1,4 +1,4 @@
-"""Columns in which a fitted model accepts unknown categories."""
+"""Find the columns in which a fitted model accepts unknown categories."""
 
 from typing import Any
 

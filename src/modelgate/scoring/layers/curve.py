@@ -21,7 +21,7 @@ DEFAULT_POINTS = 50
 
 
 class AddCurve:
-    """Scoring layer that predicts the row of a query for each value of one column in a grid.
+    """Scoring layer that predicts the row of a query with one column set to each value of a grid.
 
     The other columns of the row do not change: this is individual conditional expectation (Goldstein et al.,
     2015). The mean of such predictions for the packaged rows is partial dependence (Friedman, 2001). All
@@ -63,7 +63,9 @@ class AddCurve:
         if predictor.forecaster is not None:
             raise InvalidInput("This deployment forecasts time series, which have no response curves")
         if len(table) > 1 or not (len(table) or self._average):
-            raise InvalidInput(f"row must be one row (got {len(table)}); leave it out only with average")
+            raise InvalidInput(
+                f"row must be a single row (got {len(table)} rows): it can be left out only with average"
+            )
         column = _find_column(predictor, self._column)
         values = predictor.schema.read_column(column, self._find_grid(predictor, column))
         tables = [table.cross(values)]

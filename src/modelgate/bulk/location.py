@@ -1,0 +1,33 @@
+"""Paths and URLs of the input and the output of a scoring run."""
+
+import re
+from pathlib import Path
+
+__all__ = ["hide_password", "is_database", "is_url", "local_file"]
+
+
+def is_url(path: str | Path) -> bool:
+    """Return whether *path* is a URL, rather than a local path."""
+    return isinstance(path, str) and "://" in path
+
+
+def is_database(path: str | Path) -> bool:
+    """Return whether *path* is the URL of a database."""
+    return isinstance(path, str) and re.match(r"(sqlite|postgres(ql)?)(\+\w+)?://", path) is not None
+
+
+def local_file(path: str | Path) -> Path | None:
+    """Return *path*, or the existing file on this machine that it names as a URL; None for any other URL."""
+    if not is_url(path):
+        return Path(path)
+    scheme, _, rest = str(path).partition("://")
+    named = Path(rest.removeprefix("/") if scheme == "sqlite" else rest)
+    return named if scheme in ("file", "local", "sqlite") and named.exists() else None
+
+
+def hide_password(path: str | Path) -> str:
+    """Return *path* as text. In a URL, the user name, the password and options of a database are left out."""
+    if is_database(path):
+        # A password may contain any other character.
+        return re.sub("://.*@", "://", str(path)).partition("?")[0]
+    return re.sub(r"^([\w+.-]+://)[^/@]*@", r"\1", str(path)) if is_url(path) else str(path)

@@ -1,0 +1,131 @@
+"""Rows of a database query, read as CSV."""
+
+import contextlib
+import csv
+import io
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from inspect import GEN_RUNNING, getgeneratorstate
+from typing import Any
+from uuid import UUID
+
+from ..backends.sql import parse_url, require_existing, sa
+from ..errors import ConfigurationError, StoreError
+from .block_stream import open_blocks
+from .csv_file import CSVFile
+from .location import hide_password
+
+__all__ = ["open_query"]
+
+_BATCH_ROWS = 10_000
+
+_CANCEL_TIMEOUT = 5.0
+"""Seconds to wait until PostgreSQL has received that a query is cancelled."""
+
+
+@contextlib.contextmanager
+def open_query(url: str, query: str) -> Iterator[CSVFile]:
+    """Run *query*, and read its rows as CSV while the database finds them. Nothing is written to the database.
+
+    NULL and NaN become empty cells. Times with a time zone become UTC.
+
+    Args:
+        url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
+        query: SQL statement that returns rows.
+
+    Raises:
+        ConfigurationError: The URL is not supported, a package is missing, the statement is not valid, or a value
+            has no form as a cell. Some errors are found only while reading.
+        StoreError: The database is unavailable.
+    """
+    name = hide_password(url)
+    require_existing(url, "path")
+    try:
+        engine = sa.create_engine(parse_url(url, "path"), hide_parameters=True, poolclass=sa.NullPool)
+    except ImportError:
+        raise ConfigurationError('PostgreSQL needs psycopg: pip install "modelgate[postgresql]"') from None
+    with contextlib.ExitStack() as stack:
+        with _report_errors(name):
+            connection = stack.enter_context(engine.connect())
+            if engine.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA query_only = ON")
+            # PostgreSQL uses a cursor, so that rows are fetched as they are read. Without parameters, % is text.
+            options = {"postgresql_readonly": True, "no_parameters": True, "yield_per": _BATCH_ROWS}
+            result = connection.execution_options(**options).exec_driver_sql(query)
+        if not result.returns_rows:
+            raise ConfigurationError("--query must be a statement that returns rows, such as SELECT")
+        stack.callback(result.close)
+        blocks = _to_csv(result, name)
+        try:
+            hint = ", with a query that has ORDER BY unique columns"
+            yield CSVFile(open_blocks(blocks), lambda _: None, hint)
+        finally:
+            if getgeneratorstate(blocks) == GEN_RUNNING:  # The run stops while a thread waits for rows.
+                _cancel(connection.connection.driver_connection)
+
+
+def _cancel(connection: Any) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.interrupt()
+    else:
+        with contextlib.suppress(Exception):  # A connection that is lost needs no cancelling.
+            connection.cancel_safe(timeout=_CANCEL_TIMEOUT)
+
+
+@contextlib.contextmanager
+def _report_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        lines = str(error.orig).splitlines() or [type(error.orig).__name__]
+        # SQLite raises OperationalError, too, if there is no such table.
+        is_wrong = getattr(error.orig, "sqlite_errorname", "") in ("SQLITE_ERROR", "SQLITE_READONLY")
+        if is_wrong or not isinstance(error, sa.exc.OperationalError):
+            raise ConfigurationError(f"--query cannot be run by {name}: {lines[0]}") from None
+        raise StoreError(f"{name}: the database failed: {lines[0]}") from error
+    except sqlite3.Warning as error:  # Python 3.11 raises it for several statements.
+        raise ConfigurationError(f"--query cannot be run by {name}: {error}") from None
+
+
+def _to_csv(result: sa.CursorResult[Any], name: str) -> Generator[bytes, None, None]:
+    names = list(result.keys())
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    while True:
+        yield text.getvalue().encode("utf-8", "replace")
+        with _report_errors(name):
+            rows = result.fetchmany(_BATCH_ROWS)
+        if not rows:
+            return
+        text.seek(0)
+        text.truncate()
+        columns = zip(*rows, strict=True)
+        writer.writerows(zip(*map(_to_cells, names, columns), strict=True))
+
+
+_CELLS = frozenset({type(None), str, int, bool, date, UUID})
+"""Types whose values are written as their text; None as an empty cell."""
+
+
+def _to_cells(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    types = set(map(type, values))
+    if types <= _CELLS:
+        return values
+    for unknown in types - _CELLS - {float, Decimal, datetime, time}:
+        raise ConfigurationError(
+            "--query must return numbers, texts, booleans, dates and times"
+            f" (got {name}: {unknown.__name__}): convert or drop the column"
+        )
+    return [_to_cell(value) for value in values]
+
+
+def _to_cell(value: Any) -> Any:
+    if isinstance(value, float | Decimal):
+        return None if value != value else value
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        with contextlib.suppress(OverflowError):  # In UTC it would not be in the years 1 to 9999.
+            return value.astimezone(UTC)
+    return value
