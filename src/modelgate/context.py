@@ -26,7 +26,7 @@ _SHOWN_DEPLOYMENTS = 10
 
 
 class Catalog(Protocol):
-    """Protocol of the deployments of a gate, by name."""
+    """Protocol of the catalog of a gate's deployments."""
 
     def __len__(self) -> int:
         """Return the number of deployments."""

@@ -85,7 +85,7 @@ class ModelgateError(Exception):
 class ConfigurationError(ModelgateError, ValueError):
     """An option has an invalid value.
 
-    It is raised at construction, and its message describes the valid values.
+    The error is raised at construction. Its message describes the valid values.
     """
 
 
@@ -305,7 +305,7 @@ class MethodNotAllowed(RequestError):
 
 
 class RequestInProgress(RequestError):
-    """Another request with the same ``Idempotency-Key`` is still in progress, see `Idempotency`.
+    """Another request with the same ``Idempotency-Key`` is still in progress; see `Idempotency`.
 
     Attributes:
         retry_after: Whole seconds to wait before the next attempt.
@@ -321,7 +321,7 @@ class RequestInProgress(RequestError):
 
 
 class IdempotencyKeyReused(RequestError):
-    """The ``Idempotency-Key`` belongs to another request, see `Idempotency`."""
+    """The ``Idempotency-Key`` belongs to another request; see `Idempotency`."""
 
     status = 422
     code = "idempotency_key_reused"

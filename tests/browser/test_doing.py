@@ -1,5 +1,7 @@
 """The console shows how a deployment is doing, and says what it cannot show and why."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,8 +36,15 @@ def make_gate(packages, scope=EVERYTHING, hooks=None, **options):
 def show_doing(page, address):
     open_filled(page, address, "churn", KEY)
     page.locator("#doing").scroll_into_view_if_needed()
-    page.locator("#doing-parts > p.empty").wait_for(state="detached")
+    page.locator("#requests-part > p.empty").wait_for(state="detached")
     return page.locator("#doing-parts").inner_text()
+
+
+def read_drift(page):
+    """Return the versions that predictions and drift are shown of, and the number of rows."""
+    headings = page.locator("#drift-part h3").all_inner_texts()
+    rows = page.locator("#drift-part p.muted").inner_text().split(" row")[0]
+    return re.findall(r"version (\d)", " ".join(headings)), int(rows)
 
 
 def test_doing_shows_traffic_versions_predictions_and_drift(chromium, packages, tmp_path):
@@ -67,6 +76,9 @@ def test_doing_shows_traffic_versions_predictions_and_drift(chromium, packages, 
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 table = page.get_by_role("region", name="Error of the predictions").inner_text().split()
                 drifted = page.locator("#doing td .unusual").all_inner_texts()
+                described = [read_drift(page)]
+                page.get_by_label("Predictions and drift of version").select_option("2")
+                described.append(read_drift(page))
                 assert [] == page.watched.errors
                 assert width >= wide
 
@@ -78,6 +90,9 @@ def test_doing_shows_traffic_versions_predictions_and_drift(chromium, packages, 
     assert "Probability of yes" in text
     assert "1 of 2 inputs differs from the training data: age." in text
     assert ["values have shifted"] == drifted
+    [(versions, rows), (other_versions, other_rows)] = described
+    assert (["1", "1"], ["2", "2"]) == (versions, other_versions)
+    assert 300 == rows + other_rows
 
 
 def test_doing_says_which_right_the_key_lacks(page, packages):
@@ -102,7 +117,7 @@ def test_doing_keeps_last_state_focus_and_scroll_position_when_updates_fail(page
     page.clock.install()
     with serve_wsgi(make_gate(packages).wsgi) as address:
         show_doing(page, address)
-        page.evaluate("document.querySelector('#doing-parts').firstElementChild.id = 'first'")
+        page.evaluate("document.querySelector('#requests-part').firstElementChild.id = 'first'")
         page.clock.fast_forward("01:00")
         # The update replaces the region, which therefore gets the focus afterwards.
         page.locator("#first").wait_for(state="detached")

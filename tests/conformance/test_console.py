@@ -100,3 +100,11 @@ def test_console_can_be_turned_off(mount, wine):
     mounted = Mounted(mount, make_gate(wine, console=False))
 
     assert 404 == mounted.request("GET", PATH).status
+
+
+def test_console_is_compressed_once_for_all_gates(wine, monkeypatch):
+    """Compressing takes several times as long as all else that a gate does when it is created."""
+    make_gate(wine)
+    monkeypatch.setattr(gzip, "compress", None)
+
+    assert 200 == Mounted("wsgi", make_gate(wine)).request("GET", PATH).status

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { armSentence, driftRows, driftSentence, duration, errorText, windowToJudge, predictionShares, splitAtGaps, summarize, trafficSentence } from "../../src/modelgate/console/traffic.mjs";
+import { armSentence, driftRows, driftSentence, duration, errorText, newestModels, windowToJudge, predictionShares, splitAtGaps, summarize, trafficSentence } from "../../src/modelgate/console/traffic.mjs";
 
 const minutes = (last = 0) => [...new Array(59).fill(0), last];
 const version = (name, answered, rejected = 0, failed = 0, p95 = null) =>
@@ -40,6 +40,11 @@ test("numbers have a range below, between and above the edges", () => {
   const counts = { kind: "number", bins: [0, 0.5, 1], label: null, counts: [1, 2, 3, 4], training: null, baseline: null };
   assert.deepEqual(["below 0", "0 to 0.5", "0.5 to 1", "above 1"], predictionShares(counts).map(({ name }) => name));
   assert.deepEqual(["0 % to 50 %", "50 % to 100 %"], predictionShares({ ...counts, label: "yes", counts: [0, 2, 3, 0] }).map(({ name }) => name));
+});
+
+test("the newest model of each version that has predicted is shown", () => {
+  const models = [["1", "old"], ["2", "first"], ["1", "new"]].map(([version, id]) => ({ version, id, windows: [{ rows: 1 }] }));
+  assert.deepEqual([["1", "new"], ["2", "first"]], [...newestModels([...models, { version: "3", windows: [] }])].map(([version, { id }]) => [version, id]));
 });
 
 test("the last window with enough rows is judged", () => {

@@ -34,7 +34,7 @@ OPTIONS = {
     "autoscaling_config": {
         "min_replicas": 1,
         "max_replicas": 2,
-        "target_ongoing_requests": 1,
+        "target_ongoing_requests": 2,
         "metrics_interval_s": 0.2,
         "look_back_period_s": 1,
         "upscale_delay_s": 0,
@@ -74,7 +74,7 @@ class Store:
 
 
 def double(table):
-    time.sleep(0.05)
+    time.sleep(0.4)  # so that few requests are a burst
     return table["age"] * 2
 
 
@@ -139,7 +139,7 @@ def wait_until(condition):
     while not condition():
         if time.monotonic() > until:
             raise TimeoutError(condition)
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -185,7 +185,7 @@ try:
     seen["loads at the start"] = len(read_loads())
 
     answers = collections.Counter()
-    with load(answers, 4):
+    with load(answers, 6):
         # A burst adds a replica.
         wait_until(lambda: count_replicas() == 2)
 
@@ -194,13 +194,13 @@ try:
         seen["loads of models that replicas have"] = alternate(20)
 
         # Limits, keys and deployments are shared.
-        seen["limited"] = sorted(collections.Counter(post(key=limited.key)[0] for _ in range(40)).items())
+        seen["limited"] = sorted(collections.Counter(post("a", limited.key)[0] for _ in range(40)).items())
         keys.revoke(limited.record.id)
-        wait_until(lambda: {post(key=limited.key)[0] for _ in range(10)} == {403})
+        wait_until(lambda: {post("a", limited.key)[0] for _ in range(10)} == {403})
         registry.set("a", "store:a@2")
         wait_until(lambda: len({replica for replica, model in read_loads() if model == "a@2"}) == 2)
         wait_until(lambda: {post("a")[2] for _ in range(10)} == {42.0})
-    with load(answers, 1, pause=0.2):
+    with load(answers, 1, pause=0.5):
         # A replica with little to do is removed.
         wait_until(lambda: count_replicas() == 1)
 

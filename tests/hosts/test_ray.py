@@ -68,7 +68,7 @@ def run(command, cwd):
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         environ = {**os.environ, **SETTINGS, "RAY_TMPDIR": folder, "HOME": folder}
         done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=4 * SOON)
-        wait_until(lambda: not find_processes(folder))
+        wait_until(lambda: not find_processes(folder), interval=0.2)
     return done
 
 

@@ -12,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from support.answers import EXACT, assert_same_predictions
+from support.versions import XGBOOST_STORES_LEVELS
 
 FRAMES = {
     "text": pandas.DataFrame(
@@ -47,12 +48,14 @@ def fit(step, library, X):
 def test_category_passed_by_a_column_transformer(X, library, columns, served):
     """The levels are those that the model stores, in the order of training."""
     model = fit(columns.set_output(transform="pandas"), library, X)
-    package = None
+    stored = library == "lightgbm" or XGBOOST_STORES_LEVELS
+    package, options = None, {} if stored else {"schema": Schema.from_sample(X)}
     if served == "package":
-        package = ModelPackage.from_estimator(model, X, format="joblib")
+        package, options = ModelPackage.from_estimator(model, X, format="joblib"), {}
 
-    assert_same_predictions(model, X, EXACT, package)
-    assert tuple(X["c"].cat.categories) == Schema.from_model(model).columns[0].levels
+    assert_same_predictions(model, X, EXACT, package, **options)
+    if stored:
+        assert tuple(X["c"].cat.categories) == Schema.from_model(model).columns[0].levels
 
 
 @pytest.mark.parametrize("library", CLASSIFIERS)
@@ -70,8 +73,22 @@ def test_passed_categories_have_the_dtype_of_training():
     columns = make_column_transformer(("passthrough", ["c"]), (StandardScaler(), ["n"]))
     model = fit(columns.set_output(transform="pandas"), "xgboost", X)
 
-    for served in (None, ModelPackage.from_estimator(model, X, format="joblib")):
+    package = ModelPackage.from_estimator(model, X, format="joblib")
+    for served in (None, package) if XGBOOST_STORES_LEVELS else (package,):
         assert_same_predictions(model, X, EXACT, served)
+
+
+@pytest.mark.parametrize("X", FRAMES.values(), ids=FRAMES)
+def test_passed_categories_that_the_model_does_not_store_come_from_the_schema(X, monkeypatch):
+    """XGBoost stores them since version 3.1. Before, it would read any integers as indices of levels."""
+    monkeypatch.setattr(xgboost.Booster, "save_raw", lambda self, form: b"{}")
+    columns = make_column_transformer(("passthrough", ["c"]), (StandardScaler(), ["n"]))
+    model = fit(columns.set_output(transform="pandas"), "xgboost", X)
+
+    assert_same_predictions(model, X, EXACT, schema=Schema.from_sample(X))
+    assert_same_predictions(model, X, EXACT, ModelPackage.from_estimator(model, X, format="joblib"))
+    with pytest.raises(ConfigurationError, match="schema must have the levels of column 'c' in the order of"):
+        Gate([Deployment("m", model)], keys="open")
 
 
 @pytest.mark.parametrize("other", [None, pandas.Categorical(["x", "y"] * 20)], ids=["alone", "with another"])

@@ -16,8 +16,19 @@ from support.category_frame import (
     assert_predicts,
     score,
 )
+from support.versions import XGBOOST_STORES_LEVELS
 
 NUMBERS = FRAME[["age", "rooms"]]
+SAMPLED = Schema.from_sample(FRAME)
+NEEDED = None if XGBOOST_STORES_LEVELS else SAMPLED
+"""The schema that a deployment of the classifier needs."""
+
+SCHEMAS = {"of a sample": SAMPLED}
+if XGBOOST_STORES_LEVELS:
+    SCHEMAS |= {
+        "of the model": None,
+        "by hand": Schema.of(floor=[9, 3, 7], city=["rome", "oslo", "paris"], rooms=int, age=float),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +45,7 @@ def train(objective, rows=NUMBERS, target=BINARY, **params):
 
 @pytest.mark.parametrize("rows", [PLAIN, SHUFFLED], ids=["training order", "another order"])
 @pytest.mark.parametrize("native", [False, True], ids=["estimator", "booster"])
-@pytest.mark.parametrize(
-    "schema",
-    [
-        None,
-        Schema.from_sample(FRAME),
-        Schema.of(floor=[9, 3, 7], city=["rome", "oslo", "paris"], rooms=int, age=float),
-    ],
-    ids=["of the model", "of a sample", "by hand"],
-)
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_category_columns(classifier, native, rows, schema):
     """The levels are those of the model, whatever the order of columns and levels in the schema."""
     model = classifier.get_booster() if native else classifier
@@ -50,33 +53,33 @@ def test_category_columns(classifier, native, rows, schema):
     assert_predicts(model, rows, classifier.predict(FRAME), classifier.predict_proba(FRAME), schema=schema)
 
 
-def test_schema_of_category_columns(classifier):
-    schema = Schema.from_model(classifier)
+if XGBOOST_STORES_LEVELS:
 
-    assert [
-        ("age", "number", None),
-        ("city", "text", ("oslo", "paris", "rome")),
-        ("floor", "integer", (3, 7, 9)),
-        ("rooms", "number", None),
-    ] == [(column.name, column.kind, column.levels) for column in schema]
-    with pytest.raises(InvalidValues, match="must be one of oslo, paris, rome"):
-        score(classifier, {"age": 1, "city": "bern", "floor": 3, "rooms": 1})
+    def test_schema_of_category_columns(classifier):
+        schema = Schema.from_model(classifier)
 
+        assert [
+            ("age", "number", None),
+            ("city", "text", ("oslo", "paris", "rome")),
+            ("floor", "integer", (3, 7, 9)),
+            ("rooms", "number", None),
+        ] == [(column.name, column.kind, column.levels) for column in schema]
+        with pytest.raises(InvalidValues, match="must be one of oslo, paris, rome"):
+            score(classifier, {"age": 1, "city": "bern", "floor": 3, "rooms": 1})
 
-def test_null_is_a_missing_category(classifier):
-    row = {"age": None, "city": None, "floor": None, "rooms": None}
-    frame = FRAME.astype({"rooms": float}).reindex([-1])
+    def test_null_is_a_missing_category(classifier):
+        row = {"age": None, "city": None, "floor": None, "rooms": None}
+        frame = FRAME.astype({"rooms": float}).reindex([-1])
 
-    assert_predicts(classifier, [row], classifier.predict(frame), classifier.predict_proba(frame))
+        assert_predicts(classifier, [row], classifier.predict(frame), classifier.predict_proba(frame))
 
+    def test_unknown_level_is_an_error_of_the_model(classifier):
+        """XGBoost itself rejects it; it must not become a missing value silently."""
+        schema = Schema.from_model(classifier).with_options(unknown_levels="accept")
 
-def test_unknown_level_is_an_error_of_the_model(classifier):
-    """XGBoost itself rejects it; it must not become a missing value silently."""
-    schema = Schema.from_model(classifier).with_options(unknown_levels="accept")
-
-    with pytest.raises(PredictionError) as info:
-        score(classifier, {"age": 1, "city": "zurich", "floor": 3, "rooms": 1}, schema=schema)
-    assert "category not in the training set" in str(info.value.__cause__)
+        with pytest.raises(PredictionError) as info:
+            score(classifier, {"age": 1, "city": "zurich", "floor": 3, "rooms": 1}, schema=schema)
+        assert "category not in the training set" in str(info.value.__cause__)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
@@ -85,7 +88,10 @@ def test_integer_categories_have_the_dtype_of_training(dtype):
     frame = pandas.DataFrame({"floor": pandas.Categorical(PLAIN["floor"].astype(dtype))})
     model = xgboost.XGBClassifier(n_estimators=2, enable_categorical=True).fit(frame, BINARY)
 
-    assert_predicts(model, PLAIN[["floor"]], model.predict(frame), model.predict_proba(frame))
+    schema = None if XGBOOST_STORES_LEVELS else Schema.from_sample(frame)
+    expected = model.predict(frame), model.predict_proba(frame)
+
+    assert_predicts(model, PLAIN[["floor"]], *expected, schema=schema)
 
 
 def test_levels_that_the_model_does_not_store_come_from_the_schema(classifier, monkeypatch):
@@ -179,7 +185,9 @@ def test_file_of_an_estimator_predicts_as_the_estimator(tmp_path, suffix):
     assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
     model.save_model(tmp_path / f"m{suffix}")
 
-    assert_predicts(tmp_path / f"m{suffix}", PLAIN, model.predict(FRAME), model.predict_proba(FRAME))
+    expected = model.predict(FRAME), model.predict_proba(FRAME)
+
+    assert_predicts(tmp_path / f"m{suffix}", PLAIN, *expected, schema=NEEDED)
 
 
 def test_file_of_a_booster(tmp_path):

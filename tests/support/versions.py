@@ -4,4 +4,8 @@ from importlib.metadata import version
 
 from packaging.version import Version
 
-CLICK, PANDAS, SKLEARN = (Version(version(name)).release for name in ("click", "pandas", "scikit-learn"))
+CLICK, PANDAS, SKLEARN, XGBOOST = (
+    Version(version(name)).release for name in ("click", "pandas", "scikit-learn", "xgboost-cpu")
+)
+
+XGBOOST_STORES_LEVELS = XGBOOST >= (3, 1)

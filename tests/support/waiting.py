@@ -6,10 +6,10 @@ SOON = 300
 """Seconds that a test waits for a condition, also on a very busy machine."""
 
 
-def wait_until(condition):
-    """Return as soon as *condition* returns a true value, and return that value."""
+def wait_until(condition, interval=0.005):
+    """Return as soon as *condition* returns a true value, and return that value. Call it every *interval* seconds."""
     until = time.monotonic() + SOON
     while not (value := condition()):
         assert time.monotonic() < until, f"not within {SOON} s"
-        time.sleep(0.005)
+        time.sleep(interval)
     return value

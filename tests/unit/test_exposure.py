@@ -138,7 +138,7 @@ def test_null_is_no_exposure_of_a_nullable_column():
 @pytest.mark.parametrize(
     ("create", "message"),
     [
-        (lambda: Exposure("", "rate"), "column must be the name of the exposure"),
+        (lambda: Exposure("", "rate"), "column must be the name of the exposure column"),
         (lambda: Exposure("years", "log"), 'model_predicts must be "rate" or "count"'),
         (lambda: build_gate(exposure="years"), "exposure must be an Exposure, for example"),
         (

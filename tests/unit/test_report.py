@@ -18,7 +18,7 @@ def run(*arguments, code=0):
     done = click.testing.CliRunner().invoke(cli, ["report", *map(str, arguments)])
 
     assert done.exit_code == code, done.output
-    return done.output
+    return done.stdout + done.stderr
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from modelgate import CSV, Column, ConfigurationError, Deployment, Gate, InvalidValues, ModelPackage, Schema
+from support.versions import PANDAS, SKLEARN
 
 LABELS = [0, 1, 0, 1] * 10
 
@@ -86,7 +87,12 @@ def assert_served_alike(model, X):
             "object",
             Column("a", "any", nullable=True, dtype="object", missing_value="None"),
         ),
-        (["1", "2", None, "4"], "string", Column("a", "text", nullable=True)),
+        # Before pandas 3, the text of a missing value shows the dtype.
+        (
+            ["1", "2", None, "4"],
+            "string",
+            Column("a", "text", nullable=True, dtype="string" if PANDAS < (3,) else None),
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -138,11 +144,13 @@ def test_levels_of_a_schema_by_hand_get_the_order_of_training():
     np.testing.assert_allclose(model.predict(X), gate.score("m", X).values)
 
 
-def test_scaler_computes_with_32_bits_as_in_training():
-    X = pandas.DataFrame({"a": np.random.default_rng(0).normal(1e5, 1, 40).astype("float32")})
-    model = make_pipeline(StandardScaler(), LinearRegression()).fit(X, np.arange(40) % 7)
+if SKLEARN >= (1, 8):  # before, the scaler subtracts the mean with 64 bits
 
-    assert ["float32"] == [column.dtype for column in assert_served_alike(model, X)]
+    def test_scaler_computes_with_32_bits_as_in_training():
+        X = pandas.DataFrame({"a": np.random.default_rng(0).normal(1e5, 1, 40).astype("float32")})
+        model = make_pipeline(StandardScaler(), LinearRegression()).fit(X, np.arange(40) % 7)
+
+        assert ["float32"] == [column.dtype for column in assert_served_alike(model, X)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "Int64", "category"])

@@ -158,7 +158,7 @@ class Database:
                 for column in addable:
                     if column.name not in existing:
                         definition = sa.schema.CreateColumn(column).compile(self.engine)
-                        connection.execute(sa.DDL(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
+                        connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
 def require_existing(url: str, option: str) -> None:

@@ -33,7 +33,7 @@ def read_keys(file: TextIO) -> Iterator[tuple[str, dict[str, Any]]]:
         )
     for number, row in enumerate(reader, start=1):
         if None in row or None in row.values():
-            raise ConfigurationError(f"key {number} must have {len(names)} cells (got another number)")
+            raise ConfigurationError(f"key {number} must have {len(names)} cells (got more or fewer)")
         cells: dict[str, Any] = {name: text.strip() for name, text in row.items() if text.strip()}
         if not cells.keys() >= _REQUIRED:
             raise ConfigurationError(f"key {number} must have a key, an owner and scopes (got an empty cell)")

@@ -31,7 +31,9 @@ def parse_target(
     query: str,
     load_pickle: bool,
 ) -> "tuple[str, GateSource | None]":
-    """Return the options of the target as text, and the description of its gate, or None for a server.
+    """Return the options of the target as text, and a description of its gate.
+
+    For a server, the gate is None.
 
     Args:
         url: URL of a deployment.

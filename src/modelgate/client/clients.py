@@ -205,11 +205,11 @@ class Client(_BaseClient["httpx.Client"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return predictions for *row* with each value of a grid in *column*.
+        """Return predictions for *row* with *column* set to each value of a grid.
 
         Args:
             column: Name of the column that varies.
-            row: A complete row. May be None if *average* is True, to return only the average.
+            row: A complete row; None to return only the *average*.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
             points: Number of values in the default grid of a column of numbers; by default 50.
@@ -274,7 +274,7 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         points: int | None = None,
         average: bool = False,
     ) -> ResponseCurve:
-        """Return predictions for *row* with each value of a grid in *column*; see `Client.curve`."""
+        """Return predictions for *row* with *column* set to each value of a grid; see `Client.curve`."""
         return await adrive(request_curve(self._session, column, row, grid, points, average=average))
 
     async def aclose(self) -> None:

@@ -109,7 +109,7 @@ def _may_be_row_error(error: AnswerableError, rows: Rows) -> bool:
 
 
 def _rejected_rows(error: AnswerableError, rows: Rows) -> dict[int, str]:
-    """Return the rows that *error* rejects: the reason by row index."""
+    """Return a mapping of the row indices that *error* rejects to the reasons."""
     line = LINE.match(error.message)
     if line is not None:
         row = rows.row_at(int(line[1]))

@@ -119,7 +119,7 @@ class _Lines:
         )
 
     def skip(self, position: int, count: int) -> int:
-        """Return the offset of the line that follows *count* lines after the line at *position*."""
+        """Skip *count* lines from the offset *position*, and return the offset of the next line."""
         while count:
             window = np.frombuffer(self._raw[position : position + _WINDOW], np.uint8)
             line_ends = np.flatnonzero(window == ord("\n"))

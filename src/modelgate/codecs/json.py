@@ -109,7 +109,7 @@ def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:
     """Decode *raw*, with infinity for numbers that are too large for a float.
 
     Returns:
-        The value, and the error that `decode_json` raises if a number is too large, else None.
+        The decoded value, and the error for a number that is too large, or None if no number is.
 
     Raises:
         MalformedBody: *raw* cannot be decoded for another reason.

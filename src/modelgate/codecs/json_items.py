@@ -26,9 +26,9 @@ def count_items(raw: bytes) -> int:
 
 
 def split_items(raw: bytes, size: int) -> Iterator[bytes]:
-    """Yield *raw*, a valid JSON array, in parts that are arrays of at most about *size* bytes.
+    """Split *raw*, a valid JSON array, and yield arrays of at most about *size* bytes.
 
-    A part is larger only if it contains an item larger than *size*.
+    An array is larger only if it contains an item larger than *size*.
     """
     start = 1
     while len(raw) - start > size:

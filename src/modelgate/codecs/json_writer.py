@@ -50,10 +50,11 @@ def encode_rows(columns: JSONColumns, separator: bytes = b",") -> bytes:
 
 
 def _create_template(columns: JSONColumns, cells: list[Iterable[str]]) -> str:
-    """Return a row as a template for the operator ``%``, and append the texts for its placeholders to *cells*.
+    """Return a template of a row for the operator ``%``, and append the values of its placeholders to
+    *cells*.
 
-    The texts are UTF-8 bytes decoded as Latin-1, with one character for each byte. So raw JSON is not
-    changed, and joining the texts is fast.
+    The template and the values are UTF-8 bytes decoded as Latin-1, with one character for each byte. So raw
+    JSON is not changed, and joining the texts is fast.
     """
     if isinstance(columns, Constant):
         return _encode(columns.value).replace("%", "%%")

@@ -39,9 +39,9 @@ def route(*, keyed: bool, key_header: str | None = None) -> Route:
         keyed: Whether requests need an API key. If so, the page starts with a field for the key.
         key_header: Header field in which the page sends the key, by default ``"authorization"``.
     """
-    page, headers = _build_page(keyed, key_header or "authorization")
+    page, compressed, headers = _build_page(keyed, key_header or "authorization")
     headers = (*headers, ("cache-control", "no-cache"), ("vary", "accept-encoding"))
-    digest, compressed = _digest(page), gzip.compress(page, mtime=0)
+    digest = _digest(page)
 
     def respond(request: Request) -> Flow[Response]:
         yield from ()
@@ -56,10 +56,10 @@ def route(*, keyed: bool, key_header: str | None = None) -> Route:
     return Route("GET", "/deployments/{deployment}/console", respond, is_public=True)
 
 
-# Cached: building the page takes 3 ms, and the rest of a gate less than 1 ms.
+# Cached: building and compressing the page takes 10 ms, and the rest of a gate 2 ms.
 @lru_cache(maxsize=4)
-def _build_page(keyed: bool, key_header: str) -> tuple[bytes, Sequence[tuple[str, str]]]:
-    """Return the page and its security headers."""
+def _build_page(keyed: bool, key_header: str) -> tuple[bytes, bytes, Sequence[tuple[str, str]]]:
+    """Return the page, the page compressed by gzip, and its security headers."""
     # Without the spaces around punctuation, the page is 7 kB smaller.
     style = re.sub(r"\s*([{};,]|:(?= ))\s*", r"\1", _read_source("console.css"))
     script = _LINE_WITHOUT_TEXT.sub(_squeeze, _bundle(_MAIN))
@@ -79,12 +79,17 @@ def _build_page(keyed: bool, key_header: str) -> tuple[bytes, Sequence[tuple[str
             "require-trusted-types-for 'script'",
         ]
     )
-    return page.encode(), (
-        ("content-type", "text/html; charset=utf-8"),
-        ("content-security-policy", policy),
-        ("x-frame-options", "DENY"),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
+    content = page.encode()
+    return (
+        content,
+        gzip.compress(content, mtime=0),
+        (
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-security-policy", policy),
+            ("x-frame-options", "DENY"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+        ),
     )
 
 

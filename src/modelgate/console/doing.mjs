@@ -2,13 +2,13 @@
 
 import { limits } from "./answers.mjs";
 import { table } from "./developer.mjs";
-import { $, make, muted, show } from "./dom.mjs";
+import { $, make, muted, option, show } from "./dom.mjs";
 import { fetchMetadata, state } from "./gate.mjs";
 import { exhausted } from "./live.mjs";
 import { key, linePlot, meter, stackedBars } from "./plots.mjs";
 import { explain } from "./problems.mjs";
 import { timing } from "./result.mjs";
-import { armSentence, driftRows, driftSentence, duration, errorText, windowToJudge, predictionShares, splitAtGaps, summarize, trafficSentence } from "./traffic.mjs";
+import { armSentence, driftRows, driftSentence, duration, errorText, newestModels, windowToJudge, predictionShares, splitAtGaps, summarize, trafficSentence } from "./traffic.mjs";
 import { count, percent, plural, present } from "./text.mjs";
 
 const SECONDS_BETWEEN_UPDATES = 30;
@@ -32,6 +32,9 @@ export function watchDoing() {
   // The first update is a second later, when the section has its place and the first prediction is counted.
   [reports, updatedAt] = [null, performance.now() - (SECONDS_BETWEEN_UPDATES - 1) * 1000];
   keyNumber += 1;
+  // Another key may not permit it.
+  show("drift-part");
+  offerVersions([]);
   if (observer) return;
   observer = new IntersectionObserver(([{ isIntersecting }]) => ((isVisible = isIntersecting), updateDoing()));
   observer.observe($("doing"));
@@ -61,15 +64,16 @@ async function updateDoing() {
 export function redrawDoing() {
   if (!reports) return null;
   const scope = make("code", {}, `${state.deployment.name}:monitor`);
-  if (!state.deployment.reports) return show("doing-parts", muted("Your key does not permit this view. It needs the scope ", scope, "."));
+  if (!state.deployment.reports) return show("requests-part", muted("Your key does not permit this view. It needs the scope ", scope, "."));
   const view = (name, draw) => (reports[name]?.status === 200 ? draw(reports[name].json) : [missingPart(name, reports[name])]);
   const outdated = Object.values(reports).find(({ failure }) => failure);
   const regions = () => [...$("doing-parts").querySelectorAll(".scroll")];
   const before = regions().map(({ ariaLabel, scrollLeft, scrollTop }) => ({ ariaLabel, scrollLeft, scrollTop }));
   const focused = document.activeElement.ariaLabel;
-  show("doing-parts",
+  show("requests-part",
     outdated ? make("p", { class: "unusual" }, `Not updated since ${moment(outdated.at, "short")}: ${explain(outdated.failure).title}.`) : null,
-    ...view("traffic", trafficView), ...view("outcomes", outcomesView), ...view("monitor", monitorView));
+    ...view("traffic", trafficView), ...view("outcomes", outcomesView));
+  show("drift-part", ...view("monitor", monitorView));
   // An update moves neither the tables nor the keyboard focus.
   for (const region of regions()) {
     Object.assign(region, before.find(({ ariaLabel }) => ariaLabel === region.ariaLabel));
@@ -133,8 +137,10 @@ function outcomesView({ versions, arms }) {
 }
 
 function monitorView({ min_rows: least, models }) {
-  const model = models.find(({ version }) => version === state.deployment.version) ?? models.at(-1);
-  if (!model?.windows.length) return [muted("No predictions have been compared with the training data yet. New ones take some seconds; rows that this page only tries do not count.")];
+  const byVersion = newestModels(models);
+  offerVersions([...byVersion.keys()]);
+  const model = byVersion.get($("monitored").value);
+  if (!model) return [muted("No predictions have been compared with the training data yet. New ones take some seconds; rows that this page only tries do not count.")];
   const window = windowToJudge(model, least);
   const rows = driftRows(window, least);
   const isDrifted = rows.some((row) => row.isDrifted);
@@ -148,6 +154,15 @@ function monitorView({ min_rows: least, models }) {
         rows.map(({ name, finding, isDrifted, cells }) => [make("b", {}, name), make("span", { class: isDrifted ? "unusual" : "" }, finding), ...cells])) : null,
       muted(`${plural(window.rows, "row")} ${period}. The shift is the population stability index: chance explains values up to the limit.`)),
   ]);
+}
+
+// The versions to choose from. An update leaves the list alone unless it has changed, as it may be open.
+function offerVersions(names) {
+  const { options, value } = $("monitored");
+  $("monitored").parentElement.hidden = names.length < 2;
+  if (String([...options].map((known) => known.value)) === String(names)) return;
+  show("monitored", ...names.map((name) => option(name)));
+  $("monitored").value = [value, state.deployment.version].find((name) => names.includes(name)) ?? names.at(-1);
 }
 
 function predictionView(predictions, { rows }, version) {

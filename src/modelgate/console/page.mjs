@@ -281,9 +281,12 @@ function showHistory() {
   const value = (row, name) => (row[name] === undefined || row[name] === null ? "empty" : formatValue(row[name], 4).slice(0, 24));
   const changes = ({ row, changes }) => (changes.length === 1 ? `${changes[0]} ${value(row, changes[0])}` : changes.length ? `${changes.length} inputs` : "start");
   $("history-list").hidden = session.entries.length < 2;
+  const focused = [...$("entries").children].findIndex((item) => item.contains(document.activeElement));
   show("entries", ...entries.map((entry) => make("li", {},
     make("button", { type: "button", class: "entry", on: { click: () => useRow(entry.row) } },
       make("span", {}, changes(entry)), make("b", {}, entry.text)))));
+  // The focus stays at its place in the list, whose buttons are new.
+  $("entries").children[focused]?.firstChild.focus();
   $("undo").disabled = session.past.length < 2;
 }
 
@@ -355,6 +358,7 @@ function listen() {
   on("vary-also", "change", updatePlot);
   on("class", "change", ({ target }) => ((target.dataset.chosen = "yes"), redraw()));
   on("smallest", "click", findSmallestChange);
+  on("monitored", "change", redrawDoing);
   on("forecast", "submit", forecastNow);
   on("history", "input", showPoints);
   on("point", "change", () => forecastNow());

@@ -58,6 +58,9 @@ export function predictionShares({ kind, bins, label, counts, training, baseline
     .filter(({ now, before }) => now || before);
 }
 
+// The newest model of each version that has predicted: a version may have been trained again under the same name.
+export const newestModels = (models) => new Map(models.filter(({ windows }) => windows.length).map((model) => [model.version, model]));
+
 // The last window with enough rows, or else the last one.
 export function windowToJudge({ windows }, least) {
   return windows.findLast(({ rows }) => rows >= least) ?? windows.at(-1);

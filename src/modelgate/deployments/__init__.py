@@ -1,4 +1,4 @@
-"""Deployments, which give models the names that callers use. Load, replace and pause models."""
+"""Deployments: models with the names that callers use. They are loaded, replaced and paused here."""
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .deployments import Deployments

@@ -19,8 +19,8 @@ class ModelHandle:
 
     A serving model is in the cache, and a replaced model is in the handle.
 
-    A replaced model is no longer in the cache. It stays in memory as long as a running request, or the
-    state that `rollback` restores, refers to this handle.
+    A replaced model stays in memory as long as a running request, or the state that `rollback` restores,
+    refers to this handle.
 
     Args:
         name: Name of the model in the cache.

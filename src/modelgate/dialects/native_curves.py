@@ -8,8 +8,8 @@
 
 The member ``grid`` of a request lists the values of the column. If it is left out, the grid consists of the
 levels of the column or, for a column without levels, of evenly spaced numbers from the 10th to the 90th
-percentile of the training data: ``points`` says how many. ``"average": true`` adds a member ``average`` with
-the mean predictions of the packaged rows; ``row`` can then be left out.
+percentile of the training data. ``points`` is their number. ``"average": true`` adds a member ``average``
+with the mean predictions for the packaged rows. In this case, ``row`` can be left out.
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,4 +14,6 @@ def require_operator(request: Request) -> None:
     if principal is None:
         raise Forbidden("Only a key with the scope *:operate permits this, and this gate has no keys")
     if not principal.can_access("*", OPERATE):
-        raise InsufficientScope(f"This API key does not permit this: send one with the scope *:{OPERATE}")
+        raise InsufficientScope(
+            f"This API key does not permit operating the gate: send one with the scope *:{OPERATE}"
+        )

@@ -117,7 +117,7 @@ class PermutationMethod:
 
 
 def _sample_coalitions(names: Sequence[str], pairs: int) -> _Coalitions:
-    """Return the sets of columns that occur in random orders of the columns.
+    """Draw random orders of the columns, and return the sets of columns that are replaced in their course.
 
     The orders depend only on the column names, not on the order of the columns in the schema.
     """

@@ -48,16 +48,14 @@ T = TypeVar("T")
 
 
 class FairThreadPool:
-    """Thread pool that runs at most *number* jobs at once.
+    """Thread pool that runs at most *number* jobs at once, with a quota for each model.
 
-    Each model has a quota. Queued jobs of different quotas start in turn.
-
-    Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
+    Quotas take turns. Threads start on demand and are daemons, so hanging calls do not prevent an exit.
 
     A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Slow jobs count
-    towards *number* only for quotas that have slow jobs themselves. So a quota gets threads even if the jobs
-    of several other quotas hang. After *hang_timeout* a job is stuck, and no longer counts for any quota.
-    There are at most *number* threads, plus *number* for each quota that hangs.
+    towards *number* only for quotas that have slow jobs themselves. So a quota gets threads even if several
+    other quotas hang. After *hang_timeout* a job is stuck and no longer counts. There are at most *number*
+    threads, plus *number* for each quota that hangs.
 
     Args:
         number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
@@ -371,7 +369,7 @@ class _Job(Future[Any]):
         self.stop_requested = False
 
     def cancel(self) -> bool:
-        # The call may be running: let it stop by itself, see `modelgate.cancellation`.
+        # The call may be running: let it stop by itself; see `modelgate.cancellation`.
         self.stop_requested = True
         cancelled = self.started_at == math.inf and super().cancel()
         if cancelled:

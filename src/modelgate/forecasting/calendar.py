@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 __all__ = ["Grid", "Keys", "Step", "parse_step"]
 
 Keys: TypeAlias = npt.NDArray[np.int64]
-"""Dates as microseconds since 1970, see `modelgate.forecasting.timestamps`."""
+"""Dates as microseconds since 1970; see `modelgate.forecasting.timestamps`."""
 
 _STEP = re.compile(r"([1-9]\d{0,5})(s|min|h|D|W|M|Q|Y)", re.ASCII)
 _MICROSECONDS = {

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, RequestError
 from ..schema import Table
 from ..schema.coerce import to_json_value
+from ..schema.introspection.estimator_info import has_tag
 from .calendar import Grid
 from .checks import require_levels, require_spec
 from .features import feature_matrix, scales
@@ -140,8 +141,7 @@ class DirectForecaster:
     @property
     def allows_missing(self) -> bool:
         """Whether the history may have missing values, because the regressor accepts NaN."""
-        tags = getattr(self.regressor, "__sklearn_tags__", None)
-        return tags is not None and bool(tags().input_tags.allow_nan)
+        return has_tag(self.regressor, "allow_nan")
 
     def fit(self, rows: Any) -> Self:
         """Fit the regressor to *rows*, after a backtest if there are levels. Return the forecaster.

@@ -79,7 +79,7 @@ def format_like(text: str, key: int, zone: str | None, *, local: bool) -> tuple[
     Args:
         text: Another date of the series. The result has the same parts: time, seconds, UTC offset.
         key: Date to format, in microseconds since 1970.
-        zone: Time zone, see `parse_moment`.
+        zone: Time zone; see `parse_moment`.
         local: Whether *key* is a local time instead of UTC.
 
     Raises:

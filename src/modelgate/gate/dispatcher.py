@@ -181,9 +181,7 @@ class RequestDispatcher:
             raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
 
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
-        """Return the deployment that the path or the body names, or else the only one that the caller may
-        use.
-        """
+        """Return the deployment that the path or the body names, or the only one that the caller may use."""
         principal, name = context.principal, context.deployment or name_in_body
         if name is not None:
             if name_in_body is not None and name_in_body != name:

@@ -64,29 +64,25 @@ class Gate:
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
         key_header: The only header field in which keys are accepted, ``"x-api-key"`` or
             ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
-        limits: Rate limits per caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
-            `ConcurrencyLimit`; by default 1,000,000 requests a minute and 10,000,000 a day, as in the ML
-            Clever Prediction API.
-        idempotency: True to answer requests with the same ``Idempotency-Key`` only once and repeat the
-            answer, or an `Idempotency` layer.
+        limits: Rate limits per caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit`. The
+            default is that of the ML Clever Prediction API, 1,000,000 requests a minute and 10,000,000 a day.
+        idempotency: True to repeat the answer to a repeated ``Idempotency-Key``, or an `Idempotency` layer.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is trusted; see
             `TrustedProxies`. An empty list declares that there are no proxies.
-        cors: Origins of web pages that may call the gate, such as ``["https://app.example"]``, or ``"*"``;
-            see `Cors`.
+        cors: Origins of the web pages that may call the gate, or ``"*"``; see `Cors`.
         https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
-        deadline: Maximum duration of a request in seconds, see `Deadline`; None for no deadline. While a
+        deadline: Maximum duration of a request in seconds (see `Deadline`); None for no deadline. While a
             model call exceeds the deadline, new requests to its deployment get 503.
         body_limit: Largest body in bytes, or a `BodyLimit`; by default the limit of each dialect.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
             ``"*:read"``), ``"open"`` to serve it to anyone, False to collect no metrics.
-        dialects: Wire formats, by name or as a `Dialect`; by default all. The first one is also used for
-            unknown paths.
+        dialects: Wire formats, by name or as a `Dialect`; by default all. Errors for unknown paths use the
+            first.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
             `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*,
             *body_limit*, or *keys* other than ``"open"``. *deadline* and *auth_failure_limit* have no effect.
-        scoring_layers: Scoring layers to use instead of `Round`. The layers that validate rows and load
-            models always run.
+        scoring_layers: Scoring layers that replace `Round`. The layers that validate and predict always run.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
         public_keys: Ed25519 public keys, as PEM files or in base64. Packages loaded from files or a
             folder must be signed with one of them. A *store* object has its own *public_keys*.
@@ -94,19 +90,16 @@ class Gate:
         cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds from the start of a model load after which waiting requests get 503. `warm` and
             `score` wait until the model is loaded.
-        poll_interval: Seconds between checks for changed model files, which are then swapped in; None for no
-            checks.
+        poll_interval: Seconds between checks for changed model files, which are swapped in; None to disable.
         deployment_registry: Registry of deployments that several processes share: a `SqlRegistry`, or its
-            URL. The gate reads it every *poll_interval* seconds, or every 10 seconds if *poll_interval* is
-            None.
+            URL. The gate reads it every *poll_interval* seconds; every 10 seconds by default.
         threads: Maximum number of concurrent model calls under ASGI. Default: cores + 4, at most 32.
             Deployments take turns, each with at most half of the threads if there are several.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page for trying out a deployment.
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
-        array_dir: Directory in which the processes of one user share the large arrays of loaded models; None
-            to share nothing.
+        array_dir: Directory in which the processes of one user share large arrays of loaded models, or None.
         tracing: Whether to record spans with OpenTelemetry; see `Tracing`.
 
     Attributes:
@@ -262,8 +255,7 @@ class Gate:
             forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None for no limit.
             intervals: Levels of the prediction intervals to add, in percent; see `ModelPackage.calibrate`.
-            context: Whether to return where the input values lie in the training data; see
-                `Prediction.context`.
+            context: Whether to return where the values lie in the training data; see `Prediction.context`.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
@@ -289,13 +281,12 @@ class Gate:
         average: bool = False,
         timeout: float | None = None,
     ) -> Prediction:
-        """Return predictions for *row* with each value of a grid in *column*; see `Prediction.curve`.
+        """Return predictions for *row* with *column* set to each value of a grid; see `Prediction.curve`.
 
         Args:
             name: Deployment name.
             column: Name of the column that varies.
-            row: One row in any form that `score` accepts. May be None if *average* is True, to return only
-                the average.
+            row: One row in any form that `score` accepts; None to return only the *average*.
             grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
                 percentile of the training data.
             points: Number of values in the default grid of a number; by default 50.
@@ -303,8 +294,7 @@ class Gate:
             timeout: See `score`.
 
         Raises:
-            InvalidInput: The row, the column or the grid is not valid, or the package has no sample to
-                average. See `score` for other errors.
+            InvalidInput: The row, the column or the grid is not valid, or there is no sample. See `score`.
         """
         layer = AddCurve(column, grid, points, average=average)
         query = Query([] if row is None else row, deployment=name, layer=layer)
@@ -319,8 +309,7 @@ class Gate:
     def openapi(self, name: str | None = None) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of a deployment, or of all deployments if *name* is None.
 
-        The same document is served at the path ``openapi.json``, and the URLs in ``servers`` are relative to
-        this path. Replace them with absolute URLs before you publish the document.
+        The path ``openapi.json`` serves the same document. Make its ``servers`` absolute to publish it.
 
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.

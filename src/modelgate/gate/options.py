@@ -80,12 +80,10 @@ def create_outer_layers(
     timing_for_everyone: bool,
     cors: Sequence[str] | Literal["*"] | None,
 ) -> list[HTTPLayer]:
-    """Return the outermost layers of a gate.
-
-    They surround the layers from `create_layers`, and all requests pass through them.
+    """Return the outermost layers of a gate, through which all requests to it pass.
 
     Args:
-        catalog: Deployments of the gate.
+        catalog: Catalog of the gate's deployments.
         metrics: Layer that counts requests; None to count none.
         tracing: See `Gate`.
         timing_for_everyone: Option *everyone* of `ServerTiming`.
@@ -198,9 +196,7 @@ def _check_custom_layers(
         )
     kinds = [type(layer) for layer in layers]
     if Idempotency in kinds and KeyAuth in kinds[kinds.index(Idempotency) :]:
-        raise ConfigurationError(
-            "layers must have KeyAuth before Idempotency, which otherwise repeats answers without checking keys"
-        )
+        raise ConfigurationError("layers must have KeyAuth before Idempotency, which does not check keys")
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
     return layers

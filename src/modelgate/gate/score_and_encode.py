@@ -42,21 +42,18 @@ def score_and_encode(
         reject_lone_surrogates(prediction)
         raise
     if hook is not None and prediction.curve is None:
-        hook(_record(request, query, prediction))
+        principal: Principal | None = request.context.principal
+        record = PredictionRecord(
+            request.id,  # type: ignore[arg-type]  # set by `RequestId`
+            query.deployment,
+            query.predictor.version,
+            None if principal is None else principal.id,
+            time(),
+            perf_counter() - request.started,
+            query.table,
+            prediction,
+            query.predictor.training,
+            query.hypothetical,
+        )
+        hook(record)
     return response
-
-
-def _record(request: Request, query: Query, prediction: Prediction) -> PredictionRecord:
-    principal: Principal | None = request.context.principal
-    return PredictionRecord(
-        request.id,  # type: ignore[arg-type]  # set by `RequestId`
-        query.deployment,  # type: ignore[arg-type]  # set by the dispatcher
-        query.predictor.version,  # type: ignore[union-attr]  # set before scoring
-        None if principal is None else principal.id,
-        time(),
-        perf_counter() - request.started,
-        query.table,  # type: ignore[arg-type]  # set by `Validate`
-        prediction,
-        query.predictor.training,  # type: ignore[union-attr]
-        query.hypothetical,
-    )

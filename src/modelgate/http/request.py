@@ -1,6 +1,6 @@
 """HTTP requests, and the wire format interface that layers use.
 
-Independent of web frameworks: `modelgate.mount` creates the requests.
+This module does not depend on web frameworks. `modelgate.mount` creates the requests.
 """
 
 import math

@@ -161,7 +161,7 @@ class HumilityRules(Sequence[HumilityRule]):
         prediction.humility = reports
         if overrides:
             if len(prediction.outputs) > 1:
-                raise ValueError("an override needs a single output")
+                raise ValueError("an override needs a prediction with a single output")
             _override(prediction.outputs[0], overrides)
 
 

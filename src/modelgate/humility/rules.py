@@ -181,12 +181,12 @@ class UncertainPrediction(HumilityRule):
             ValueError: A function predicted several outputs, or classes without probabilities.
         """
         if len(prediction.outputs) > 1:
-            raise ValueError("the trigger of an uncertain prediction needs a single output")
+            raise ValueError("an UncertainPrediction rule needs a prediction with a single output")
         output = prediction.outputs[0]
         if output.classes is None:
             return _rows_outside(_numbers(output), self.lower, self.upper)
         if output.probabilities is None:
-            raise ValueError("the trigger of an uncertain prediction needs probabilities")
+            raise ValueError("an UncertainPrediction rule needs probabilities")
         return _rows_within(_certainty(output), self.lower, self.upper)
 
 

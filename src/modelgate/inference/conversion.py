@@ -67,9 +67,10 @@ def _to_array(values: Any) -> npt.NDArray[Any]:
 
 
 def to_plain_array(values: Any) -> npt.NDArray[Any]:
-    """Return *values* as a new array of values that JSON can represent, as far as possible.
+    """Return a copy of *values* as an array, with values converted to forms that JSON can represent.
 
-    The array is a copy, because a model may return the same array from each call.
+    A copy is needed, because a model may return the same array from each call. Values without a JSON form are
+    unchanged.
 
     Masked numbers become NaN and masked text becomes None, because `numpy.asarray` would return the values
     under the mask. NumPy scalars in an array of objects become Python objects.
@@ -77,6 +78,9 @@ def to_plain_array(values: Any) -> npt.NDArray[Any]:
     if np.ma.is_masked(values):
         values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "iuf" else values.tolist()
     array = np.array(values)
+    if array.dtype.kind == "O" and getattr(getattr(values, "dtype", None), "kind", "O") in "iuf":
+        # pandas before 2.2 returns an array of objects for a column of numbers with missing values.
+        return values.to_numpy(np.float64, na_value=np.nan)  # type: ignore[no-any-return]
     if array.dtype == np.longdouble:
         with np.errstate(over="ignore"):  # Values that are too large become infinities, which are rejected.
             return array.astype(np.float64)

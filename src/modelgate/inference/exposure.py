@@ -46,7 +46,7 @@ class Exposure:
 
     def __post_init__(self) -> None:
         if not isinstance(self.column, str) or not self.column:
-            raise ConfigurationError(f"column must be the name of the exposure (got {self.column!r})")
+            raise ConfigurationError(f"column must be the name of the exposure column (got {self.column!r})")
         if self.model_predicts not in ("rate", "count"):
             raise ConfigurationError(
                 f'model_predicts must be "rate" or "count" (got {self.model_predicts!r})'

@@ -55,7 +55,7 @@ CALLS, CALL_ROWS, CALL_SECONDS, GAUGES, TRIGGERED = (
     "model_gauges",
     "humility_triggered",
 )
-"""Names under which the values are stored, see `MetricValues`."""
+"""Names under which the values are stored; see `MetricValues`."""
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 

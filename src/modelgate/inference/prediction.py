@@ -74,7 +74,8 @@ class Output(msgspec.Struct, eq=False):
         classes: Class labels, in the order of ``classes_``; None for numbers.
         probabilities: Probabilities in the order of *classes*, of shape (rows, classes); None if the model
             returns none.
-        positive: Index of the positive one of two classes. *threshold* applies to its probability.
+        positive: Index of the positive class if there are two classes. *threshold* applies to its
+            probability.
         threshold: Minimum probability for predicting the positive class; None to keep the labels of the model.
         explanations: Explanation of each row; None if not requested.
         intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with

@@ -92,8 +92,8 @@ class SqlKeyStore(KeyAdmin):
     seconds, the database does not count as down: only the waiting requests are rejected, with `Overloaded`.
 
     Args:
-        url: URL of the database, see `KeyAdmin`.
-        pepper: Secret for the digests, see `KeyAdmin`.
+        url: URL of the database; see `KeyAdmin`.
+        pepper: Secret for the digests; see `KeyAdmin`.
         prefix: Prefix of new keys.
         cache_ttl: Lifetime of a cache entry in seconds, from 0 to 3600.
         maxsize: Maximum number of cached keys. The oldest entries are evicted first.

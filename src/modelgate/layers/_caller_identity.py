@@ -24,9 +24,9 @@ _HEADER = re.compile(r"header:([A-Za-z0-9!#$%&'*+.^_`|~-]+)")
 
 
 def caller_key(by: LimitKey) -> Identity:
-    """Return a function that returns the identity of a request's caller.
+    """Return a function that identifies the caller of a request.
 
-    Callers without one are ``anonymous``.
+    Callers without an identity are counted as ``anonymous``.
 
     Args:
         by: ``"caller"``, ``"key"``, ``"owner"``, ``"address"``, ``"deployment"``, ``"header:NAME"``,

@@ -1,4 +1,5 @@
-"""Limits for requests with a key that has not been accepted yet.
+"""Limits for requests with a key that has not been accepted yet: slots to read bodies, and turns for
+look-ups.
 
 A request may end at any time: when a signal handler raises, or when garbage collection closes it while this
 thread holds a lock. So a slot or a turn can be released at any time and more than once, and releasing it

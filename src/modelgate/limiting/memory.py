@@ -15,7 +15,7 @@ __all__ = ["MemoryLimiter"]
 
 _BucketKey: TypeAlias = str | tuple[str, str]
 _Bucket: TypeAlias = tuple[tuple[Any, ...], float, float]
-"""State of all windows, see `windows`, and the period in which it changes by charges only: start and end."""
+"""State of all windows; see `windows`, and the period in which it changes by charges only: start and end."""
 
 _NO_PERIOD = math.inf, -math.inf
 

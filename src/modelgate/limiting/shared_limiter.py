@@ -227,7 +227,7 @@ def _share(rate: Rate, parts: int) -> Rate:
 
 
 def _has_restarted(now: float, window: FixedWindow, charged: float, start: float) -> bool:
-    """Return whether the server restarted a window too early, that is, while a charge must still be counted.
+    """Return whether the server lost a charge: it restarted a window that must still count the charge.
 
     As long as a charge is counted, the steps of its window are consecutive.
 

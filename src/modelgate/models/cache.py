@@ -29,7 +29,7 @@ logger = logging.getLogger("modelgate")
 CACHE_EVENTS = ("hits", "misses", "loads", "load_failures", "evictions")
 _HITS, _MISSES, _LOADS, _FAILURES, _EVICTIONS = range(len(CACHE_EVENTS))
 CACHE_COUNTS, CACHE_SIZE = "model_cache", "model_cache_size"
-"""Names under which the values are stored, see `MetricValues`."""
+"""Names under which the values are stored; see `MetricValues`."""
 
 _FAILURE_TTL = 1.0
 _MAX_FAILURES = 1000

@@ -54,7 +54,7 @@ class ModelStore(Protocol):
     """
 
     def load(self, name: str) -> Any:
-        """Load the model *name*, and return it as a new object or a `ModelPackage`. This call may block.
+        """Load the model *name*. Return the fitted model or its `ModelPackage`, as a new object. May block.
 
         Raises:
             NotFound: There is no such model.

@@ -106,7 +106,7 @@ class SQLDriftStorage:
         """Decode a JSON value of *row*. If it is damaged, log this once, and return None."""
         try:
             return msgspec.json.decode(text, type=kind)
-        except ValueError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             if text not in self._damaged:
                 self._damaged.add(text)
                 logger.error(

@@ -183,7 +183,7 @@ class SharedValues:
         """Return the entries of *path*, or None if it cannot be read."""
         try:
             return list(_read_entries(path))
-        except (OSError, TypeError, ValueError, struct.error) as error:
+        except (OSError, TypeError, ValueError, msgspec.DecodeError, struct.error) as error:
             self._warn(path, error)
             return None
 
@@ -247,7 +247,7 @@ class SharedValues:
             return msgspec.json.decode(path.read_bytes(), type=_Ended)
         except FileNotFoundError:
             pass
-        except ValueError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             self._warn(path, error)
         return _Ended()
 

@@ -36,7 +36,8 @@ def create_application(
             gate itself cannot be sent to other machines.
         models: Models to serve instead of those of the gate, by deployment, such as
             ``{"churn": "store:churn@7"}``. This is Serve's *user_config*: if it changes in a config file of
-            ``serve deploy``, and nothing else does, the running replicas load the models without a restart.
+            ``serve deploy``, and nothing else does, the running replicas load the models without a restart. A
+            new replica loads the gate's own models first, so they must still be in the store.
         multiplexed: True for a gate with more models than a replica can cache. Models are then loaded by the
             first request that needs them, a model that cannot be loaded does not make a replica unhealthy, and
             each replica reports the deployments whose models it has cached. Serve sends a request with the

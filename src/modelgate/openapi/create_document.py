@@ -15,7 +15,7 @@ __all__ = ["create_document"]
 
 
 def create_document(openapi: OpenAPI, deployments: Deployments, name: str | None) -> dict[str, Any]:
-    """Return the OpenAPI document of the deployment *name*, or of all if it is None; see `Gate.openapi`."""
+    """Return the OpenAPI document of one deployment, or of all if *name* is None; see `Gate.openapi`."""
     catalog = deployments.catalog
     if name is None:
         flow = openapi.merged_document(sorted(catalog), catalog)

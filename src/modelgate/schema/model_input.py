@@ -119,6 +119,7 @@ class ModelInput:
         stores = stored_names(self._model) is not None
         # No encoder reads these columns, so they keep the dtype of the training DataFrame.
         kinds = {column.name: column.kind for column in infer_columns(self._model)} if stores else {}
+        passed = passed_categories(self._model) if stores else {}
         for column in self._columns:
             if kinds.get(column.name) == "datetime" != column.kind:
                 raise ConfigurationError(
@@ -134,10 +135,10 @@ class ModelInput:
             none=find_none_columns(self._model) if stores else frozenset(),
             plain={c.name for c in self._columns if c.kind == "text" and kinds.get(c.name, "any") == "any"},
             categories={
-                **(match_categories(self._model, names, columns) if stores else {}),
+                **(match_categories(self._model, names, columns, passed) if stores else {}),
                 **declared,
                 # Unlike the levels of a schema, these have the dtype of training.
-                **(passed_categories(self._model) if stores else {}),
+                **{name: levels for name, levels in passed.items() if levels is not None},
             },
             ordered={column.name for column in self._columns if column.dtype == "ordered category"},
             integers=[names[index] for index in categorical_columns(self._model)],

@@ -293,7 +293,7 @@ class Schema:
     def read_exact_row(self, raw: bytes) -> Table | None:
         """Return the table of the JSON object *raw* if it is one row with exactly the columns of the schema.
 
-        For any other *raw*, return None, even if `read` would accept it.
+        Otherwise return None, even if `read` would accept *raw*.
         """
         return self._decoder.decode_exact_row(raw)
 

@@ -57,7 +57,7 @@ class SplitRows:
 
 
 class LazyRows(Sequence[Sequence[Any]]):
-    """Rows that are created when the first row is used. Their number is known before.
+    """Rows that are created on first use. Their number is known in advance.
 
     Args:
         count: Number of rows.

@@ -15,7 +15,7 @@ from .introspection import infer_from_values
 from .introspection.boosting import has_unassigned_categories, stored_categories
 from .introspection.classes import target_models
 from .introspection.column_paths import stores_columns
-from .introspection.infer_columns import infer_columns, merge_columns
+from .introspection.infer_columns import infer_columns, merge_columns, passed_categories
 from .introspection.libraries import formula_terms
 from .model_input import column_labels
 from .names import find_labels
@@ -66,9 +66,11 @@ def _refine_columns(model: Any, columns: list[Column], X: Any) -> list[Column]: 
     values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
     if has_unassigned_categories(model):
         columns = [_with_categories(column, values.get(column.name)) for column in columns]
-    for index, levels in stored_categories(model).items():
-        if levels is None and columns[index].name in values:
-            column = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
+    categories = {columns[index].name: levels for index, levels in stored_categories(model).items()}
+    for name, levels in {**categories, **passed_categories(model)}.items():
+        if levels is None and name in values:
+            column = infer_from_values(name, values[name], max_levels=0)
+            index = names.index(name)
             columns[index] = replace(column, dtype=None if column.levels is None else "category")
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns

@@ -152,7 +152,7 @@ def take_rows(X: Any, indices: Iterable[int]) -> Any:  # noqa: N803
 def _predict_unconverted(
     model: Any, columns: Sequence[Column], samples: Sequence[Any]
 ) -> tuple[Sequence[Any], list[npt.NDArray[Any]]]:
-    """Return *samples* in the form that *model* was trained on, and its predictions.
+    """Return *samples* in the form that *model* was trained on, and the model's predictions for them.
 
     The list of predictions is empty if the model fails for these samples.
     """

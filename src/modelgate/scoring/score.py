@@ -39,13 +39,13 @@ def score(
             `modelgate.Schema.read`.
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
-        decimals: Number of decimals, see `Round`; None for no rounding.
-        input: Form of the rows that an estimator takes, see `Deployment`; None to detect it.
+        decimals: Number of decimals; see `Round`; None for no rounding.
+        input: Form of the rows that an estimator takes; see `Deployment`; None to detect it.
 
     Raises:
         MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
         PredictionError: The model failed.
-        ConfigurationError: The value of an option is not valid, see `Predictor` and `Round`.
+        ConfigurationError: The value of an option is not valid; see `Predictor` and `Round`.
     """
     predictor = Predictor(model, schema, target=target, input=input)
     layers: list[Layer[Query, Prediction]] = [Validate(predictor.schema), Round(decimals)]

@@ -4,12 +4,11 @@ There is no timer. A batch consists of the requests that were queued while the m
 arrived within a few passes of the event loop.
 
 While tables wait, there is a `BatchRun`, which is the next batch or the batch being scored. The leader of a
-run is the thread that scores its batch. The first choice for the leader is a thread that waits for its own
-table. The second choice is the thread of the event loop, if all waiting requests belong to one loop. The last
-choice is a worker thread. The event loop may be blocked, and all workers may be waiting for this same batch.
-So if another thread arrives before the loop or the worker begins the run, that thread becomes the leader.
-When a run ends, even by a KeyboardInterrupt, the tables without a result are queued again, and the next run
-gets a leader.
+run is the thread that scores its batch. The first choice is a thread that waits for its own table, the second
+the thread of the event loop, if all waiting requests belong to one loop, and the last a worker thread. The
+event loop may be blocked, and all workers may be waiting for this same batch. So if another thread arrives
+before the loop or the worker begins the run, that thread becomes the leader. When a run ends, even by a
+KeyboardInterrupt, the tables without a result are queued again, and the next run gets a leader.
 """
 
 import asyncio
@@ -48,11 +47,9 @@ class Batcher:
     only the table that causes the error fails, after about log2(tables) failed calls.
 
     Args:
-        score: Function that returns the prediction for a table. The prediction for a row must not depend on
-            other rows.
-        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. If a
-            call takes longer than ``workers.hang_timeout``, it is stuck, and new tables are rejected until it
-            ends.
+        score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
+        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. While a
+            call takes longer than ``workers.hang_timeout``, new tables are rejected.
         inline: Whether to call *score* on the event loop; None if this depends on the latency of the calls.
         max_rows: Maximum number of rows in a call for several tables. A table with at least as many rows is
             scored alone, without waiting.
@@ -182,7 +179,7 @@ class Batcher:
             self._end(run)
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
-        """Queue *table*, and return a future of the running event loop for its result."""
+        """Queue *table*, and return an asyncio future for the result."""
         rows, key, loop = len(table.numbers), self._key_of(table), asyncio.get_running_loop()
         waiter = LoopWaiter(table, rows, key, loop, loop.create_future(), this_thread.in_worker)
         try:
@@ -198,9 +195,7 @@ class Batcher:
         return None if self._key is None else self._key(table)
 
     def _is_reentrant(self) -> bool:
-        """Return whether the model itself made this call, that is, whether this thread is scoring the current
-        batch.
-        """
+        """Return whether the model made this call, because this thread is scoring the current batch."""
         run = self._run
         return run is not None and run.ident == threading.get_ident()
 
@@ -385,8 +380,7 @@ class Batcher:
 class _BatchWait:
     """`Wait` for the result of a table.
 
-    It is a single object, which is cheaper for the garbage collector than the seven objects of a `Wait` with
-    callables.
+    This single object costs the garbage collector less than the seven objects of a `Wait` with callables.
     """
 
     __slots__ = ("_batcher", "_table")

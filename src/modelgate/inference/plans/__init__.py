@@ -107,8 +107,7 @@ def _first_exact_plan(
 
 
 def build_transform(model: Any, steps: Sequence[Any], final: Any, schema: Schema) -> ReadFn | None:
-    """Return a function that computes the features of the last step of a pipeline, or None if there is no
-    plan.
+    """Return a function that computes the features of a pipeline's last step, or None if there is no plan.
 
     Args:
         model: Fitted estimator.

@@ -63,7 +63,7 @@ def has_unassigned_categories(model: Any) -> bool:
 
 
 def match_categories(
-    model: Any, names: Sequence[str], columns: Mapping[str, Column]
+    model: Any, names: Sequence[str], columns: Mapping[str, Column], passed: Mapping[str, _Levels | None]
 ) -> Mapping[str, _Levels]:
     """Return the levels of the columns that *model* expects in the category dtype, by column name.
 
@@ -72,6 +72,7 @@ def match_categories(
         names: Column names, in the order of the model.
         columns: Columns of the schema, by name. Their levels identify the categorical columns of LightGBM,
             and are used for any model that stores no levels.
+        passed: Levels of the columns that reach the model through another step, or None, by column name.
 
     Raises:
         ConfigurationError: Neither the model nor the schema has the levels of a categorical column.
@@ -81,7 +82,7 @@ def match_categories(
     matched = _match_levels(levels, [columns[name] for name in names])
     if len(matched) == len(levels) > 0:
         return matched
-    found = {names[index]: values for index, values in stored_categories(booster).items()}
+    found = {names[index]: values for index, values in stored_categories(booster).items()} | dict(passed)
     for name, values in found.items():
         declared = columns[name].levels
         if values is None and declared is not None:

@@ -54,7 +54,8 @@ def infer_columns(model: Any) -> list[Column]:
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
     for name, levels in passed_categories(model).items():
-        columns[name] = replace(_with_levels(name, levels.tolist(), nullable=True), dtype="category")
+        if levels is not None:
+            columns[name] = replace(_with_levels(name, levels.tolist(), nullable=True), dtype="category")
     names = input_names(model)
     _add_categories(model, names, columns)
     if stored_names(model) != names:
@@ -92,24 +93,30 @@ def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]
         levels = stored.get(index)
         if levels is not None:
             columns[name] = _with_levels(name, levels.tolist(), nullable=True)
-        elif stored and index not in stored and columns[name].kind == "any":
+        elif index in stored:
+            columns[name] = Column(name, "any", nullable=True)
+        elif stored and columns[name].kind == "any":
             columns[name] = replace(columns[name], kind="number")
     for index in categorical_columns(model):
         columns[names[index]] = replace(columns[names[index]], nullable=False)
 
 
-def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any]]:
-    """Return the levels of columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
-    stored: dict[int, Mapping[int, Any]] = {}
+def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any] | None]:
+    """Return the levels of columns that a ColumnTransformer passes to XGBoost or LightGBM as categories.
+
+    The levels of a column are None if the model does not store them, as in XGBoost before version 3.1.
+    """
+    stored: dict[int, Mapping[Any, npt.NDArray[Any] | None]] = {}
     categories = {}
     for path in paths_through(model):
         *earlier, (booster, index) = _deciding_steps(path) or [(None, None)]
-        if earlier and all(is_passthrough(step) for step, _ in earlier) and accepts_null(booster):
+        # Before scikit-learn 1.4, a column that is passed through has no step of its own.
+        is_direct = not path.steps or path.steps[0][0] is booster
+        if not is_direct and all(is_passthrough(step) for step, _ in earlier) and accepts_null(booster):
             if id(booster) not in stored:
                 stored[id(booster)] = stored_categories(booster)
-            levels = stored[id(booster)].get(-1 if index is None else index)
-            if levels is not None:
-                categories[path.name] = levels
+            if index in stored[id(booster)]:
+                categories[path.name] = stored[id(booster)][index]
     return categories
 
 

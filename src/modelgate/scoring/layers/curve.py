@@ -21,7 +21,7 @@ DEFAULT_POINTS = 50
 
 
 class AddCurve:
-    """Scoring layer that predicts the row of a query for each value of one column in a grid.
+    """Scoring layer that predicts the row of a query with one column set to each value of a grid.
 
     The other columns of the row do not change: this is individual conditional expectation (Goldstein et al.,
     2015). The mean of such predictions for the packaged rows is partial dependence (Friedman, 2001). All

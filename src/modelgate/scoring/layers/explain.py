@@ -82,7 +82,7 @@ class _Target:
 
     Args:
         output: The output.
-        labels: Label of each explanation, see `RowExplanation`.
+        labels: Label of each explanation; see `RowExplanation`.
         indices: Index of the number to explain for each row, among all numbers that the model predicts.
         selected: Whether to explain each row.
         is_null: Whether the prediction of each row is null.

@@ -54,7 +54,7 @@ class ShadowLayer:
 
     Args:
         name: Deployment name.
-        sample: Fraction of the requests that the shadow scores, see `Shadow`.
+        sample: Fraction of the requests that the shadow scores; see `Shadow`.
         score: Handler that scores a query with the shadow.
         chance: Function that returns a random number from 0 to 1.
     """

@@ -19,7 +19,7 @@ class Threshold:
     Args:
         threshold: Minimum probability for predicting the positive class; None to keep the labels of the
             model.
-        positive_class: The positive one of the two classes; None for the second of ``classes_``.
+        positive_class: Positive class; None for the second of ``classes_``.
 
     Raises:
         ConfigurationError: *threshold* is not a number from 0 to 1.
