@@ -38,7 +38,8 @@ _UNCANCELLABLE_PART = 0.01
 """Fraction of its timeout that a thread may spend on a call of the model, which it cannot cancel."""
 
 _BRIEF = 0.00005
-"""Duration in seconds of a call below which a batch costs more than it saves (bench/batching.py)."""
+"""Duration in seconds of a call below which batching costs a lone request more than the call itself. With it, a
+lone request takes 1.7 times as much CPU, and one of 64 concurrent requests 0.94 times as much."""
 
 _MAX_PASSES = 4
 """Largest number of passes of the event loop for which a batch waits for more requests. A request is read in
