@@ -108,7 +108,10 @@ def test_load_restores_any_saved_rules(tmp_path_factory, rules):
             '[[rule]]\ntrigger = "uncertain_prediction"\nlower = 1\naction = "override"',
             "value must be set for the action override",
         ),
-        ('[[rule]]\ntrigger = "uncertain_prediction"\nlower = 1\nvalue = 1', "and left out for other actions"),
+        (
+            '[[rule]]\ntrigger = "uncertain_prediction"\nlower = 1\nvalue = 1',
+            "and left out for other actions",
+        ),
         ('[[rule]]\ntrigger = "low_observation_region"\nfeature = "a"', "values must be a list"),
         ('[[rule]]\ntrigger = "uncertain_prediction"\nlower = "x"', "lower must be a finite number"),
         ("[[rule", "Expected"),
