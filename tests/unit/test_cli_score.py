@@ -4,6 +4,7 @@ import asyncio
 import bz2
 import csv
 import errno
+import fcntl
 import gzip
 import io
 import json
@@ -22,8 +23,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
+from modelgate import ConfigurationError, Deployment, Gate, Output, Prediction, Schema, client, drive, errors
 from modelgate.bulk.checkpoint import Checkpoint, checkpoint_path
+from modelgate.bulk.output import exclusive_lock
 from modelgate.cli import progress
 from modelgate.cli.pipes import PIPE, check_streams
 from modelgate.cli.root import cli
@@ -478,7 +480,7 @@ def test_header_without_rows_is_an_error(to, run, out, arguments):
     error = run(HEADER, *arguments, code=2).stderr
 
     assert "big.csv has column names but no rows: nothing was scored" in error
-    assert (expected_output(1) if arguments else "") == out.read_text()
+    assert (expected_output(1) if arguments else None) == (out.read_text() if out.exists() else None)
 
 
 @pytest.mark.parametrize(
@@ -503,7 +505,7 @@ def test_invalid_header_ends_the_command_at_the_first_request(to, run, out, head
 
     assert message in done.stderr
     assert 0 == gate.remaining
-    assert "" == out.read_text()
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("row", ["1,x", "a,x"])
@@ -825,10 +827,48 @@ def test_closed_standard_stream_is_rejected(monkeypatch, name):
         check_streams(PIPE, PIPE)
 
 
-def test_output_in_a_missing_folder(to, run, tmp_path):
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere/out.csv", "nowhere does not exist: create it, or choose another --output"),
+        ("big.csv/out.csv", "out.csv cannot be written (Not a directory): choose another --output"),
+    ],
+)
+def test_output_that_cannot_be_opened(to, run, tmp_path, path, message):
     to(make_gate())
+    error = run(make_rows(1), "-o", str(tmp_path / path), code=2).stderr
 
-    assert "nowhere/out.csv" in run(make_rows(1), "-o", str(tmp_path / "nowhere/out.csv"), code=2).stderr
+    assert error.startswith("Error: ")
+    assert error.endswith(message + "\n")
+    assert 1 == error.count("\n")
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_failure_before_the_first_rows_leaves_no_new_file(to, run, out, tmp_path, existed):
+    """An empty file that existed stays."""
+    to(make_gate())
+    if existed:
+        out.touch()
+    run(make_rows(1), key="mg_another-key", code=3)
+
+    assert existed == out.exists()
+    assert {"big.csv", *(["out.csv"] if existed else [])} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_output_file_deleted_by_a_failed_run_is_not_locked(tmp_path, monkeypatch):
+    """Another run opened it before it was deleted."""
+    lock = fcntl.flock
+
+    def delete_first(file, operation):
+        (tmp_path / "out.csv").unlink()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with (
+        pytest.raises(ConfigurationError, match=r"out\.csv is being written by another run"),
+        exclusive_lock(tmp_path / "out.csv"),
+    ):
+        pass
 
 
 def test_full_disk_stops_the_run_and_can_be_resumed(to, run, out, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from modelgate import ConfigurationError, Deployment, Explain, Explanations, Gate, InvalidInput, Schema
 from modelgate.client import Client
+from modelgate.explanations.attribution import add_up
 from modelgate.explanations.describe import describe_rows
 from modelgate.explanations.explanation import RowExplanation, qualitative_strength, rank
 
@@ -156,3 +157,58 @@ def test_explanations_of_the_largest_numbers():
     [explanation] = Gate([deployment], keys="open").score("d", {"a": 1e308, "b": 0}, explain=2).explanations
 
     assert ("a", 1e308) == (explanation.contributions[0].feature, explanation.contributions[0].strength)
+
+
+def explain_large(function, row):
+    """Explain a row of *function* of the columns a, b and c by permutation."""
+    background = [{"a": 1, "b": 2, "c": 1}, {"a": -1, "b": 1, "c": 2}]
+    options = Explanations(background=background)
+    deployment = Deployment("d", function, schema=Schema.of(a=float, b=float, c=float), explanations=options)
+    return Gate([deployment], keys="open").score("d", row, explain=3).explanations[0]
+
+
+def test_strengths_whose_sum_exceeds_the_largest_float_are_ranked():
+    order, shares = rank(np.array([[1.5e308, -1e308, 0.0]]), 2)
+
+    assert [[0, 1]] == order.tolist()
+    assert [pytest.approx([0.6, -0.4])] == shares.tolist()
+
+
+def test_large_strengths_may_cancel_each_other_out():
+    """Their rounding errors exceed the prediction."""
+    explanation = explain_large(lambda table: table["a"] - table["b"], {"a": 1.7e308, "b": 1.7e308, "c": 0})
+    strengths = {item.feature: item.strength for item in explanation.contributions}
+
+    assert {"a": pytest.approx(1.7e308), "b": pytest.approx(-1.7e308)} == strengths
+    assert ["++", "--"] == [item.qualitative_strength for item in explanation.contributions]
+
+
+def test_sums_of_strengths_do_not_overflow():
+    strengths = np.array([[1.5e308, 1.5e308, -1.5e308]])
+
+    assert [pytest.approx(1.5e308)] == add_up(strengths).tolist()
+    explanation = describe(strengths[0].tolist(), 2)
+
+    assert [1.5e308, 1.5e308] == [item.strength for item in explanation.contributions]
+    assert pytest.approx(-1.5e308) == explanation.remaining
+
+
+def jump(table):
+    """Return the largest numbers if b or c is large, with the opposite sign unless a is large."""
+    is_large = {name: np.abs(table[name]) > 1e300 for name in "abc"}
+    return np.where(is_large["b"] | is_large["c"], np.where(is_large["a"], 1.7e308, -1.7e308), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "last"),
+    [(lambda table: table["a"] * (table["b"] * table["c"]), 0), (jump, 1e308)],
+    ids=["combination of rows", "strength"],
+)
+def test_explanations_beyond_the_largest_float_are_rejected(function, last):
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(
+            InvalidInput, match="exceeds the largest number: send the request without explanations"
+        ),
+    ):
+        explain_large(function, {"a": 1.7e308, "b": -1e308, "c": last})

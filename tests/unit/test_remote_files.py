@@ -109,6 +109,12 @@ def test_remote_input_is_never_overwritten(memory, run):
     assert ROWS == memory.cat_file("/bucket/in/rows.csv")
 
 
+def test_failure_before_the_first_rows_leaves_no_folder(memory, run, tmp_path):
+    run(INPUT, "-o", "memory://bucket/out/scored.csv", answers=0, code=2)
+
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_missing_remote_input_is_named(memory, run):
     assert "memory://bucket/none.csv does not exist" in run("memory://bucket/none.csv", code=2)
 
@@ -143,6 +149,7 @@ gate = Gate([Deployment("d", lambda table: table["age"] * 2, schema=Schema.of(ag
 """
 
 
+@pytest.mark.slow
 def test_score_file_takes_urls(memory, monkeypatch, tmp_path):
     tmp_path.joinpath("remote_app.py").write_text(APP)
     monkeypatch.syspath_prepend(tmp_path)

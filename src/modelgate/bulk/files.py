@@ -107,7 +107,7 @@ def score_file(
     remote, written_to = prepare_output(path, output, overwrite)
     check_paths(local_file(path), written_to)
     with ExitStack() as stack:
-        file = stack.enter_context(exclusive_lock(written_to))
+        file = stack.enter_context(exclusive_lock(written_to, creates_folder=remote is not None))
         done = fresh if overwrite else resume_output(fresh, written_to)
         content = stack.enter_context(open_rows(path, query))
         rows = Input(content, hide_password(path))

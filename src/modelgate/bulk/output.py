@@ -49,8 +49,8 @@ def check_paths(source: Path | int | None, output: Path) -> None:
         output: Path of the predictions file.
 
     Raises:
-        ConfigurationError: The input cannot be read again, an output file would overwrite the input, or an
-            output file is not a regular file.
+        ConfigurationError: *source* is not a regular file, *output* has a suffix of compressed files, or an
+            output file is not a regular file or is the input file.
     """
     if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(
@@ -70,21 +70,56 @@ def check_paths(source: Path | int | None, output: Path) -> None:
 
 
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[BinaryIO]:
+def exclusive_lock(path: Path, *, creates_folder: bool = False) -> Iterator[BinaryIO]:
     """Open the file at *path* for appending, with a lock that excludes other runs.
 
+    If the run fails before it writes to a new file, the file is deleted.
+
+    Args:
+        path: Path of the file.
+        creates_folder: Whether to create the folder of the file, and to delete it with the file.
+
     Raises:
-        ConfigurationError: Another run holds the lock.
+        ConfigurationError: The file cannot be opened, or another run holds the lock.
     """
-    with path.open("ab") as file:
+    if creates_folder:
+        path.parent.mkdir(exist_ok=True)
+    existed = path.exists()
+    with _open_for_appending(path) as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Another run may have deleted the file before it released the lock.
+                is_locked = path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))
             except BlockingIOError:
+                is_locked = False
+            if not is_locked:
                 raise ConfigurationError(
                     f"{path} is being written by another run of the command: choose another --output"
-                ) from None
-        yield file
+                )
+        try:
+            yield file
+        except BaseException:
+            if not existed and path.exists() and not path.stat().st_size:
+                if fcntl is None:
+                    file.close()  # Windows cannot delete an open file.
+                path.unlink()
+                if creates_folder:
+                    path.parent.rmdir()
+            raise
+
+
+def _open_for_appending(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"The folder {path.parent} does not exist: create it, or choose another --output"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written ({error.strerror}): choose another --output"
+        ) from None
 
 
 def resume_output(fresh: Checkpoint, output: Path) -> Checkpoint:

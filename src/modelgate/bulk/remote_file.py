@@ -44,7 +44,6 @@ def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tu
     remote = RemoteFile(str(output))
     if not overwrite and not checkpoint_path(remote.staging).exists():
         remote.check_absent()
-    remote.staging.parent.mkdir(exist_ok=True)
     return remote, remote.staging
 
 

@@ -196,7 +196,7 @@ def score(
             done, file = fresh, sys.stdout.buffer
         else:
             check_paths(stdin_descriptor() if path == PIPE else local_file(path), output)
-            file = stack.enter_context(exclusive_lock(output))
+            file = stack.enter_context(exclusive_lock(output, creates_folder=remote is not None))
             done = fresh if overwrite else resume_output(fresh, output)
         job = Job(path, output, remote, done, statement)
         try:

@@ -21,6 +21,7 @@ __all__ = [
     "Numbers",
     "ScoreFn",
     "TransformFn",
+    "add_up",
     "is_additive",
     "margins",
 ]
@@ -34,10 +35,14 @@ TransformFn: TypeAlias = Callable[[Table], Any]
 """Function that returns the input of a pipeline's last step: an array or sparse matrix (rows, features)."""
 
 _TOLERANCE = 1e-9
+_ROUNDING = 1e-14
 
 
 class Link(NamedTuple):
-    """Space in which strengths are added up, and the function that converts their sum to the predicted number."""
+    """Scale on which the strengths of the columns add up, such as log-odds.
+
+    The function *to_numbers* converts their sum to the predicted number.
+    """
 
     space: str
     to_numbers: Callable[[Numbers], Numbers]
@@ -71,10 +76,23 @@ def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
     Predicted numbers that are NaN, because the prediction is null, are not compared.
     """
     with np.errstate(all="ignore"):
-        totals = method.link.to_numbers(method.base_values + strengths.sum(axis=1))
+        totals = method.link.to_numbers(method.base_values + add_up(strengths))
         # A comparison with NaN is False.
-        is_close = np.abs(totals - numbers) <= _TOLERANCE * np.maximum(1.0, np.abs(numbers))
+        tolerance = _TOLERANCE * np.maximum(1.0, np.abs(numbers))
+        if method.link.to_numbers is _identity:
+            # Large strengths may cancel each other out, but their rounding errors do not.
+            tolerance += _ROUNDING * np.abs(strengths).max(axis=1, initial=0)
+        is_close = (np.abs(totals - numbers) <= tolerance) & np.isfinite(totals)
     return bool(is_close.all() or (is_close | np.isnan(numbers)).all())
+
+
+def add_up(strengths: Numbers) -> Numbers:
+    """Return the sums of *strengths* over the columns."""
+    columns = strengths.shape[1]
+    with np.errstate(all="ignore"):
+        sums: Numbers = strengths.sum(axis=1)
+        # A part of the sum may exceed the largest float.
+        return sums if np.isfinite(sums).all() else (strengths / columns).sum(axis=1) * columns
 
 
 def margins(scores: Numbers) -> Numbers:

@@ -1,12 +1,13 @@
 """Create row explanations from the strengths that an attribution method returns."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .attribution import Numbers
+from .attribution import Numbers, add_up
 from .explanation import Contribution, Explain, RowExplanation, is_noise, qualitative_strength, rank
 
 __all__ = ["describe_rows"]
@@ -37,7 +38,7 @@ def describe_rows(
     strongest = strengths[np.arange(len(order))[:, None], order]
     rows = zip(
         unexplained,
-        strengths.sum(axis=1).tolist(),
+        add_up(strengths).tolist(),
         *(part.tolist() for part in (order, strongest, shares)),
         strict=True,
     )
@@ -50,7 +51,12 @@ def describe_rows(
             for index, strength, share in zip(*ranked, strict=True)
             if not is_noise(share, all_requested=all_requested)
         ]
-        remaining = total - sum(contribution.strength for contribution in contributions)
+        listed_strengths = [contribution.strength for contribution in contributions]
+        remaining = total - sum(listed_strengths)
+        if not math.isfinite(remaining):
+            # A part of the sum exceeds the largest float.
+            parts = len(contributions) + 1
+            remaining = (total / parts - sum(strength / parts for strength in listed_strengths)) * parts
         described.append(
             RowExplanation(
                 explanation.label,

@@ -126,7 +126,12 @@ def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np
     sizes = -np.abs(strengths)
     order = sizes.argsort(axis=1, kind="stable")[:, :count]
     sizes.sort(axis=1)
-    largest = -sizes[:, :_LARGEST].sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        largest = -sizes[:, :_LARGEST].sum(axis=1, keepdims=True)
+    if not np.isfinite(largest).all():
+        # The sum exceeds the largest float.
+        largest = -(sizes[:, :_LARGEST] / _LARGEST).sum(axis=1, keepdims=True)
+        strengths = strengths / _LARGEST
     # If all strengths of a row are 0, so are its shares.
     largest[largest == 0] = 1
     # Indexing with rows and columns is faster than numpy.take_along_axis, which does the same.

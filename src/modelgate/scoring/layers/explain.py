@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from ...errors import AnswerableError, InvalidInput, PredictionError
 from ...explanations import Explain, RowExplanation
-from ...explanations.attribution import Method, Numbers, is_additive
+from ...explanations.attribution import Method, Numbers, add_up, is_additive
 from ...explanations.describe import describe_rows
 from ...flow import Flow, Handler, run_long
 from ...inference import Output, Prediction, Predictor
+from ...inference.checks import UnrepresentableError
 from ...inference.explained import explained_numbers
 from ...schema import Table, read_sent_rows
 from ...schema.coerce import to_json_value
@@ -25,13 +26,19 @@ __all__ = ["add_explanations"]
 
 _MANY_ROWS = 50
 
+_NOT_FINITE = (
+    "These predictions cannot be explained, because the calculation of a contribution exceeds the largest number:"
+    " send the request without explanations"
+)
+
 
 def add_explanations(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
     """Explain the predictions of the inner layers if `Query.explain` is set. See `Output.explanations`.
 
     Raises:
         InvalidInput: The request asks for more contributions than the deployment returns, or has thresholds
-            for a model that predicts neither numbers nor probabilities.
+            for a model that predicts neither numbers nor probabilities; or a contribution cannot be calculated,
+            because a number exceeds the largest float.
         PredictionError: The model failed while its prediction was explained.
     """
     explain = query.explain
@@ -66,6 +73,8 @@ def _add_explanations(
         method, strengths = yield from _attribute(predictor, table, numbers, indices)
     except AnswerableError:
         raise
+    except UnrepresentableError as error:
+        raise InvalidInput(_NOT_FINITE) from error
     except Exception as error:
         raise PredictionError from error
     builder = _ExplanationBuilder(query, explain, selected, method, strengths)
@@ -137,7 +146,7 @@ def _attribute(
     assert explainer is not None
     if not len(table):
         return explainer.methods[0], [np.empty((0, len(explainer.columns)))] * len(indices)
-    seconds = explainer.seconds_per_row
+    seconds, is_finite = explainer.seconds_per_row, True
     for method in explainer.methods:
         parts: list[list[Numbers]] = [[] for _ in indices]
         for start in range(0, len(table), method.rows_per_call):
@@ -146,6 +155,8 @@ def _attribute(
             call = partial(method.attribute, part, numbers[start:stop])
             strengths = yield from predictor.call(call, seconds * len(part), len(part))
             if not is_additive(method, strengths, numbers[start:stop]):
+                totals = method.base_values + add_up(strengths)
+                is_finite = bool((np.isfinite(totals) | np.isnan(numbers[start:stop])).all())
                 break
             rows = np.arange(len(part))
             for target_parts, target_indices in zip(parts, indices, strict=True):
@@ -154,6 +165,8 @@ def _attribute(
             return method, [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
         # The next method takes longer.
         seconds = np.inf
+    if not is_finite:
+        raise InvalidInput(_NOT_FINITE)
     raise ValueError("no contributions add up to the predictions")
 
 
