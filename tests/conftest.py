@@ -1,22 +1,15 @@
-"""Models, keys and gates that many tests use."""
+"""Models, keys and gates that many tests use.
+
+Imports that take long are in the fixtures: the process that distributes the tests to others needs none of them.
+"""
 
 import gc
 from pathlib import Path
 
 import click.testing
-import numpy as np
 import pytest
-from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_diabetes, load_wine
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from modelgate.inference.plans import build_plan
-from modelgate.models import cache
-from support.postgresql import Postgres, find_programs
 from support.redis_server import run_redis
-from support.signing import write_key_pair
 from support.versions import CLICK, SKLEARN
 from support.waiting import SOON
 
@@ -86,6 +79,8 @@ def uses_server(item):
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch):
     """No default time limit ends a wait on a busy machine; those that a test sets are below a second."""
+    from modelgate.models import cache
+
     wait_for = cache.wait_for
     monkeypatch.setattr(
         cache, "wait_for", lambda load, left: wait_for(load, SOON if left is None or left > 1 else left)
@@ -97,6 +92,8 @@ def unhurried(monkeypatch):
 @pytest.fixture(autouse=True, scope="session")
 def plans_verified_once(wine):
     """Gates of the shared model reuse its plan: verifying one takes 25 ms, and tests make 1,500 such gates."""
+    from modelgate.inference.plans import build_plan
+
     model, plans = wine[0], {}
 
     def build_plan_once(a_model, schema, reference, sample=None):
@@ -114,12 +111,21 @@ def plans_verified_once(wine):
 @pytest.fixture(scope="session")
 def key_pair(tmp_path_factory):
     """The files of an Ed25519 key to sign packages with, and of its public key."""
+    from support.signing import write_key_pair
+
     return write_key_pair(tmp_path_factory.mktemp("keys"), "signer")
 
 
 @pytest.fixture(scope="session")
 def wine():
     """A classifier over numbers and text that needs a DataFrame, and its training table."""
+    import numpy as np
+    from sklearn.compose import ColumnTransformer
+    from sklearn.datasets import load_wine
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
     frame, target = load_wine(return_X_y=True, as_frame=True)
     table = frame[["alcohol", "malic_acid", "hue"]].copy()
     table["colour"] = np.select(
@@ -138,6 +144,9 @@ def wine():
 @pytest.fixture(scope="session")
 def diabetes():
     """A regressor fitted on an array, and its training array."""
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import LinearRegression
+
     rows, target = load_diabetes(return_X_y=True)
     return LinearRegression().fit(rows, target), rows
 
@@ -151,6 +160,8 @@ def wine_row(wine):
 @pytest.fixture(scope="session")
 def postgres():
     """A PostgreSQL server for this session."""
+    from support.postgresql import Postgres, find_programs
+
     folder = find_programs()
     if folder is None:
         pytest.skip("PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql")

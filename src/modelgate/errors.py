@@ -382,7 +382,8 @@ class UnsupportedMediaType(RequestError):
 
     def __init__(self, accepted: str, *, field: str = "Content-Type") -> None:
         response_field = "accept-encoding" if field == "Content-Encoding" else "accept"
-        super().__init__(f"Send the body with {field}: {accepted}", headers={response_field: accepted})
+        choices = " or ".join(accepted.rsplit(", ", 1))
+        super().__init__(f"Send the body with {field}: {choices}", headers={response_field: accepted})
 
 
 class ExplanationsUnavailable(RequestError):

@@ -13,7 +13,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from modelgate import Deployment, Gate, ModelPackage, RateLimit, Schema
 from modelgate.errors import RateLimitExceeded
-from support.browser import console_url, open_console, open_filled, serve_wsgi
+from support.browser import console_url, open_console, open_filled, press_predict, serve_wsgi
 from support.console_gate import make_gate
 from support.waiting import wait_until
 
@@ -66,6 +66,17 @@ def test_prediction_follows_the_form(page, package):
     assert "pro" == undone
     assert "41" == page.get_by_label("age", exact=True).input_value()
     assert [] == page.watched.errors
+
+
+def test_why_is_hidden_for_a_rejected_row(page, package):
+    with serve_package(package) as address:
+        open_filled(page, address, "churn")
+        page.get_by_role("heading", name="Why").wait_for()
+        page.get_by_label("age", exact=True).fill("old")
+        press_predict(page)
+        page.locator("#result .problem").wait_for()
+
+        assert not page.get_by_role("heading", name="Why").is_visible()
 
 
 def test_arrow_keys_move_a_number(page, package):

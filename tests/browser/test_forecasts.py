@@ -47,6 +47,18 @@ def test_forecast_point_can_be_moved(page, gate):
         )
 
 
+def test_doing_says_that_forecasts_are_not_monitored(page, gate):
+    with serve_wsgi(gate.wsgi) as address:
+        page.goto(console_url(address, "sales"))
+        page.locator("#plots figure").first.wait_for()
+        page.locator("#doing").scroll_into_view_if_needed()
+
+        assert (
+            "The errors and the drift of forecasts are not monitored."
+            == page.locator("#drift-part p").inner_text()
+        )
+
+
 def test_incomplete_history_is_explained(page, gate):
     rows = drift_rows(history=8)
     with serve_wsgi(gate.wsgi) as address:

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import os
+from itertools import cycle
 
 import pytest
 
@@ -53,6 +54,7 @@ PATHS = {
     "datarobot, explained": "/deployments/m/predictionExplanations",
     "native, curves": "/deployments/m/curves",
 }
+FORMS = list(PATHS)
 OPERATIONS = {"datarobot, explained": "datarobot_2", "native, curves": "native_curves"}
 BAD_STATUSES = {400, 401, 403, 413, 415, 422}
 
@@ -172,9 +174,10 @@ def test_hostile_bodies(gate, document, caplog, interface, form):
     assert [] == [record for record in caplog.records if record.name.startswith("modelgate")]
 
 
-@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-@pytest.mark.parametrize("form", PATHS)
-def test_hostile_bodies_with_a_key_header(caplog, interface, form):
+@pytest.mark.parametrize(
+    ("form", "interface"), [("native", "wsgi"), *slow(*zip(FORMS[1:], cycle(["asgi", "wsgi"])))]
+)
+def test_hostile_bodies_with_a_key_header(caplog, form, interface):
     """With ``key_header``, a key in any other place counts as missing, and one in this field as the key."""
     client = Client(getattr(make_gate(key_header="x-api-key"), interface))
     for path, body, fields, style in list_requests(form):

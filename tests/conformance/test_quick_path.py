@@ -32,7 +32,7 @@ COLUMNS = Schema([Column("x0", "number"), Column("city", "text"), Column("count"
 ROW = {"x0": 1.25, "city": "Bern", "count": 3}
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=["wsgi", *slow("asgi")])
 def interface(request):
     return request.param
 
@@ -117,7 +117,7 @@ def test_quick_path_answers_usual_requests(interface):
     assert 7 == pair.taken
 
 
-@pytest.mark.parametrize("name", ["labels", "numbers", "outputs"])
+@pytest.mark.parametrize("name", ["labels", *slow("numbers", "outputs")])
 @pytest.mark.parametrize(
     "options",
     [{}, {"batch": False}, {"offload": True}, {"offload": False}, {"plans": False}, {"decimals": 1}],
@@ -521,7 +521,7 @@ def module_pairs(models):
     return pairs
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("kind", ["wsgi", *slow("asgi")])
 @examples(5)
 @hypothesis.given(request=requests(), advance=st.sampled_from([0, 0, 0, 1, 61, -5]))
 def test_quick_path_changes_nothing_around_its_edge(module_pairs, kind, request, advance):
@@ -541,7 +541,7 @@ def test_quick_path_has_kept_all_counts_equal(module_pairs, interface):
 
 
 @pytest.mark.parametrize(
-    "dialect", ["native", "mlclever", *slow("mlflow", "open_inference", "peltarion", "simple", "tf_serving")]
+    "dialect", ["native", *slow("mlclever", "mlflow", "open_inference", "peltarion", "simple", "tf_serving")]
 )
 def test_quick_path_changes_nothing_for_hostile_bodies(interface, dialect):
     """Every seventh of the bodies that are sent to each wire format."""

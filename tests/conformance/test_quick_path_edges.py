@@ -25,11 +25,13 @@ from modelgate import (
     RateLimit,
     Schema,
     mount,
+    stack,
 )
 from modelgate.forecasting import TimeSeriesSpec
 from modelgate.keys import MemoryKeyStore
 from modelgate.testing import Client, FakeClock
 from support.keys import KEY, OTHER_KEY
+from support.marks import slow
 from support.quick_path import Pair, read_counts
 from support.waiting import wait_until
 
@@ -38,7 +40,7 @@ SCHEMA = Schema.of(x=float)
 PATH = "/deployments/m/predict"
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=["wsgi", *slow("asgi")])
 def interface(request):
     return request.param
 
@@ -418,6 +420,49 @@ def test_quick_path_identifies_callers_behind_a_trusted_proxy(interface):
 
     assert [200] * 4 + [429] * 2 == statuses
     assert 3 == pair.taken
+
+
+def test_quick_path_describes_all_windows_in_the_fields_of_the_ietf(interface):
+    clock = FakeClock()
+    limits = [RateLimit("4/minute; 9/day", ietf_headers=True, clock=clock) for _ in range(2)]
+    pair = Pair(lambda: make_gate(limits=limits.pop()), interface)
+    for _ in range(2):
+        response = pair.post(PATH, json={"x": 1}, headers=BEARER)
+
+    assert 1 == pair.taken
+    assert response.header("ratelimit").startswith('"9 per 1 day";r=7;')
+
+
+CHANGES = {
+    "nothing": lambda request, response: None,
+    "a field": lambda request, response: response.set("server", "mine"),
+    "all fields": lambda request, response: setattr(response, "headers", [("server", "mine")]),
+    "the body": lambda request, response: setattr(response, "body", b"longer than before" * 9),
+    "a stream": lambda request, response: setattr(response, "body", iter([b"in ", b"parts"])),
+    "the status": lambda request, response: setattr(response, "status", 299),
+    "the method": lambda request, response: setattr(request, "method", "HEAD"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_quick_path_returns_responses_that_an_outer_layer_may_change(interface, change):
+    clock = FakeClock()
+
+    def change_response(request, call_next):
+        response = yield from call_next(request)
+        change(request, response)
+        return response
+
+    def make_wrapped_gate():
+        gate = make_gate(limits=RateLimit(clock=clock))
+        setattr(gate, interface, getattr(mount, interface).app(stack([change_response], gate)))
+        return gate
+
+    pair = Pair(make_wrapped_gate, interface)
+    for _ in range(2):
+        pair.post(PATH, json={"x": 1}, headers={**BEARER, "x-request-id": "mine"})
+
+    assert 1 == pair.taken
 
 
 def test_admission_admits_a_request_that_it_counts_already():

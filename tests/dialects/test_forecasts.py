@@ -442,7 +442,7 @@ def test_levels_of_intervals_can_be_requested():
 
 
 def test_intervals_of_a_forecaster_without_any_are_rejected():
-    with pytest.raises(InvalidInput, match="leave out intervals"):
+    with pytest.raises(InvalidInput, match="leave out the option intervals"):
         Gate([Deployment("sales", Drift())], keys="open").score("sales", ROWS, intervals=[80])
 
 

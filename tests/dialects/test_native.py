@@ -282,7 +282,7 @@ def test_unsupported_media_type_lists_the_supported_ones(interface):
 
     assert 415 == response.status
     assert response.json()["detail"].endswith(
-        "application/json, text/csv, application/x-ndjson, application/x-npy"
+        "application/json, text/csv, application/x-ndjson or application/x-npy"
     )
 
 

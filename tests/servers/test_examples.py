@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,16 @@ from support.waiting import SOON
 REQUEST = {"deployment": "wine", "input_data": WINE}
 
 
-@pytest.mark.parametrize("app", ["starlette", "flask"])
-def test_example_takes_port_and_key_from_the_environment(tmp_path: Path, app: str) -> None:
-    with run_server(app, [f"examples/{app}_app/app.py"], tmp_path) as server:
-        answer = server.post(PREDICT, REQUEST)
+@pytest.fixture(scope="module", params=["starlette", "flask"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run an example app, with port and key in the environment."""
+    app = request.param
+    with run_server(app, [f"examples/{app}_app/app.py"], tmp_path_factory.mktemp(app)) as server:
+        yield server
+
+
+def test_example_takes_port_and_key_from_the_environment(server: Server) -> None:
+    answer = server.post(PREDICT, REQUEST)
 
     assert (answer.status, answer.json()["predictions"]) == (200, ["cultivar-1"])
 
@@ -34,10 +41,8 @@ def test_printed_command_works(tmp_path: Path, app: str) -> None:
     assert answer["prediction"] == "cultivar-1"
 
 
-@pytest.mark.parametrize("app", ["starlette", "flask"])
-def test_start_page_shows_predictions_and_commands(tmp_path: Path, app: str) -> None:
-    with run_server(app, [f"examples/{app}_app/app.py"], tmp_path) as server:
-        page = server.get("/").body.decode()
+def test_start_page_shows_predictions_and_commands(server: Server) -> None:
+    page = server.get("/").body.decode()
 
     assert page.count("-H &quot;Authorization: Bearer $MODELGATE_KEY&quot;") == 5
     assert page.count(f"curl http://127.0.0.1:{server.port}/ml/deployments/") == 5

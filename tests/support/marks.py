@@ -5,8 +5,11 @@ import pytest
 
 
 def slow(*values):
-    """Return *values* as parameters that `make quick` leaves out."""
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+    """Return *values* as parameters that `make quick` leaves out. A tuple has the values of several parameters."""
+    return [
+        pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)
+        for value in values
+    ]
 
 
 def examples(factor):

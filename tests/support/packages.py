@@ -1,11 +1,14 @@
 """Models for the tests whose predictions identify their version, and models that fail."""
 
+from functools import cache
+
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
 from modelgate import ModelPackage
 
 
+@cache
 def make_package(version, *, name="churn", columns=1, prediction=None):
     """Make a package whose model always predicts *prediction*, by default the number of *version*."""
     rows = np.arange(10.0 * columns).reshape(10, columns)

@@ -338,6 +338,49 @@ def test_batcher_runs_many_rows_on_the_loop_once_they_are_known_to_be_light(mode
     ]
 
 
+def test_batcher_predicts_without_a_wait_while_calls_are_brief_and_none_is_running(model, monkeypatch):
+    clock, seconds = FakeClock(0), [0.000_01]
+
+    def timed(rows):
+        clock.advance(seconds[0])
+        return model(rows)
+
+    monkeypatch.setattr(model_metrics, "perf_counter", clock)
+    metrics = model_metrics.ModelMetrics()
+    batcher, one = Batcher(timed, WorkerPool(1), metrics=metrics), table(1)
+
+    assert batcher.predict_now(one) is None
+    drive(batcher.predict(one))
+    assert [2.0] == values(batcher.predict_now(one))
+    assert (2, 2, 0, 0, 0) == batcher.info()
+    assert {"idle": 1, "unbatched": 1} == {name: count for name, count in metrics.calls.items() if count}
+    assert batcher.predict_now(table(*[1] * 20)) is None
+    metrics.running.add(0.5)
+    assert batcher.predict_now(one) is None
+    metrics.running.clear()
+    seconds[0] = LIGHT / 4
+    drive(batcher.predict(one))
+    assert batcher.predict_now(one) is None
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_batcher_predicts_nothing_without_a_wait_if_it_is_told_where_to_run(model, inline):
+    batcher = Batcher(model, WorkerPool(1), inline=inline)
+    drive(batcher.predict(table(1)))
+
+    assert batcher.predict_now(table(1)) is None
+
+
+def test_batcher_counts_errors_of_calls_without_a_wait(model, monkeypatch):
+    monkeypatch.setattr(model_metrics, "perf_counter", FakeClock(0))
+    batcher = Batcher(model, WorkerPool(1))
+    drive(batcher.predict(table(1)))
+    with pytest.raises(ValueError, match="poison"):
+        batcher.predict_now(table(-1))
+
+    assert (1, 2, 0, 1, 0) == batcher.info()
+
+
 def predict_with_deadline(batcher, rows):
     """Score *rows* in a thread that has a deadline."""
     return drive(with_deadline(batcher.predict(rows), time.perf_counter() + SOON))

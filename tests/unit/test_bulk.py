@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -180,7 +181,10 @@ def test_worker_scores_and_checks_headers():
         (GateSource("nowhere"), "gate must be module:attribute"),
         (GateSource("nowhere:gate"), "nowhere:gate: ModuleNotFoundError"),
         (GateSource(partial(dict)), "gate must be a Gate or a function that returns one .got dict"),
+        (GateSource("json:gate"), "json:gate: AttributeError"),
         (GateSource(partial(Gate, keys="open")), "deployment must be one of none .got none"),
+        (GateSource(make_gate, query="intervals=80"), "the model of churn is not calibrated"),
+        (GateSource(model=Path(__file__)), "test_bulk.py"),
     ],
 )
 def test_gate_source_rejects_what_gives_no_gate(source, message):

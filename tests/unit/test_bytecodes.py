@@ -10,12 +10,12 @@ MEASURE = "import bytecodes, json; print(json.dumps(bytecodes.measure()))"
 
 LIMITS = {
     "floor": (0, 0),
-    "no model, key in the body": (2_775, 2_840),
-    "no model, key in a header": (2_785, 2_640),
-    "no model, native": (2_965, 2_815),
-    "estimator, key in the body": (3_760, 3_470),
-    "estimator, key in a header": (3_765, 3_275),
-    "estimator, native": (3_945, 3_445),
+    "no model, key in the body": (2_440, 2_550),
+    "no model, key in a header": (2_450, 2_350),
+    "no model, native": (2_560, 2_460),
+    "estimator, key in the body": (2_555, 2_660),
+    "estimator, key in a header": (2_560, 2_465),
+    "estimator, native": (2_675, 2_570),
 }
 """Maximum bytecodes in frames of modelgate under ASGI and WSGI, counted by CPython 3.11."""
 

@@ -55,6 +55,7 @@ from modelgate.client.session import Session, deployment_url
 from modelgate.errors import ModelgateError
 from modelgate.humility import OutlyingInput, OverridePrediction, ThrowError
 from modelgate.testing import FakeClock
+from support.marks import slow
 from support.waiting import SOON
 
 KEY = "mg_the-key-of-the-client-tests"
@@ -89,7 +90,7 @@ def predict(gate, interface, rows, explain=None, **options):
     return asyncio.run(AsyncClient(URL, key=KEY, http=http, **options).predict(rows, **call))
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=[*slow("wsgi"), "asgi"])
 def interface(request):
     return request.param
 

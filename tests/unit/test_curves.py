@@ -32,6 +32,7 @@ from modelgate import (
 from modelgate.inference.curve import default_grid
 from modelgate.layers import KeyAuth
 from modelgate.testing import Client
+from support.marks import slow
 from support.openapi import OpenAPIDocument
 from support.series import SPEC, Drift, drift_rows
 from support.waiting import wait_until
@@ -76,7 +77,7 @@ def gate(package):
     )
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=["wsgi", *slow("asgi")])
 def client(gate, request):
     return Client(getattr(gate, request.param))
 

@@ -107,7 +107,7 @@ class Imports(ast.NodeVisitor):
         self.visit(parse(path))
 
     def visit_If(self, node):
-        if self._types or ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if self._types or getattr(node.test, "id", getattr(node.test, "attr", None)) != "TYPE_CHECKING":
             self.generic_visit(node)
 
     def visit_FunctionDef(self, node):
@@ -128,6 +128,12 @@ class Imports(ast.NodeVisitor):
         self.found += [(name, self._inside > 0) for name in names]
 
 
+@functools.cache
+def list_imports(path, *, types=False):
+    """Return what `Imports` finds in *path*."""
+    return Imports(path, types=types).found
+
+
 def package_of(path):
     """Return the package or module directly below modelgate that *path* belongs to."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
@@ -135,13 +141,13 @@ def package_of(path):
 
 def list_imported_packages(path, *, types=False):
     """Return the other packages of modelgate that *path* imports."""
-    names = [name.split(".") for name, _ in Imports(path, types=types).found]
+    names = [name.split(".") for name, _ in list_imports(path, types=types)]
     return {parts[1] for parts in names if parts[0] == "modelgate" and len(parts) > 1} - {package_of(path)}
 
 
 def list_imported_distributions(path, *, top_level_only):
     """Return the top-level packages that *path* imports."""
-    found = Imports(path).found
+    found = list_imports(path)
     return {name.partition(".")[0] for name, inside in found if not (top_level_only and inside)}
 
 
@@ -168,7 +174,7 @@ def build_import_graph():
     return {
         module: {
             name
-            for name, _ in Imports(path, types=True).found
+            for name, _ in list_imports(path, types=True)
             if name in paths and not f"{module}.".startswith(f"{name}.")
         }
         for module, path in paths.items()
@@ -214,7 +220,7 @@ def test_imports_reads_type_checking_blocks_on_request(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "SOURCE", tmp_path)
     module = tmp_path / "module.py"
     module.write_text("if TYPE_CHECKING:\n    from modelgate.gate import Gate\n")
-    found = [{name for name, _ in Imports(module, types=types).found} for types in (False, True)]
+    found = [{name for name, _ in list_imports(module, types=types)} for types in (False, True)]
 
     assert [set(), {"modelgate.gate", "modelgate.gate.Gate"}] == found
 

@@ -36,6 +36,7 @@ from modelgate.humility import OutlyingInput, OverridePrediction
 from modelgate.models.calibration import Calibration
 from modelgate.models.training_rows import TrainingRows
 from modelgate.testing import Client, StubHandler
+from support.marks import slow
 from support.openapi import OpenAPIDocument
 from support.tampering import rewrite_package
 
@@ -62,7 +63,7 @@ def gate(package, calibrated):
     return Gate([Deployment("price", calibrated), Deployment("bare", package)], keys="open")
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=["wsgi", *slow("asgi")])
 def client(gate, request):
     return Client(getattr(gate, request.param))
 
@@ -285,7 +286,10 @@ def test_native_returns_intervals_in_csv_and_ndjson(client, gate):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("bare/predict?intervals=90", "This deployment has no prediction intervals: leave out intervals"),
+        (
+            "bare/predict?intervals=90",
+            "This deployment has no prediction intervals: leave out the option intervals",
+        ),
         ("price/predict?intervals=99.9", "intervals must be percentages above 0 and at most 99.5 (got 99.9)"),
         ("price/predict?intervals=0", "intervals must be percentages above 0 and at most 99.5 (got 0)"),
         ("price/predict?intervals=inf", "intervals must be percentages above 0 and at most 99.5 (got inf)"),

@@ -40,6 +40,7 @@ from modelgate.flow import run_long
 from modelgate.flow.deadline import with_deadline
 from modelgate.http.large_bodies import LargeBodies
 from modelgate.testing import Client, FakeClock
+from support.marks import slow
 from support.waiting import SOON, wait_until
 
 DATAROBOT = "/deployments/double/predictions"
@@ -47,7 +48,7 @@ CSV_TYPE = {"content-type": "text/csv"}
 ROW = b"1." + b"3" * 97 + b"\n"
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=[*slow("wsgi"), "asgi"])
 def interface(request):
     return request.param
 

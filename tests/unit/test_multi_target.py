@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import ValidationError
 from sklearn.compose import make_column_transformer
@@ -19,6 +19,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, MultiTarget, Round
 from modelgate.dialects import DIALECTS
 from modelgate.testing import Client
+from support.marks import examples
 from support.openapi import OpenAPIDocument
 
 RANDOM = np.random.default_rng(0)
@@ -112,7 +113,7 @@ def plain(value):
     return value
 
 
-@settings(max_examples=25, deadline=None)
+@examples(0.25)
 @given(tasks=st.lists(st.one_of(st.none(), LABELS), min_size=2, max_size=4))
 def test_outputs_have_the_types_of_their_models_in_every_dialect(tasks):
     """A task is a list of labels, or None for a number. The dialect ``peltarion`` has texts for all labels."""

@@ -146,6 +146,7 @@ gate = Gate([Deployment("d", lambda table: table["age"] * 2, schema=Schema.of(ag
 """
 
 
+@pytest.mark.slow
 def test_score_of_a_parquet_file_gives_the_output_for_csv(tmp_path, monkeypatch):
     """Rejected rows are reported with the same lines, too."""
     monkeypatch.chdir(tmp_path)

@@ -149,6 +149,7 @@ gate = Gate([Deployment("d", lambda table: table["age"] * 2, schema=Schema.of(ag
 """
 
 
+@pytest.mark.slow
 def test_score_file_takes_urls(memory, monkeypatch, tmp_path):
     tmp_path.joinpath("remote_app.py").write_text(APP)
     monkeypatch.syspath_prepend(tmp_path)

@@ -75,4 +75,4 @@ def test_report_creates_no_database(url, tmp_path):
 def test_unknown_deployment_has_no_report(url):
     OutcomeLog(url).accuracy("price")
 
-    assert "no predictions of a deployment price" in run("price", "--db", url, code=3)
+    assert "no predictions of the deployment 'price'" in run("price", "--db", url, code=3)

@@ -256,6 +256,7 @@ def test_collected_counters_are_readable_json(tmp_path):
     assert [["c", ["m"], [2.0]]] == json.loads(path.read_text())["values"]
 
 
+@pytest.mark.slow
 def test_deleted_directory_leaves_the_values_of_the_process(tmp_path, caplog):
     """The log says so once."""
     values = SharedValues(tmp_path)

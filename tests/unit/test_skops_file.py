@@ -268,6 +268,7 @@ def test_trusted_names_exist(name):
         "_RemainderColsList": "1.7",
         "_TemperatureScaling": "1.8",
         "asarray": "1.9",
+        "csr_array": "1.11 of SciPy",
     }
     if attribute not in other_versions and module != "sklearn.ensemble._gb_losses":  # until 1.3
         assert hasattr(importlib.import_module(module), attribute)

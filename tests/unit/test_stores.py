@@ -1,6 +1,7 @@
 """Behaviour shared by all file stores, and details of `FsspecStore`."""
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import multiprocessing
@@ -37,6 +38,7 @@ ROW = {"x0": 1, "x1": 2}
 folders = map("folder{}".format, itertools.count())
 
 
+@functools.cache
 def package(name="churn", version="1", **options):
     return ModelPackage.from_estimator(MODEL, ROWS, name=name, version=version, **options)
 

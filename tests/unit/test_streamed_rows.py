@@ -10,6 +10,7 @@ import modelgate.dialects._streaming as streaming
 from modelgate import Deployment, Explanations, Exposure, Gate
 from modelgate.humility import OutlyingInput, OverridePrediction
 from modelgate.testing import Client
+from support.marks import slow
 
 RANDOM = np.random.default_rng(0)
 FRAME = pd.DataFrame({"age": RANDOM.uniform(18, 80, 60), "power": RANDOM.uniform(0, 1, 60)})
@@ -48,7 +49,7 @@ def make_client():
         ("predictions", "?passthroughColumnsSet=all"),
     ],
 )
-@pytest.mark.parametrize("name", ["rates", "labels"])
+@pytest.mark.parametrize("name", ["rates", *slow("labels")])
 def test_streamed_response_has_the_same_bytes(monkeypatch, name, path, options, accept):
     """With adjusted predictions, passthrough columns, explanations and humility rules."""
     client = make_client()

@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler,
 from modelgate import ConfigurationError, Deployment, Gate, InvalidValues, ModelPackage, Schema
 from modelgate.cli.root import cli
 from modelgate.testing import Client
+from support.marks import slow
 from support.versions import SKLEARN
 
 FRAME = pd.DataFrame({"age": np.arange(60.0), "plan": ["free", "pro", "team"] * 20})
@@ -51,7 +52,7 @@ REJECTING = {
 }
 
 
-@pytest.fixture(params=IGNORING)
+@pytest.fixture(params=["one-hot", *slow(*sorted(IGNORING.keys() - {"one-hot"}))])
 def model(request):
     return IGNORING[request.param]()
 

@@ -49,8 +49,8 @@ def check_paths(source: Path | int | None, output: Path) -> None:
         output: Path of the predictions file.
 
     Raises:
-        ConfigurationError: The input cannot be read again, an output file would overwrite the input, or an
-            output file is not a regular file.
+        ConfigurationError: *source* is not a regular file, *output* has a suffix of compressed files, or an
+            output file is not a regular file or is the input file.
     """
     if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(

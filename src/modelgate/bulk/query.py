@@ -4,10 +4,10 @@ import contextlib
 import csv
 import io
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from inspect import GEN_RUNNING, getgeneratorstate
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -56,14 +56,16 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
             result = connection.execution_options(**options).exec_driver_sql(query)
         if not result.returns_rows:
             raise ConfigurationError("--query must be a statement that returns rows, such as SELECT")
-        stack.callback(result.close)
-        blocks = _to_csv(result, name)
+        lock = Lock()
         try:
-            hint = ", with a query that has ORDER BY unique columns"
-            yield CSVFile(open_blocks(blocks), lambda _: None, hint)
+            content = open_blocks(_to_csv(result, name, lock))
+            yield CSVFile(content, lambda _: None, ", with a query that has ORDER BY unique columns")
         finally:
-            if getgeneratorstate(blocks) == GEN_RUNNING:  # The run stops while a thread waits for rows.
+            # If the run stops, a thread may wait for rows. SQLite would crash if the query was closed meanwhile.
+            while not lock.acquire(timeout=0.1):
                 _cancel(connection.connection.driver_connection)
+            result.close()
+            lock.release()
 
 
 def _cancel(connection: Any) -> None:
@@ -89,14 +91,14 @@ def _report_errors(name: str) -> Iterator[None]:
         raise ConfigurationError(f"--query cannot be run by {name}: {error}") from None
 
 
-def _to_csv(result: sa.CursorResult[Any], name: str) -> Generator[bytes, None, None]:
+def _to_csv(result: sa.CursorResult[Any], name: str, lock: Lock) -> Iterator[bytes]:
     names = list(result.keys())
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     while True:
         yield text.getvalue().encode("utf-8", "replace")
-        with _report_errors(name):
+        with _report_errors(name), lock:
             rows = result.fetchmany(_BATCH_ROWS)
         if not rows:
             return

@@ -71,11 +71,14 @@ def _wrong_ending(option: str, path: Path) -> ConfigurationError:
 
 
 def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ConfigurationError(
-            "keys of an object must be different (got the same key twice): remove one of them"
-        )
-    return dict(pairs)
+    content = dict[str, Any]()
+    for name, value in pairs:
+        if name in content:
+            raise ConfigurationError(
+                f"the names in an object must differ (got {name!r} twice): remove one of them"
+            )
+        content[name] = value
+    return content
 
 
 _READERS: dict[str, Callable[[str], Any]] = {

@@ -72,8 +72,8 @@ export function redrawDoing() {
   const focused = document.activeElement.ariaLabel;
   show("requests-part",
     outdated ? make("p", { class: "unusual" }, `Not updated since ${moment(outdated.at, "short")}: ${explain(outdated.failure).title}.`) : null,
-    ...view("traffic", trafficView), ...view("outcomes", outcomesView));
-  show("drift-part", ...view("monitor", monitorView));
+    ...view("traffic", trafficView), ...(state.deployment.time_series ? [] : view("outcomes", outcomesView)));
+  show("drift-part", ...(state.deployment.time_series ? [muted("The errors and the drift of forecasts are not monitored.")] : view("monitor", monitorView)));
   // An update moves neither the tables nor the keyboard focus.
   for (const region of regions()) {
     Object.assign(region, before.find(({ ariaLabel }) => ariaLabel === region.ariaLabel));
@@ -140,7 +140,7 @@ function monitorView({ min_rows: least, models }) {
   const byVersion = newestModels(models);
   offerVersions([...byVersion.keys()]);
   const model = byVersion.get($("monitored").value);
-  if (!model) return [muted("No predictions have been compared with the training data yet. New ones take some seconds; rows that this page only tries do not count.")];
+  if (!model) return [make("div", {}, heading(PARTS.monitor[0]), muted("No predictions have been compared with the training data yet. New ones take some seconds; rows that this page only tries do not count."))];
   const window = windowToJudge(model, least);
   const rows = driftRows(window, least);
   const isDrifted = rows.some((row) => row.isDrifted);

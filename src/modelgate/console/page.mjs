@@ -255,7 +255,7 @@ function showWhy(json) {
   const shown = json && sample.dialect === "native" ? explanations(json, output, input.length) : [];
   const only = sample.dialect === "native" ? [] : [muted("Explanations are in the wire format of modelgate: choose it under “Call it from your code”.")];
   show("why", ...(shown.length ? shown.map(({ view }) => view) : only));
-  $("why-card").hidden = !most;
+  $("why-card").hidden = !most || !$("why").childElementCount;
   // A plot calls the model many times, which a function's owner may not expect.
   if (!isFunction) suggestColumn(strongest(shown[0]?.explanation));
 }

@@ -163,18 +163,32 @@ class MLClever:
             return None
         return key, Query(row, single=True, decimals=_DECIMALS)
 
-    def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
+    def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode ``predictions``, and ``confidence_intervals`` if the model returns probabilities."""
-        members = {"predictions": _values(prediction.outputs, query.single)}
-        probabilities = _probabilities(prediction.outputs, query.single)
+        body = self.encode_usual(request, query, prediction)
+        response = Response(200, body, [("content-type", "application/json")])
+        if prediction.cache_hit is not None:
+            response.headers.append(("x-model-cache-hit", "true" if prediction.cache_hit else "false"))
+        return response
+
+    def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes:  # noqa: ARG002
+        """Return the body of the response."""
+        outputs, single = prediction.outputs, query.single
+        if len(outputs) == 1:
+            values, table = outputs[0].values.tolist(), outputs[0].probabilities
+            probabilities = None if table is None else table.tolist()[0] if single else table.tolist()
+        else:
+            values, probabilities = _join_values(outputs, single), _join_probabilities(outputs, single)
+        members = {"predictions": values}
         if probabilities is not None:
             members["confidence_intervals"] = probabilities
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
-        response = Response.json(members)
-        if prediction.cache_hit is not None:
-            response.headers.append(("x-model-cache-hit", "true" if prediction.cache_hit else "false"))
-        return response
+        return msgspec.json.encode(members)
+
+    def usual_field(self, query: Query) -> tuple[str, str]:  # noqa: ARG002
+        """Return the header field of a response to a usual request, besides its type."""
+        return "x-model-cache-hit", "true"
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"error": message}`` plus details such as ``missing_columns``."""
@@ -200,29 +214,19 @@ def _check_body_key(request: Request, key: str) -> None:
         raise ConflictingCredentials
 
 
-def _values(outputs: Sequence[Output], single: bool) -> list[Any]:
-    """Return a list with an item per row.
-
-    The item is a value or, if there are several outputs, a list of their values.
-
-    If *single* is True and there are several outputs, return only the list for the single row.
-    """
-    if len(outputs) == 1:
-        values: list[Any] = outputs[0].values.tolist()
-        return values
+def _join_values(outputs: Sequence[Output], single: bool) -> list[Any]:
+    """Return a list of the values of all *outputs* for each row; for a *single* row, the list of its values."""
     columns = [output.values.tolist() for output in outputs]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
-def _probabilities(outputs: Sequence[Output], single: bool) -> list[Any] | None:
-    """Return the probabilities of each row, or None if there are none. Several outputs are concatenated."""
+def _join_probabilities(outputs: Sequence[Output], single: bool) -> list[Any] | None:
+    """Return the probabilities of all *outputs* for each row, or None if there are none."""
     tables: list[list[list[float]]] = [
         output.probabilities.tolist() for output in outputs if output.probabilities is not None
     ]
     if not tables:
         return None
-    if len(tables) == 1:
-        return tables[0][0] if single else tables[0]
     if single:
         return [value for table in tables for value in table[0]]
     return [[value for part in row for value in part] for row in zip(*tables, strict=True)]

@@ -87,6 +87,7 @@ _WRAPPER = re.compile(rb'\{[ \t\r\n]*"rows"[ \t\r\n]*:')
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _TEXT: JSONSchema = {"type": "string"}
+_MEDIA_TYPES = tuple(ENCODERS)
 
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
@@ -258,7 +259,7 @@ class Native:
         assert query.predictor is not None
         if query.adjusted and prediction.outputs[0].adjusted is None:
             raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
-        kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
+        kind = best_media_type(request.headers.get("accept"), _MEDIA_TYPES)
         members = {"model_version": query.predictor.version, "request_id": request.id}
         if prediction.curve is not None:
             headers = [("content-type", JSON), ("x-model-version", query.predictor.version)]
@@ -271,6 +272,19 @@ class Native:
         if query.explain is not None:
             headers += explanation_headers(prediction)
         return Response(200, body, headers)
+
+    def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes | None:
+        """Return the body of the response to a usual request; None if the caller does not accept JSON."""
+        if best_media_type(request.headers.get("accept"), _MEDIA_TYPES) != JSON:
+            return None
+        assert query.predictor is not None
+        members = {"model_version": query.predictor.version, "request_id": request.id}
+        return ENCODERS[JSON](prediction, query, members=members)  # type: ignore[return-value]  # a single row
+
+    def usual_field(self, query: Query) -> tuple[str, str]:
+        """Return the header field of a response to a usual request, besides its type."""
+        assert query.predictor is not None
+        return "x-model-version", query.predictor.version
 
     def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the predicted rows of a forecaster; see `modelgate.dialects.native_forecast`."""
@@ -346,7 +360,7 @@ def _parse_options(request: Request) -> dict[str, Any]:
     if explain:
         options["explain"] = parse_explain(explain)
         extras.append("explanations")
-    kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
+    kind = best_media_type(request.headers.get("accept"), _MEDIA_TYPES)
     for extra in extras:
         if extra == "context" and kind in (NPY, "text/csv"):
             raise InvalidInput(

@@ -39,7 +39,10 @@ _ROUNDING = 1e-14
 
 
 class Link(NamedTuple):
-    """Space in which strengths are added up, and the function that converts their sum to the predicted number."""
+    """Scale on which the strengths of the columns add up, such as log-odds.
+
+    The function *to_numbers* converts their sum to the predicted number.
+    """
 
     space: str
     to_numbers: Callable[[Numbers], Numbers]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from .fork_safety import reset_after_fork
 from .sklearn_config import current_sklearn_config, sklearn_config
@@ -82,6 +83,11 @@ def call_model(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 class ModelLock:
     """Lock of a model that is not thread-safe."""
 
+    @classmethod
+    def of(cls, model: object) -> "ModelLock":
+        """Return the lock of *model*, the same one for all who call it. They must keep it and *model* in memory."""
+        return _locks.setdefault(id(model), cls())
+
     def __init__(self) -> None:
         self._reset()
         reset_after_fork(self._reset)
@@ -98,3 +104,7 @@ class ModelLock:
     def _call(self, call: Callable[[], T]) -> T:
         with self._lock:
             return call()
+
+
+_locks: WeakValueDictionary[int, ModelLock] = WeakValueDictionary()
+"""Locks by the id of the model."""

@@ -68,7 +68,11 @@ def _check_levels(forecaster: Forecaster, levels: Sequence[float]) -> Sequence[f
     has_level = getattr(forecaster, "has_level", own.__contains__)
     for level in levels:
         if not has_level(level):
-            known = f"request {', '.join(f'{level:g}' for level in own)}" if own else "leave out intervals"
+            known = (
+                f"request {', '.join(f'{level:g}' for level in own)}"
+                if own
+                else "leave out the option intervals"
+            )
             raise InvalidInput(f"This deployment has no prediction intervals of {level:g} %: {known}")
     return levels or own
 

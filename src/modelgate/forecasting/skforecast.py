@@ -92,7 +92,7 @@ class SkforecastForecaster:
     def _predict(
         self, predict: Any, names: list[str], window: Window, future: Future, **options: Any
     ) -> npt.NDArray[np.float64]:
-        """Return the columns *names* of the results of *predict* for each row, of shape (rows, names).
+        """Call *predict*, and return its columns *names* for each row, of shape (rows, names).
 
         Series with the same forecast point and the same last step are predicted in one call.
         """

@@ -127,7 +127,7 @@ def _standard_layers(
     guards += [Admission(), limit]
     if keys != "open":
         guards += _auth_failure_layers(auth_failure_limit, proxies)
-        guards.append(KeyAuth(keys, skip_forwarded=proxies is None, key_header=key_header))
+        guards.append(KeyAuth(keys, split_forwarded=proxies is None, key_header=key_header))
     if not isinstance(idempotency, bool | Idempotency):
         raise ConfigurationError(f"idempotency must be True, False or an Idempotency (got {idempotency!r})")
     if idempotency is not False:

@@ -42,11 +42,10 @@ class Response:
     @property
     def status_line(self) -> str:
         """Status and reason phrase, for WSGI."""
-        reason = self.reason
-        if reason is None:
-            # Some servers reject a status line without a phrase, and 480 has no standard one.
-            reason = _REASONS.get(self.status, "Error" if self.status >= 400 else "OK")
-        return f"{self.status} {reason}"
+        if self.reason is not None:
+            return f"{self.status} {self.reason}"
+        # Some servers reject a status line without a phrase, and 480 has no standard one.
+        return _STATUS_LINES.get(self.status) or f"{self.status} {'Error' if self.status >= 400 else 'OK'}"
 
     def header(self, name: str) -> str | None:
         """Return the value of the field *name* (any case), or None if it is not set."""
@@ -72,6 +71,10 @@ class Response:
             self.headers.append(("content-length", f"{len(body)}"))
         return b"" if method == "HEAD" else body
 
+    def encode_headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the header fields as bytes, for ASGI."""
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+
     def set(self, name: str, value: str) -> None:
         """Set the field *name* (lower case) to *value*. Existing values are replaced."""
         if self.header(name) is not None:
@@ -79,7 +82,7 @@ class Response:
         self.headers.append((name, value))
 
 
-_REASONS = {status.value: status.phrase for status in http.HTTPStatus}
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
 
 
 def error_response(

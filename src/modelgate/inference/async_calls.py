@@ -1,12 +1,18 @@
 """Call models that are coroutine functions."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..flow import in_main_thread, run_coroutine
 
-__all__ = ["isolate_async_errors", "run_with_timeout"]
+__all__ = ["is_async", "isolate_async_errors", "run_with_timeout"]
+
+
+def is_async(model: Any) -> bool:
+    """Return whether *model* is a coroutine function, or an object with one as its ``__call__``."""
+    return inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
 
 async def isolate_async_errors(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

@@ -70,7 +70,10 @@ def _compare_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
 
 
 def count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[bool, int]]:
-    """Return each boolean and its number of training rows, from the statistics of the numbers 0 and 1."""
+    """Return True and False, each with its number of training rows. A value without rows is left out.
+
+    The statistics of a boolean column are those of a column of zeros and ones.
+    """
     known = training_rows - column["nulls"]
     true = round(column["mean"] * known)
     return [(level, count) for level, count in ((True, true), (False, known - true)) if count]

@@ -94,17 +94,19 @@ class Exposure:
     def apply(
         self, prediction: Prediction, exposure: npt.NDArray[np.float64], schema: Schema, *, adjusted: bool
     ) -> None:
-        """Change *prediction*, in place, to include the *exposure* of each row.
+        """Convert the values of *prediction*, in place, to counts for the *exposure* of each row.
+
+        Rates are multiplied by the exposure. If the model predicts counts, they do not change.
 
         Args:
             prediction: Prediction of the model.
             exposure: Exposure of each row (see `read`).
             schema: Schema of the rows.
-            adjusted: Whether to set `Output.adjusted`.
+            adjusted: Whether to set `Output.adjusted` to the rates.
 
         Raises:
-            ValueError: A function predicted anything other than numbers.
-            InvalidValues: The exposure of a row makes its finite prediction infinite.
+            ValueError: An output is not numeric.
+            InvalidValues: With the exposure of a row, a finite prediction becomes an infinite count or rate.
         """
         for output in prediction.outputs:
             values = _numbers(output)

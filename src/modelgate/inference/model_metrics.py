@@ -45,7 +45,8 @@ REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
 - ``full``: more tables were queued than fit into one call.
 - ``large``: a table is so large that it is scored alone.
 - ``split``: a call for more tables failed.
-- ``unbatched``: the call is not batched, for example because the model itself requested it.
+- ``unbatched``: the call is not batched, for example because it takes less time than a wait, or because the
+  model itself requested it.
 """
 _INDEX = {name: index for index, name in enumerate((*REASONS, "failed"))}
 CALLS, CALL_ROWS, CALL_SECONDS, GAUGES, TRIGGERED = (

@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -26,7 +24,7 @@ from ..models.multi_target import target_names
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
-from .async_calls import isolate_async_errors, run_with_timeout
+from .async_calls import is_async, isolate_async_errors, run_with_timeout
 from .batching.batcher import Batcher
 from .checks import ShapeError
 from .conversion import describe_result, to_prediction
@@ -135,8 +133,10 @@ class Predictor:
         self._function: Callable[[Any], Any]
         self.forecaster: Forecaster | None = None
         self._config: Config = None
-        self._async = _is_async(model)
-        self._call_model = call_model if thread_safe else _serial_caller(model)
+        self._async = is_async(model)
+        if self._async and not thread_safe:
+            raise ConfigurationError("thread_safe must be True for an async function (got False)")
+        self._call_model = call_model if thread_safe else ModelLock.of(model).call_model
         if isinstance(model, type):
             raise ConfigurationError(
                 f"model must be a fitted estimator (got the class {model.__name__}):"
@@ -263,12 +263,28 @@ class Predictor:
         """
         if not len(table.numbers):
             return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
+        prediction = self.predict_now(table)
+        if prediction is not None:
+            return prediction
         try:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))  # type: ignore[arg-type]
-            if self._workers is None and not self._async:
-                return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
+        except AnswerableError:
+            raise
+        except Exception as error:
+            raise prediction_error(error) from error
+
+    def predict_now(self, table: Table | ForecastRequest) -> Prediction | None:
+        """Return the prediction for *table*, which has rows, if it is made without a wait. Otherwise return None.
+
+        Raises:
+            PredictionError, AnswerableError: See `predict`.
+        """
+        try:
+            if self.batcher is not None:
+                return self.batcher.predict_now(table)  # type: ignore[arg-type]
+            return self._measure(table) if self._workers is None and not self._async else None
         except AnswerableError:
             raise
         except Exception as error:
@@ -368,22 +384,6 @@ class Predictor:
             metrics.running.discard(started_at)
             raise
         return prediction
-
-
-_locks: WeakValueDictionary[int, ModelLock] = WeakValueDictionary()
-"""Locks by the id of the model, so that predictors of the same model share one. A predictor keeps its model and
-its lock in memory, so the id belongs to that model."""
-
-
-def _serial_caller(model: Any) -> Callable[..., Any]:
-    """Return a function like `call_model` that makes only one call of *model* at a time."""
-    if _is_async(model):
-        raise ConfigurationError("thread_safe must be True for an async function (got False)")
-    return _locks.setdefault(id(model), ModelLock()).call_model
-
-
-def _is_async(model: Any) -> bool:
-    return inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
 
 def _check_function_options(form: InputForm | None, plans: bool | Literal["onnx"]) -> None:

@@ -111,10 +111,10 @@ class LookupQueue:
         self._update()
 
     def _update(self) -> None:
-        """Process the turns that have joined or left, and start waiting turns.
+        """Add the look-ups that have joined to the queue, remove those that have left, and start those due.
 
-        If the lock is held, its holder does this instead. The holder may be this thread, during garbage
-        collection.
+        If the lock is held, this returns at once, and its holder does this before it releases the lock. The
+        holder may be this same thread, if garbage collection calls `leave`: waiting would be a deadlock.
         """
         while (self._joined or self._left) and not self._lock.locked():
             with self._lock:

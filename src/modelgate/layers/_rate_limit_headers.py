@@ -18,12 +18,11 @@ def rate_limit_headers(decision: RateLimitDecision, unit: str | None = None) -> 
         decision: Decision on the request.
         unit: Unit of the quota; None to omit ``RateLimit-Policy`` and ``RateLimit``.
     """
-    index = decision.binding_window
-    remaining, reset = decision.quota(index)
+    limit, remaining, reset = decision.binding_quota
     headers = [
-        ("x-ratelimit-limit", f"{decision.rate.amounts[index]}"),
+        ("x-ratelimit-limit", f"{limit}"),
         ("x-ratelimit-remaining", f"{remaining}"),
-        ("x-ratelimit-reset", f"{math.ceil(reset)}"),
+        ("x-ratelimit-reset", f"{reset}"),
     ]
     if unit is not None:
         headers.append(("ratelimit-policy", _format_policies(decision.rate, unit)))

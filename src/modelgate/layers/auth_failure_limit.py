@@ -124,6 +124,7 @@ def _is_forwarded(request: Request) -> bool:
 @cache
 def _warn_once() -> None:
     logger.warning(
-        "auth failure limit: not applied to callers behind a proxy, whose addresses are unknown: set"
-        " trusted_proxies=[…] to the networks of your proxies, or trusted_proxies=[] if there are none"
+        "auth failure limit: not applied to requests with X-Forwarded-For or Forwarded, because the trusted"
+        " proxies are unknown: set trusted_proxies=[…] to the networks of your proxies, or trusted_proxies=[] if"
+        " the app is not behind a proxy"
     )

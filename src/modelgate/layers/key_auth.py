@@ -77,9 +77,9 @@ class KeyAuth:
             contain the key. After it the response is 401.
         max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half of
             them.
-        skip_forwarded: Whether to distinguish callers behind one proxy by the last address in
-            ``X-Forwarded-For`` or ``Forwarded``. Set this option if an untrusted proxy may set these headers;
-            see `AuthFailureLimit`.
+        split_forwarded: Whether *max_bodies* and *max_look_ups* count callers behind one proxy separately, by
+            the last address in ``X-Forwarded-For`` or ``Forwarded`` and the address of the connection. Set
+            this option if the app may be behind proxies that are unknown.
         key_header: The only header field in which the key is accepted, ``"x-api-key"`` or
             ``"authorization"``; None to read the key from the places that the wire format defines. If a
             platform in front of the app uses one of the fields itself, choose the other. In
@@ -102,7 +102,7 @@ class KeyAuth:
         max_bodies: int = 200,
         body_timeout: float = 5.0,
         max_look_ups: int = 500,
-        skip_forwarded: bool = False,
+        split_forwarded: bool = False,
         key_header: str | None = None,
     ) -> None:
         if scope is not None and not is_scope(scope):
@@ -127,7 +127,7 @@ class KeyAuth:
         self._bodies = AddressSlots(max_bodies, max(1, max_bodies // 4))
         self._body_timeout = body_timeout
         self._turns = LookupQueue(_MAX_RUNNING_LOOK_UPS, max_look_ups)
-        self._skip_forwarded = skip_forwarded
+        self._split_forwarded = split_forwarded
         # Hashes of the keys, so that no keys are stored.
         self._accepted: set[int] = set()
         # RFC 6750, section 3.1: no error code if no credentials were sent.
@@ -284,7 +284,7 @@ class KeyAuth:
 
     def _address(self, request: Request) -> str:
         """Return the address by which *max_bodies* and *max_look_ups* count the request."""
-        hop = forwarded_hop(request.headers) if self._skip_forwarded else None
+        hop = forwarded_hop(request.headers) if self._split_forwarded else None
         address = rate_limit_address(request.client) or ""
         return address if hop is None else f"{address} {hop}"
 

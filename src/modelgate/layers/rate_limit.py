@@ -227,6 +227,11 @@ class RateLimit:
         """Return the header fields that describe *decision*."""
         return rate_limit_headers(decision, self._unit)
 
+    @property
+    def has_ietf_headers(self) -> bool:
+        """Whether `headers` returns ``RateLimit-Policy`` and ``RateLimit``, too."""
+        return self._unit is not None
+
     def _charge_rows(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         charges: list[tuple[str, RateLimitDecision]] = []
 

@@ -44,6 +44,13 @@ class RateLimitDecision(msgspec.Struct):
         return max(exhausted, key=self.reset)
 
     @property
+    def binding_quota(self) -> tuple[int, int, int]:
+        """Amount, `remaining` and `reset` of `binding_window`, in whole seconds since the epoch, rounded up."""
+        index = self.binding_window
+        remaining, reset = self.quota(index)
+        return self.rate.amounts[index], remaining, math.ceil(reset)
+
+    @property
     def retry_after(self) -> int:
         """Seconds until the request may pass, rounded up; at least 1."""
         return max(1, math.ceil(self.reset(self.binding_window) - self.now))

@@ -94,7 +94,7 @@ class ModelCache(Generic[T]):
         load_timeout: Maximum number of seconds that a caller waits, counted from the start of the load.
             Callers of `get` can set another limit.
         clock: Function that returns the time in seconds.
-        values: Storage of the counts; None for the memory of this process.
+        values: Storage of the metrics, such as hits and loads; None for the memory of this process.
 
     Raises:
         ConfigurationError: The value of an option is not valid.

@@ -153,8 +153,11 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 def _start_message(response: Response) -> Message:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    return {"type": "http.response.start", "status": response.status, "headers": headers}
+    return {
+        "type": "http.response.start",
+        "status": response.status,
+        "headers": response.encode_headers(),
+    }
 
 
 def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:

@@ -112,15 +112,12 @@ class WSGIRequest(Request):
             _, on_wait = self.read_limit
             on_wait(self)
         try:
-            body = self._read()
+            # `is_usual` has checked the length.
+            self.body_read = self._read_exactly(int(self.environ["CONTENT_LENGTH"]))
         except AnswerableError as error:
             # What was read of the body cannot be read again.
             self._read_error = error
-            return None
-        # Only a large body is stored in a file.
-        assert isinstance(body, bytes)
-        self.body_read = body
-        return body
+        return self.body_read
 
     def read(self) -> Flow[bytes]:
         """Return the complete body as it was sent; see `Request.read`.
@@ -147,6 +144,9 @@ class WSGIRequest(Request):
             raise BodyTooLarge(self.max_body)
         if length is None or length > SPOOL_SIZE:
             return self._receive(length)
+        return self._read_exactly(length)
+
+    def _read_exactly(self, length: int) -> bytes:
         body = self._read_part(length)
         if len(body) < length:
             raise MalformedBody(_SHORT_BODY)

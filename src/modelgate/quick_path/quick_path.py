@@ -9,8 +9,6 @@ which neither charge it a second time nor call the model a second time.
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-import msgspec
-
 from ..context import RequestContext, Settled
 from ..deployments import HTTPLayer
 from ..deployments.catalog import DeploymentCatalog, LiveDeployment
@@ -20,6 +18,7 @@ from ..flow import Flow, Handler
 from ..http import PLAIN_JSON, USUAL_BODY, Request, Response, credentials_from_headers
 from ..http.credentials import is_json_web_token
 from ..http.routing import Router
+from ..inference import Prediction
 from ..inference.nonfinite import reject_lone_surrogates
 from ..keys import Principal
 from ..layers import (
@@ -34,9 +33,11 @@ from ..layers import (
     RequestId,
     ServerTiming,
 )
+from ..limiting import RateLimitDecision
 from ..schema import Schema
-from ..scoring import Query, Round
+from ..scoring import Query
 from ..scoring.score import predict
+from .usual_response import UsualResponse
 
 __all__ = ["QuickPath", "create_quick_path"]
 
@@ -77,22 +78,6 @@ def create_quick_path(
     if not (has_usual_limit and by_type[KeyAuth].is_plain() and by_type[RateLimit].is_plain()):
         return None
     return QuickPath(by_type, router, catalog, layered)
-
-
-class _Usual(msgspec.Struct, eq=False):
-    """Usual request after decoding.
-
-    Attributes:
-        query: Query with the table of the row.
-        live: Active deployment that was requested.
-        rounding: Rounding layer of the deployment.
-        schema: Schema that was used to decode the row.
-    """
-
-    query: Query
-    live: LiveDeployment
-    rounding: Round
-    schema: Schema
 
 
 class QuickPath:
@@ -176,14 +161,15 @@ class QuickPath:
     def _answer(self, request: Request, dialect: _Dialect, name: str | None) -> Flow[Response]:
         """Answer *request* if it is usual. Otherwise pass it to the layers."""
         context: RequestContext = request.context
-        usual = None
+        live = None
         try:
             try:
                 self._metrics.begin(request)
                 request.wire, request.id = dialect, self._request_id.choose(request)
                 usual = self._recognize(request, dialect, name)
                 if usual is not None:
-                    response = yield from self._score(request, dialect, usual)
+                    live = usual[1]
+                    response = yield from self._score(request, dialect, *usual)
                     if response is not None:
                         self._count(request, response.status)
                         return response
@@ -191,36 +177,42 @@ class QuickPath:
                 context.principal = context.query = context.deployment = None
                 return (yield from self.layers(request))
             finally:
-                self._forget(request, usual)
+                self._forget(request, live)
         except BaseException:
             # Once more: an interruption may have ended the `finally` before it did anything.
-            self._forget(request, usual)
+            self._forget(request, live)
             raise
 
-    def _forget(self, request: Request, usual: _Usual | None) -> None:
+    def _forget(self, request: Request, live: LiveDeployment | None) -> None:
         """Remove *request* from the requests in flight. Safe to call twice."""
         self._metrics.discard(request)
-        if usual is not None:
-            usual.live.in_flight.end(request)
+        if live is not None:
+            live.in_flight.end(request)
 
-    def _recognize(self, request: Request, dialect: _Dialect, name: str | None) -> _Usual | None:
-        """Authenticate, charge and decode a usual request. Return None if the layers must answer the request.
+    def _recognize(
+        self, request: Request, dialect: _Dialect, name: str | None
+    ) -> tuple[Query, LiveDeployment, Schema] | None:
+        """Authenticate, charge and decode a usual request.
 
-        Even if the result is None, the request may have been charged. `RequestContext.settled` is set in this
-        case.
+        Returns:
+            The query with the table of the row, the requested deployment, and the schema that was used to decode
+            the row; or None if the layers must answer the request. Even then the request may have been charged, and
+            `RequestContext.settled` is set in this case.
         """
         try:
             query = self._authenticate(request, dialect, name) if self._admission.admit(request) else None
-            live = None if query is None else self._find_deployment(request.context.principal, name)
-            if query is None or live is None or live.rounding is None:
+            if query is None:
+                return None
+            live = self._find_deployment(request.context.principal, name)
+            if live is None or live.rounding is None:
                 return None
             schema = live.deployment.request_schema
             if schema is None:
-                schema = live.model.known_schema
-            if schema is None:
-                return None
+                schema = live.revisions[0].model.known_schema
+                if schema is None:
+                    return None
             query.table = schema.read_exact_row(query.rows)
-            return None if query.table is None else _Usual(query, live, live.rounding, schema)
+            return None if query.table is None else (query, live, schema)
         except Exception:
             # If the request causes the error, the layers report it.
             return None
@@ -282,33 +274,32 @@ class QuickPath:
         live = self._catalog.get(name)
         return None if live is None or live.state != "active" else live
 
-    def _score(self, request: Request, dialect: _Dialect, usual: _Usual) -> Flow[Response | None]:
+    def _score(
+        self, request: Request, dialect: _Dialect, query: Query, live: LiveDeployment, schema: Schema
+    ) -> Flow[Response | None]:
         """Return the response to a usual request, or None if the layers must answer it."""
         context: RequestContext = request.context
-        query, live = usual.query, usual.live
-        context.query, context.deployment = query, live.deployment.name
-        query.deployment = live.deployment.name
-        assert context.settled is not None
+        deployment = live.deployment
+        context.query = query
+        context.deployment = query.deployment = name = deployment.name
         try:
             live.in_flight.begin(request)
             # Looked up again: a concurrent drain either waits for the request, or is noticed here.
-            predictor = live.model.use_loaded(query) if self._catalog.get(query.deployment) is live else None
+            if self._catalog.get(name) is not live:
+                return None
+            predictor = live.revisions[0].model.use_loaded(query)
             if predictor is None or predictor.forecaster is not None:
                 return None
             # The model may have been replaced since the row was read.
-            if usual.schema is not predictor.schema and usual.schema is not live.deployment.request_schema:
+            if schema is not predictor.schema and schema is not deployment.request_schema:
                 return None
-            prediction = yield from self._deadline.limit(request, predict(query))
-            usual.rounding.round(query, prediction)
+            assert query.table is not None and live.rounding is not None  # see `_recognize`
+            prediction = predictor.predict_now(query.table) if predictor.decision is None else None
+            if prediction is None:
+                prediction = yield from self._deadline.limit(request, predict(query))
+            live.rounding.round(query, prediction)
             prediction.cache_hit = True
-            try:
-                response = dialect.encode(request, query, prediction)
-            except UnicodeEncodeError:
-                reject_lone_surrogates(prediction)
-                raise
-            response.headers += self._rate_limit.headers(context.settled.decision)
-            response.headers.append(("x-request-id", request.id))  # type: ignore[arg-type]  # set by `_answer`
-            return response
+            return self._encode(request, dialect, query, prediction)
         except GeneratorExit:
             # A generator that is being closed cannot call the layers.
             self._count(request, None)
@@ -316,6 +307,22 @@ class QuickPath:
         except BaseException as error:
             context.failure = query, error
             return None
+
+    def _encode(self, request: Request, dialect: _Dialect, query: Query, prediction: Prediction) -> Response:
+        """Return the response with *prediction*."""
+        decision: RateLimitDecision = request.context.settled.decision
+        assert request.id is not None  # set by `_answer`
+        try:
+            body = dialect.encode_usual(request, query, prediction)
+            if body is not None and not self._rate_limit.has_ietf_headers:
+                return UsualResponse(body, dialect.usual_field(query), decision.binding_quota, request.id)
+            response = dialect.encode(request, query, prediction)
+        except UnicodeEncodeError:
+            reject_lone_surrogates(prediction)
+            raise
+        response.headers += self._rate_limit.headers(decision)
+        response.headers.append(("x-request-id", request.id))
+        return response
 
     def _count(self, request: Request, status: int | None, *, has_response: bool = True) -> None:
         """Log a finished request, and count it in the metrics.

@@ -65,6 +65,18 @@ class ModelCalls:
         self.latency = LatencyEstimator()
         self.requests = self.batches = self.failed = 0
 
+    def score_now(self, table: Table, rows: int) -> Prediction:
+        """Return the prediction for *table*, which has *rows* rows, by one call in this thread."""
+        self.batches += 1
+        try:
+            prediction, elapsed = self._metrics.measure("unbatched", rows, self._score, table)
+        except BaseException:
+            self.failed += 1
+            raise
+        self.latency.record(elapsed, rows)
+        self.requests += 1
+        return prediction
+
     def score(self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None) -> Sequence[Result]:
         """Return a prediction or an error for each table of *batch*.
 

@@ -1,7 +1,8 @@
 """Queue of the tables that wait for one model.
 
 The queue chooses the next batch and its leader, but runs nothing. A waiter is a table together with the
-thread or task that waits for its prediction.
+thread or task that waits for its prediction. The leader scores the batch: a waiting thread, an event loop,
+or a worker thread.
 """
 
 import asyncio

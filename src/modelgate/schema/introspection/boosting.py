@@ -58,7 +58,7 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
 
 
 def has_unassigned_categories(model: Any) -> bool:
-    """Return whether *model* stores levels but not their columns, as LightGBM does for ordered categories."""
+    """Return whether *model* stores levels, but not which columns they belong to, as LightGBM does for ordered categories."""
     return bool(_lightgbm_levels(_find_booster(model))) and not stored_categories(model)
 
 

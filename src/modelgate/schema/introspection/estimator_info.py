@@ -1,4 +1,4 @@
-"""Read the kind, the nulls and the statistics of an input column from a fitted estimator.
+"""Describe an input column by a fitted estimator: kind of values, handling of nulls, and statistics.
 
 Estimators are recognized by attributes and class names, so that no library is imported. A *step* is an
 estimator that may be part of a pipeline.

@@ -38,7 +38,7 @@ def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
     assert query.predictor is not None
     calibration = query.predictor.calibration
     if calibration is None:
-        raise InvalidInput("This deployment has no prediction intervals: leave out intervals")
+        raise InvalidInput("This deployment has no prediction intervals: leave out the option intervals")
     if len(query.intervals) > _MAX_LEVELS:
         raise InvalidInput(f"intervals must be at most {_MAX_LEVELS} levels (got {len(query.intervals)})")
     widths = _half_widths(calibration, query.intervals)

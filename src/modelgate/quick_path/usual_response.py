@@ -1,0 +1,79 @@
+"""Response to a usual request, whose header fields are encoded without a list of them."""
+
+from collections.abc import Iterable
+
+from ..http import Response
+
+__all__ = ["UsualResponse"]
+
+
+class UsualResponse(Response):
+    """Response with status 200 and JSON.
+
+    The list of *headers* is created when it is first read. An ASGI server does not need it.
+
+    Args:
+        body: Body of the response.
+        field: Header field of the wire format, after ``Content-Type``.
+        quota: Values of ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset``.
+        request_id: Value of ``X-Request-ID``.
+    """
+
+    status = 200
+    reason = None
+    _headers: list[tuple[str, str]] | None = None
+    _has_length = False
+
+    def __init__(
+        self, body: bytes, field: tuple[str, str], quota: tuple[int, int, int], request_id: str
+    ) -> None:
+        self.body = body
+        self._field = field
+        self._quota = quota
+        self._request_id = request_id
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Pairs of field name (lower case) and value."""
+        if self._headers is None:
+            limit, remaining, reset = self._quota
+            self._headers = [
+                ("content-type", "application/json"),
+                self._field,
+                ("x-ratelimit-limit", f"{limit}"),
+                ("x-ratelimit-remaining", f"{remaining}"),
+                ("x-ratelimit-reset", f"{reset}"),
+                ("x-request-id", self._request_id),
+            ]
+            if self._has_length:
+                self._headers.append(("content-length", f"{len(self.body)}"))  # type: ignore[arg-type]
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: list[tuple[str, str]]) -> None:
+        self._headers = headers
+
+    def payload(self, method: str) -> bytes | Iterable[bytes]:
+        """Set ``Content-Length``, and return the bytes to send, see `Response.payload`."""
+        body = self.body
+        if self._headers is not None or method == "HEAD" or not isinstance(body, bytes):
+            # A layer of the app may have changed it.
+            return super().payload(method)
+        self._has_length = True
+        return body
+
+    def encode_headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the header fields as bytes, after `payload`."""
+        if self._headers is not None or not self._has_length:
+            return super().encode_headers()
+        name, value = self._field
+        limit, remaining, reset = self._quota
+        return [
+            (b"content-type", b"application/json"),
+            (name.encode("latin-1"), value.encode("latin-1")),
+            (b"x-ratelimit-limit", b"%d" % limit),
+            (b"x-ratelimit-remaining", b"%d" % remaining),
+            (b"x-ratelimit-reset", b"%d" % reset),
+            (b"x-request-id", self._request_id.encode("latin-1")),
+            (b"content-length", b"%d" % len(self.body)),  # type: ignore[arg-type]
+        ]
