@@ -110,10 +110,3 @@ def test_written_passthrough_columns_can_be_read_back(rows):
 
     expected = [["" if row.get(name) is None else str(row[name]) for name in columns] + ["0"] for row in rows]
     assert [[*columns, "last"], *expected] == back
-
-
-def test_texts_with_the_separator_of_json_arrays_are_written_unchanged():
-    values = ["a],[b", "c]", "[d"]
-    raw = write_csv([("x", values), ("y", np.array(values[::-1], dtype=object)), ("z", np.arange(3.0))], 3)
-
-    assert [["a],[b", "[d", "0.0"], ["c]", "c]", "1.0"], ["[d", "a],[b", "2.0"]] == read_csv(raw)[1:]

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from modelgate import Column, ConfigurationError, Deployment, Gate, InvalidValues, Schema
 from modelgate.schema.json_schema import to_json_schema
+from modelgate.schema.tensors import is_shape
 from modelgate.testing import Client
 
 SHAPE = (2, 3)
@@ -170,3 +171,8 @@ def test_schema_file_has_the_shape(tmp_path, ending):
     SCHEMA.save(tmp_path / f"schema{ending}")
 
     assert SCHEMA.columns == Schema.load(tmp_path / f"schema{ending}").columns
+
+
+def test_shape_may_have_ten_million_elements():
+    assert is_shape((10_000, 1000))
+    assert not is_shape((10_000_001,))

@@ -1,5 +1,6 @@
 """Write columns as CSV (RFC 4180)."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
@@ -62,31 +63,24 @@ class _Formatter:
 
     def format_lines(self, columns: Iterable[Any], rows: slice) -> bytes:
         """Return the lines of *rows*."""
-        lines = list(zip(*(self._to_cells(values, rows) for values in columns), strict=True))
-        # msgspec writes all cells in one call, as arrays of JSON: [[1.5,yes],[2.5,no]].
-        raw = msgspec.json.encode(lines)[2:-2]
-        if raw.count(b"],[") == len(lines) - 1:
-            return raw.replace(b"],[", b"\n") + b"\n"
-        # A text contains the separator of the arrays.
-        return b"".join([msgspec.json.encode(line)[1:-1] + b"\n" for line in lines])
+        cells = [self._format_column(values, rows) for values in columns]
+        return ("\n".join(map(",".join, zip(*cells, strict=True))) + "\n").encode()
 
-    def _to_cells(self, values: Any, rows: slice) -> Iterable[float | msgspec.Raw]:
-        """Return numbers that JSON and CSV write in the same way, and the formatted cells of other values."""
+    def _format_column(self, values: Any, rows: slice) -> Iterable[str]:
         if not isinstance(values, np.ndarray | list):
-            return repeat(_to_raw(self._format_value(values)), rows.stop - rows.start)
+            return repeat(self._format_value(values), rows.stop - rows.start)
         block = values[rows]
         if isinstance(block, np.ndarray):
             if block.dtype.kind == "f":
-                return _format_floats(block.astype(np.float64), _to_raw(self._empty))
+                return _format_floats(block.astype(np.float64), self._empty)
             if block.dtype.kind in "iu":
-                numbers: list[float | msgspec.Raw] = block.tolist()
-                return numbers
+                return map(repr, block.tolist())
             block = block.tolist()
         if set(map(type, block)) == {str}:
             # Labels: few distinct values, so format each once.
-            cells = {value: _to_raw(self.format_text(value)) for value in set(block)}
+            cells = {value: self.format_text(value) for value in set(block)}
             return map(cells.__getitem__, block)
-        return [_to_raw(self._format_value(value)) for value in block]
+        return map(self._format_value, block)
 
     def _format_value(self, value: Any) -> str:
         if isinstance(value, msgspec.Raw):
@@ -110,23 +104,17 @@ class _Formatter:
         return value or self._empty
 
 
-def _to_raw(cell: str) -> msgspec.Raw:
-    return msgspec.Raw(cell.encode())
-
-
-def _format_floats(values: npt.NDArray[np.float64], empty: msgspec.Raw) -> list[float | msgspec.Raw]:
-    """Return each finite value, or its `repr` if JSON writes it in another way, and *empty* for any other value.
+def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[str]:
+    """Return the `repr` of each finite value, and *empty* for any other value.
 
     The digits are those of JSON, which msgspec writes twenty times faster than `repr`.
     """
-    size = np.abs(values)
-    cells: list[float | msgspec.Raw] = values.tolist()
-    # Both write 0 and exponents from -10 in the same way.
+    numbers, size = values.tolist(), np.abs(values)
+    cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")
+    # JSON and `repr` write 0, and exponents from -10, in the same way.
     is_same = ((size >= 1e-4) & (size < 1e16)) | (size < 1e-9)
-    others = np.flatnonzero(~is_same)
-    numbers = msgspec.json.encode(values[others].tolist()).decode()[1:-1].split(",")
-    for index, number in zip(others.tolist(), numbers, strict=False):  # Without others, *numbers* has a text.
-        cells[index] = _to_raw(_to_repr(number)) if number != "null" else empty
+    for index in np.flatnonzero(~is_same).tolist():
+        cells[index] = _to_repr(cells[index]) if math.isfinite(numbers[index]) else empty
     return cells
 
 
