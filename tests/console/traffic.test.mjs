@@ -78,7 +78,7 @@ test("drift is a sentence that names the first inputs", () => {
 test("two versions are compared in sentences", () => {
   const arm = { versions: ["1", "2"], outcomes: [200, 1300], measure: "error_rate", difference: -0.031, low: -0.05, high: -0.01, winner: "2" };
   assert.equal("Version 2 is better. The error of version 2 is 3.1 percentage points smaller than that of version 1 (interval: −5 to −1).", armSentence(arm));
-  assert.match(armSentence({ ...arm, winner: null }), /^Neither version is better so far\./);
+  assert.match(armSentence({ ...arm, winner: null }), /^It is not certain yet which version is better\./);
   const numbers = { ...arm, measure: "absolute_error", difference: 0.5, low: 0.25, high: 0.75, winner: "1" };
   assert.equal("Version 1 is better. The error of version 2 is 0.5 larger than that of version 1 (interval: 0.25 to 0.75).", armSentence(numbers));
   const few = "Versions 1 and 2 cannot be compared yet: of the time when both served, 200 and 1,300 outcomes are known.";

@@ -156,7 +156,7 @@ def parser(request, monkeypatch):
     return request.param
 
 
-SETTINGS = settings(max_examples=300, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 NO_ANY = ("number", "integer", "boolean", "text", "datetime")
 
 
@@ -230,7 +230,7 @@ DAMAGED_BODIES = st.binary(max_size=60) | st.text(
 ).map(str.encode)
 
 
-@settings(SETTINGS, max_examples=800)
+@settings(SETTINGS, max_examples=400)
 @given(
     DAMAGED_BODIES,
     st.sampled_from([b"", b"a,b\n", b"a,b\n1,2\n", b"b,a,t\r\n", b'"a",b\n1,"2"\n', b"\xef\xbb\xbfa,b\n"]),
@@ -249,7 +249,7 @@ SPELLINGS = st.text("0123456789+-.eE \t\v\f_xnaif", max_size=7) | st.sampled_fro
 WITH_TEXT = Schema([*NUMERIC.columns, Column("t", "text", nullable=True)])
 
 
-@settings(SETTINGS, max_examples=600)
+@settings(SETTINGS, max_examples=300)
 @given(
     st.lists(SPELLINGS, min_size=2, max_size=2),
     st.sampled_from([b"", b"1,2,x\n", b"1,,\n"]),

@@ -139,7 +139,7 @@ def answer(predictor, table):
     )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_plan_equals_its_estimator(data):
     """In any prediction and any error."""

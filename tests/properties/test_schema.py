@@ -115,7 +115,7 @@ def read_outcome(read, raw):
     return list(table), table.numbers.tobytes(), table.numbers.shape, [list(texts) for texts in table.texts]
 
 
-@settings(max_examples=1500)
+@settings(max_examples=700)
 @given(st.data())
 def test_typed_decoder_agrees_with_row_validation(data):
     """The same table or the same error."""

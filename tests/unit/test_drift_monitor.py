@@ -33,7 +33,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 1_000 * HOUR
-        monkeypatch.setattr("modelgate.gate.dispatcher.time", lambda: self.now)
+        monkeypatch.setattr("modelgate.gate.score_and_encode.time", lambda: self.now)
 
     def __call__(self):
         return self.now

@@ -316,7 +316,7 @@ def test_endpoints_require_scopes(url, scope, post, get):
     [
         ({}, 400, "outcomes"),
         ({"outcomes": []}, 400, "must have 1 to 10000 items"),
-        ({"outcomes": [{"actual": "no"}]}, 400, "outcomes[0]: send either request_id"),
+        ({"outcomes": [{"actual": "no"}]}, 400, "outcomes[0]: send either association, or request_id"),
         ({"outcomes": [{"actual": "no", "request_id": "a", "association": 1}]}, 400, "send either"),
         ({"outcomes": [{"actual": None, "request_id": "a"}]}, 400, "actual"),
         ({"outcomes": [{"actual": 10**20, "request_id": "a"}]}, 400, "actual"),

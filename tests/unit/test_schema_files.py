@@ -153,5 +153,5 @@ def test_parse_restores_numbers_to_the_last_bit():
 def test_load_rejects_duplicate_json_keys(tmp_path):
     """json.loads would use the last one."""
     (tmp_path / "schema.json").write_text('{"column": [{"name": "a", "nullable": true, "nullable": false}]}')
-    with pytest.raises(ConfigurationError, match="keys of an object must be different"):
+    with pytest.raises(ConfigurationError, match="the names in an object must differ"):
         Schema.load(tmp_path / "schema.json")

@@ -112,7 +112,7 @@ function trafficView(report) {
         linePlot({ ...size, label: "Response time in each minute of the last hour", xs: [0, 59], yText: duration,
           ys: [0, Math.max(...report.p95.filter(Boolean), 0.001)], lines,
           dots: lines.filter(({ points }) => points.length === 1).map(({ points, style }) => ({ at: points[0], style })) })) : null) : null,
-    measured.length ? make("div", {}, heading("Where the time goes"), timing(measured), muted(`Mean of ${plural(report.measured, "request")}: the phases are measured once a second, and if a caller requests it.`)) : null,
+    measured.length ? make("div", {}, heading("Where the time goes"), timing(measured), muted(`Mean of ${plural(report.measured, "measured request")}: one a second, and all of this page, whose explanations take time.`)) : null,
     byVersion.length ? versionTable(byVersion) : null,
     report.shared ? muted("These are the requests to all running processes on the machine that answered.")
       : muted("These are the requests to one process of the server. If it has several, ", make("code", {}, "Gate(metrics_dir=…)"), " adds them up."),

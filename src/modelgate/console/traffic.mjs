@@ -96,7 +96,7 @@ export function armSentence({ versions: [one, other], outcomes, difference, low,
   }
   const text = (number) => formatValue(isShare ? number * 100 : number, 2).replace("-", "−");
   const size = `${text(Math.abs(difference))}${isShare ? " percentage points" : ""} ${difference < 0 ? "smaller" : "larger"}`;
-  return `${winner ? `Version ${winner} is better.` : "Neither version is better so far."} The error of version ${other} is ${size} than that of version ${one} (interval: ${text(low)} to ${text(high)}).`;
+  return `${winner ? `Version ${winner} is better.` : "It is not certain yet which version is better."} The error of version ${other} is ${size} than that of version ${one} (interval: ${text(low)} to ${text(high)}).`;
 }
 
 export const errorText = ({ measure, error }) => (error === null ? "" : measure === "error_rate" ? `${percent(error)} wrong` : `off by ${rounded(error)} on average`);

@@ -190,7 +190,7 @@ export async function findSmallestChange() {
   const none = `None of ${plural(tried.length, "change")} of a single input gives another class than ${current}.`;
   const item = (change) => make("li", {}, changeSentence(change), " ", make("span", { class: "muted" }, distanceSentence(change, state.training.columns[change.column.name])));
   show("changes", changes.length ? make("ol", {}, ...changes.map(item)) : make("p", {}, none),
-    muted(`Found among ${plural(tried.length, "row")} in which one input differs from the form.`));
+    muted(`Found among ${plural(tried.length, "row")} in which one input differs from the form. A smaller change between two of them may do, too.`));
 }
 
 // The sentences are about the row for which they were found.
