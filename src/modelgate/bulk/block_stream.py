@@ -1,4 +1,4 @@
-"""Streams of bytes from iterators of blocks."""
+"""Streams that read their bytes from an iterator of blocks."""
 
 import io
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _BUFFER = 1 << 17
 
 
 def open_blocks(blocks: Iterator[bytes]) -> io.BufferedReader:
-    """Return a stream of the bytes of *blocks*, which are made while it is read."""
+    """Return a stream of the bytes in *blocks*. The iterator advances as the stream is read."""
     return io.BufferedReader(_BlockStream(blocks), _BUFFER)
 
 

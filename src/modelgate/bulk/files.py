@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlencode
 
 from ..errors import ConfigurationError
 from ..gate import Gate
 from .checkpoint import Checkpoint
 from .engine import Engine
-from .gate_source import GateSource
+from .gate_source import GateSource, format_query
 from .input import Input
 from .location import hide_password, local_file
 from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
@@ -97,8 +96,7 @@ def score_file(
     for option, value in (("batch_rows", batch_rows), ("workers", 1 if workers is None else workers)):
         if type(value) is not int or value < 1:
             raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
-    options = {"explain": explain, "intervals": ",".join(map(str, intervals))}
-    parameters = urlencode({name: value for name, value in options.items() if value})
+    parameters = format_query(explain, ",".join(map(str, intervals)) or None)
     source = GateSource(gate, deployment, query=parameters)
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
     target = f"--gate {name} --deployment {deployment} {parameters}".strip()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from ..errors import ConfigurationError
@@ -10,7 +11,17 @@ from ..gate import Gate
 from ..importing import create_gate
 from .local_session import LocalSession
 
-__all__ = ["GateSource"]
+__all__ = ["GateSource", "format_query"]
+
+
+def format_query(explain: int | None, intervals: str | None) -> str:
+    """Return the query string of the requests.
+
+    Args:
+        explain: Number of contributions to return; None for no explanations.
+        intervals: Levels of prediction intervals; None for no intervals.
+    """
+    return urlencode({k: v for k, v in (("explain", explain), ("intervals", intervals)) if v is not None})
 
 
 @dataclass(frozen=True, slots=True)

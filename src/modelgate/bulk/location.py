@@ -17,7 +17,9 @@ def is_database(path: str | Path) -> bool:
 
 
 def local_file(path: str | Path) -> Path | None:
-    """Return *path*, or the existing file on this machine that it names as a URL; None for any other URL."""
+    """Return the path of the local file that *path* names, or None if *path* is the URL of no existing local
+    file.
+    """
     if not is_url(path):
         return Path(path)
     scheme, _, rest = str(path).partition("://")

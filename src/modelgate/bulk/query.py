@@ -1,4 +1,4 @@
-"""Rows of a database query, read as CSV."""
+"""Read the rows of a database query as a stream of CSV."""
 
 import contextlib
 import csv
@@ -27,7 +27,7 @@ _CANCEL_TIMEOUT = 5.0
 
 @contextlib.contextmanager
 def open_query(url: str, query: str) -> Iterator[CSVFile]:
-    """Run *query*, and read its rows as CSV while the database finds them. Nothing is written to the database.
+    """Run *query*, and return a stream of its rows as CSV. Nothing is written to the database.
 
     NULL and NaN become empty cells. Times with a time zone become UTC.
 
@@ -36,8 +36,8 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
         query: SQL statement that returns rows.
 
     Raises:
-        ConfigurationError: The URL is not supported, a package is missing, the statement is not valid, or a value
-            has no form as a cell. Some errors are found only while reading.
+        ConfigurationError: The URL is not supported, a package is missing, the statement is not valid, or a
+            value cannot be written as a CSV cell. Some errors are noticed only while the stream is read.
         StoreError: The database is unavailable.
     """
     name = hide_password(url)

@@ -1,4 +1,4 @@
-"""Input of a scoring run: a file, a remote file, or the rows of a database query."""
+"""Open the input of a scoring run: a file, a remote file, or the rows of a database query."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ __all__ = ["check_query", "open_rows", "open_source"]
 
 
 def check_query(path: str | Path, query: str | None) -> None:
-    """Raise `ConfigurationError` unless *query* is set if, and only if, *path* is the URL of a database."""
+    """Raise `ConfigurationError` if a database has no *query*, or if another input has one."""
     if is_database(path) and query is None:
         raise ConfigurationError("--query must be set to score rows of a database")
     if query is not None and not is_database(path):
@@ -42,7 +42,7 @@ def open_source(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
 
 @contextmanager
 def open_rows(path: str | Path, query: str | None) -> Iterator[CSVFile]:
-    """Open the rows of a file or URL, or those of *query* in the database *path*.
+    """Open the rows of the file or URL *path*, or the rows of *query* in the database *path*.
 
     Raises:
         ConfigurationError: The input cannot be used.

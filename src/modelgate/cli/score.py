@@ -168,6 +168,7 @@ def score(
     from contextlib import ExitStack
 
     from ..bulk.checkpoint import Checkpoint
+    from ..bulk.gate_source import format_query
     from ..bulk.output import check_paths, exclusive_lock, resume_output
     from ..bulk.processes import ProcessEngine
     from ..bulk.ray_engine import RayEngine
@@ -175,7 +176,7 @@ def score(
     from ..bulk.source import check_query
     from .pipes import PIPE, check_streams, stdin_descriptor
     from .score_job import Job
-    from .score_target import format_query, parse_target
+    from .score_target import parse_target
 
     check_query(path, statement)
     if output is None and statement is not None:

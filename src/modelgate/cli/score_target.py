@@ -2,24 +2,14 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 import click
 
 if TYPE_CHECKING:
     from ..bulk.gate_source import GateSource
 
-__all__ = ["format_query", "parse_target"]
-
-
-def format_query(explain: int | None, intervals: str | None) -> str:
-    """Return the query string of the requests.
-
-    Args:
-        explain: Number of contributions to return; None for no explanations.
-        intervals: Levels of prediction intervals; None for no intervals.
-    """
-    return urlencode({k: v for k, v in (("explain", explain), ("intervals", intervals)) if v is not None})
+__all__ = ["parse_target"]
 
 
 def parse_target(
@@ -40,7 +30,7 @@ def parse_target(
         model: Path of a model file.
         gate: Gate to import, such as ``app:gate``.
         deployment: Deployment of *gate*.
-        query: Query string of the requests; see `format_query`.
+        query: Query string of the requests; see `modelgate.bulk.gate_source.format_query`.
         load_pickle: Whether *model* may be a pickle.
 
     Raises:
