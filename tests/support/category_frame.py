@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas
+import pytest
 
-from modelgate import Deployment, Gate
+from modelgate import Deployment, Gate, InvalidValues, Schema
 
 ROWS = 120
 _random = np.random.default_rng(0)
@@ -45,3 +46,17 @@ def assert_predicts(model, rows, values, probabilities=None, **options):
         assert together.probabilities is None
     else:
         np.testing.assert_array_equal(np.asarray(probabilities), together.probabilities)
+
+
+def assert_schema_has_levels(model):
+    """Check that the levels of `FRAME` are read from *model*, and that another level is rejected."""
+    schema = Schema.from_model(model)
+
+    assert [
+        ("age", "number", None),
+        ("city", "text", ("oslo", "paris", "rome")),
+        ("floor", "integer", (3, 7, 9)),
+        ("rooms", "number", None),
+    ] == [(column.name, column.kind, column.levels) for column in schema]
+    with pytest.raises(InvalidValues, match="must be one of oslo, paris, rome"):
+        score(model, {"age": 1, "city": "bern", "floor": 3, "rooms": 1})

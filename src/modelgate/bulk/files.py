@@ -96,7 +96,7 @@ def score_file(
     for option, value in (("batch_rows", batch_rows), ("workers", 1 if workers is None else workers)):
         if type(value) is not int or value < 1:
             raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
-    parameters = format_query(explain, ",".join(map(str, intervals)) or None)
+    parameters = format_query(explain or None, ",".join(map(str, intervals)) or None)
     source = GateSource(gate, deployment, query=parameters)
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
     target = f"--gate {name} --deployment {deployment} {parameters}".strip()
