@@ -17,9 +17,7 @@ def is_database(path: str | Path) -> bool:
 
 
 def local_file(path: str | Path) -> Path | None:
-    """Return the path of the local file that *path* names, or None if *path* is the URL of no existing local
-    file.
-    """
+    """Return *path* as a local path, or None if it is a URL that does not name an existing local file."""
     if not is_url(path):
         return Path(path)
     scheme, _, rest = str(path).partition("://")
