@@ -154,7 +154,7 @@ class LoadModel:
     def ready(self, timeout: float | None = None) -> Flow[None]:
         """Load the model if it has never been loaded, or if the last load failed.
 
-        For *timeout*; see `ModelCache.get`.
+        For *timeout*, see `ModelCache.get`.
 
         Raises:
             NotFound, DeploymentUnavailable: The model cannot be loaded.
@@ -165,7 +165,7 @@ class LoadModel:
     def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
         """Return the predictor. Load the model if it is not in memory.
 
-        For *timeout*; see `ModelCache.get`.
+        For *timeout*, see `ModelCache.get`.
         """
         query = Query(b"", load_timeout=timeout)
         return self.use_loaded(query) or (yield from self._load(query))
