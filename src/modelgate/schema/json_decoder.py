@@ -240,7 +240,7 @@ class Decoder:
         return list(map(self._parse_datetimes, rows)) if self._datetimes else rows
 
     def _count_colons(self, row: tuple[Any, ...]) -> int:
-        """Return the number of colons in the texts of datetimes."""
+        """Return the number of colons in the datetimes of *row*, which are still texts."""
         return sum(row[i].count(":") for i, _ in self._datetimes if isinstance(row[i], str))
 
     def _parse_datetimes(self, row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -173,7 +173,7 @@ def _to_typed_array(table: Table) -> Any:
 
 
 class _IntegerArrayConverter:
-    """Converter from tables to arrays with integers, not floats, in the columns *indices*."""
+    """Converter from tables to object arrays in which the columns at *indices* have integers, not floats."""
 
     def __init__(self, indices: Sequence[int]) -> None:
         self._indices = indices

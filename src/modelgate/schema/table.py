@@ -185,9 +185,9 @@ class Table:
         return [None if value != value else convert(value) for value in values]
 
     def _to_objects(self, column: Column, none: bool = False) -> list[Any]:
-        """Return the values of *column*, whose dtype for the model is object.
+        """Return the values of a *column* that the model gets with the dtype object.
 
-        Null becomes None if *none* is True or the missing value of the column is None, else NaN.
+        Null becomes None if *none* is True or the column has ``missing_value="None"``, else NaN.
         """
         missing = None if none or column.missing_value == "None" else np.nan
         return [missing if value is None else value for value in self._to_list(column)]

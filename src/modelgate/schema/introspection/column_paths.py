@@ -96,7 +96,7 @@ def _find_input_names(model: Any) -> list[str] | None:
 def stored_names(model: Any) -> list[str] | None:
     """Return the column names stored in *model* or an estimator inside it, or None.
 
-    scikit-learn stores them in ``feature_names_in_``. For other libraries see `library_names`.
+    scikit-learn stores them in ``feature_names_in_``. For other libraries, see `library_names`.
     """
     names = _own_names(model)
     inner = first_inside(model) if names is None else None
