@@ -1,6 +1,6 @@
 """Checks of a gate's configuration, one function per check.
 
-They only read `Facts`, which are collected before.
+They only read `Facts`, which are collected first.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""``modelgate limits``: give a caller its rate limits back."""
+"""``modelgate limits``: reset the rate limits of a caller."""
 
 from urllib.parse import urlsplit
 
@@ -35,7 +35,7 @@ def limits() -> None:
     metavar="URI",
     envvar="MODELGATE_LIMITS_STORAGE",
     show_envvar=True,
-    help="Redis in which the counts are: redis://…. Pass a URI with a password in the environment variable.",
+    help="Redis that stores the counts: redis://…. Pass a URI with a password in the environment variable.",
 )
 @click.option("--url", metavar="URL", help="URL of the mount point of a running gate that counts in memory.")
 @click.option(
@@ -50,12 +50,12 @@ def limits() -> None:
     metavar="URL",
     envvar="MODELGATE_KEYS_URL",
     show_envvar=True,
-    help="Database of the keys, to find the id under which limits count a key that replaced another.",
+    help="Database of the keys. Needed for a key that replaced another, which is counted under the first id.",
 )
 def reset(
     key_id: str, storage: str | None, url: str | None, operator_key: str | None, db: str | None
 ) -> None:
-    """Give one caller its limits back."""
+    """Discard the counts of one caller, so that its full limits are available again."""
     if (storage is None) == (url is None):
         raise ConfigurationError("limits reset needs either --storage or --url")
     if db is not None:

@@ -1,4 +1,4 @@
-"""``modelgate report``: write what is known about a deployment as an HTML page."""
+"""``modelgate report``: write a report on a deployment as an HTML page."""
 
 import time
 from collections import defaultdict
