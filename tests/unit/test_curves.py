@@ -314,7 +314,7 @@ def test_average_of_a_deployment_with_an_exposure_is_rejected(package):
     response = client.post("/deployments/claims/curves", json={"column": "age", "average": True})
 
     assert 400 == response.status
-    assert "no packaged rows with an exposure to average" in response.json()["detail"]
+    assert "no packaged rows with an exposure: leave out average" in response.json()["detail"]
 
 
 def test_shadow_does_not_score_curves(package):

@@ -80,7 +80,7 @@ class DriftMonitor(PredictionHook):
         window: Length of a window in seconds. Each window is compared with the training data. Choose a full
             cycle of the traffic, such as a day, because the hours of a day differ even without drift.
         min_rows: Minimum number of rows in a window. A window with fewer rows is joined with the next window.
-        sustained: Number of consecutive windows that must differ for an alarm.
+        sustained: Number of consecutive windows with drift that raise an alarm.
         psi_threshold: Population stability index above which a column or the prediction has drifted.
         share_threshold: Share of unseen or out-of-range values, or change of the share of missing values,
             above which a column has drifted.

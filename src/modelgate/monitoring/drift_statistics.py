@@ -54,7 +54,7 @@ class ColumnDrift(msgspec.Struct):
         psi_limit: Index above which the column has drifted.
         missing: Share of missing values. This and the other shares are None with too few rows.
         missing_in_training: Share of missing values in the training data.
-        unseen: Share of values whose level is not in the training data; None if the levels are unknown.
+        unseen: Share of values whose level is not in the training data; None if its levels are unknown.
         out_of_range: Share of numbers outside of the training data's range; None for other types of values.
         drifted: Names of the attributes that exceed their limits.
     """

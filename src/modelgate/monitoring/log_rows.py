@@ -31,8 +31,8 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
 
     The member ``hypothetical`` is true if the caller marked the rows as hypothetical; see `PredictionRecord`.
     The member ``input`` has all columns except images, tensors and the columns in *redact*. In an entry of a
-    forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction. The
-    series is None if *redact* contains a column of the table.
+    forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction.
+    ``series`` is None if *redact* contains any column of the table.
     """
     prediction, table = record.prediction, record.table
     values = [output.values.tolist() for output in prediction.outputs]

@@ -50,7 +50,7 @@ class PredictionLog(PredictionHook):
         destination: Folder that contains only this log, URL of a database such as
             ``"postgresql://user:password@host/database"`` (extra ``sql``), or a `PredictionWriter`.
         format: Format of the files: ``"jsonl"`` for one JSON object per line, or ``"parquet"`` for a Parquet
-            file per deployment and flush (extra ``polars``).
+            file per model and write (extra ``polars``).
         sample: Fraction of the requests to log.
         redact: Columns that are never logged.
         max_queued_rows: Maximum number of rows that wait to be written. A request with more rows is logged

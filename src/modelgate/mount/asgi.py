@@ -265,7 +265,7 @@ class _WrappedRequest(ASGIRequest):
             await self._send(message)
 
     async def _finish(self, body: Any) -> None:
-        """Run the rest of the flow with the response of the app, and send the result."""
+        """Resume the layers with the response of the app, and send their response."""
         assert self._start is not None
         headers = [
             (name.decode("latin-1"), value.decode("latin-1"))

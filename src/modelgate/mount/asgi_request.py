@@ -143,7 +143,7 @@ class ASGIRequest(Request):
 
 
 class _Resumed:
-    """Awaitable that continues a coroutine that has already yielded *signal*."""
+    """Awaitable that continues a suspended coroutine, which has already yielded *signal*."""
 
     def __init__(self, steps: Coroutine[Any, Any, Any], signal: Any) -> None:
         self._steps = steps

@@ -1,4 +1,4 @@
-"""Quick path: answer usual requests in one function, without calling the fifteen layers.
+"""Quick path: answer usual requests in one function, without calling the layers.
 
 A usual request has one row of JSON in the native dialect or the ML Clever dialect, and its key has been
 accepted before. This module contains no policy of its own: it calls parts of the layers, in their order. It

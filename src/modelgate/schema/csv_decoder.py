@@ -1,8 +1,8 @@
 """Decode rows of CSV to the same tables as the equivalent JSON.
 
 `iter_records` defines the syntax (RFC 4180, with a header line). `validate_rows` defines how cells are
-converted and checked. For common bodies, `csv_fast_path` does the same work faster. All other bodies go
-through these two functions.
+converted and checked. For common bodies, `csv_fast_path` does the same work faster. All other bodies are
+decoded by these two functions.
 """
 
 import codecs

@@ -332,7 +332,7 @@ def _field_type(column: Column) -> Any:
 
 
 def _iter_parts(raw: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield the parts of the large array *raw*, each with the offset of its positions in *raw*."""
+    """Yield the large array *raw* in parts, each an array, with the offset to add to its positions."""
     offset = 0
     for part in split_items(raw, _PART):
         stop_if_abandoned()

@@ -98,7 +98,7 @@ class ModelInput:
         if form == "texts":
             if [column.kind for column in self._columns] != ["text"]:
                 raise ConfigurationError(
-                    "schema must be one text column for a model fitted on texts: set schema=Schema.of(text=str)"
+                    "schema must have a single text column for a text model: set schema=Schema.of(text=str)"
                 )
             self._convert = _to_texts
         elif form == "records":

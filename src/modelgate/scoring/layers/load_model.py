@@ -119,7 +119,7 @@ class LoadModel:
         return schema
 
     def schema_in_memory(self) -> Schema | None:
-        """Return the schema if it is known without reading a file, else None. For a forecaster, return None."""
+        """Return the schema if it is known without reading a file, or None. For a forecaster, return None."""
         predictor = self._predictor or self._peek()
         if predictor is not None and predictor.forecaster is not None:
             return None  # a single row of its schema cannot be scored
