@@ -55,7 +55,7 @@ def limits() -> None:
 def reset(
     key_id: str, storage: str | None, url: str | None, operator_key: str | None, db: str | None
 ) -> None:
-    """Discard the counts of one caller, so that its full limits are available again."""
+    """Discard the counts of one caller. Its full limits are then available again."""
     if (storage is None) == (url is None):
         raise ConfigurationError("limits reset needs either --storage or --url")
     if db is not None:
