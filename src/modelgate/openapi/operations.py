@@ -37,7 +37,7 @@ _IDEMPOTENCY_KEY = {
 }
 
 _PLAIN = OpenAPISpec("", {}, lambda _: {}, PLAIN_ERROR)
-_MONITORING = {"name": "monitoring", "description": "Drift and accuracy of the deployment"}
+_MONITORING = {"name": "monitoring", "description": "Traffic, drift and accuracy of the deployment"}
 _STATUSES = (401, 403, 404, 406, 429, 500, 503)
 _BODY_STATUSES = (400, 408, 413, 415)
 
