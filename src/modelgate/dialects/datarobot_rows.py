@@ -30,7 +30,7 @@ _EXPLANATION_COLUMNS = [
 def rows_to_csv(
     prediction: Prediction, query: Query, *, escape_formulas: bool = False
 ) -> bytes | Iterator[bytes]:
-    """Encode a CSV body with the column names of the page "Output format"; see `stream_if_long`.
+    """Encode *prediction* as CSV with the column names of the page "Output format"; see `stream_if_long`.
 
     Args:
         prediction: Predictions to encode.
@@ -193,7 +193,7 @@ def _prediction_values(output: Output, span: slice, prefix: str | None = None) -
 
 
 def _has_plain_rows(prediction: Prediction) -> bool:
-    """Return whether `_columns` returns all members of the rows."""
+    """Return whether the rows have only members that `_columns` returns."""
     output = prediction.outputs[0]
     return prediction.humility is None and output.explanations is None and output.adjusted is None
 
@@ -201,7 +201,7 @@ def _has_plain_rows(prediction: Prediction) -> bool:
 def _columns(
     prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None
 ) -> dict[str, JSONColumns]:
-    """Return the rows in *span* in columns. The rows are the same as in `_rows`."""
+    """Return the rows in *span* as columns. Their content is the same as that of `_rows`."""
     outputs = prediction.outputs
     columns: dict[str, JSONColumns] = {"predictionValues": _value_columns(outputs, span)}
     if threshold is not None and threshold[0] is not None:

@@ -101,7 +101,7 @@ EXPLANATION_SCHEMA: JSONSchema = {
 
 
 def parse_explain(options: Mapping[str, str]) -> Explain:
-    """Return the explanations that the query string options *options* request; None if they request none.
+    """Return the request for explanations in *options*, the parameters of the query string.
 
     Raises:
         InvalidInput: An option has a wrong value, or there are thresholds without ``explain``.

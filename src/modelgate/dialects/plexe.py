@@ -102,7 +102,7 @@ class Plexe:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Return the body as the row, or as an array of rows.
+        """Return a query for the body, which is a row or an array of rows.
 
         Raises:
             MalformedBody, UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_json_raw`.
