@@ -156,7 +156,7 @@ class TrafficSplitter:
         name: Deployment name. Sticky assignments differ between deployments.
         schema: Schema of the deployment's own model, or a function that returns it. It provides the column
             names for rows without names, such as CSV without a header line.
-        random_number: Returns a number from 0 to 1, to assign requests at random.
+        random_number: Function that returns a number from 0 to 1, to assign requests at random.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class TrafficSplitter:
         schema = self._schema
         if not isinstance(schema, Schema):
             try:
-                # A separate query, because this sets its predictor to the deployment's own model.
+                # Use a separate query, because the call sets its predictor to the deployment's own model.
                 schema = yield from schema(Query(b"", load_timeout=load_timeout))
             except (NotFound, DeploymentUnavailable):
                 return rows
