@@ -21,7 +21,8 @@ from .trees import TreeMethod, is_tree_model
 __all__ = ["ExplainedModel", "Explainer", "create_explainer"]
 
 _TESTED_ROWS = 4
-"""Number of background rows on which the permutation method is tested. It is additive by construction."""
+"""Number of background rows that the permutation method is tested with. It is additive by construction, so a
+few rows are enough."""
 
 
 class ExplainedModel(NamedTuple):
@@ -141,7 +142,7 @@ def _candidates(
     transform: TransformFn = model.transform(steps, final)
     for link in LINKS[model.kind]:
         if is_linear:
-            # A linear model does not predict a probability that is linear in its features.
+            # The probabilities that a linear model predicts are not linear in its features.
             if link.space != "probability":
                 yield LinearMethod(final, transform, background, origins, len(model.columns), count, link)
         else:
