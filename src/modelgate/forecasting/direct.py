@@ -25,7 +25,7 @@ from .spec import TimeSeriesSpec
 __all__ = ["DirectForecaster", "DirectState"]
 
 _MAX_RESIDUALS = 1000
-# Not the first day of the year 1, which east of Greenwich begins before it in UTC.
+# Not from the first day of the year 1, because east of Greenwich, the year 1 begins before it begins in UTC.
 _ALL_DATES = ForecastOptions(start="0001-01-02", end="9999-12-31", relax_history=True)
 
 
@@ -66,7 +66,7 @@ class DirectForecaster:
         regressor: Regressor that takes arrays, such as ``Ridge()`` or ``HistGradientBoostingRegressor()``.
         spec: Columns, step and windows of the series.
         levels: Levels of the prediction intervals in percent; empty for no intervals and no backtest.
-        backtest: Fraction of the forecast points, the latest ones, that the backtest predicts.
+        backtest: Fraction of the forecast points that the backtest predicts. These are the latest ones.
 
     Attributes:
         state: Fitted state without the regressor. Before `fit`, it contains only the levels.
@@ -115,7 +115,7 @@ class DirectForecaster:
 
     @property
     def medians(self) -> Mapping[str, float]:
-        """Median of each column known in advance in the training rows."""
+        """Median in the training rows of each column that is known in advance."""
         return self.state.medians
 
     @property
@@ -194,7 +194,7 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the table of *rows*, its histories and rows to predict, and their targets."""
+        """Return the table of *rows*, its histories and rows to predict, and the targets of these rows."""
         try:
             table = self.spec.schema().read(rows)
             request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)

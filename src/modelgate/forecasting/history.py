@@ -132,7 +132,7 @@ def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool
 
     predicted = np.flatnonzero((rows.keys >= start) & (rows.keys < end))
     if len(predicted) * len(spec.steps) > _MAX_ROWS:
-        raise InvalidInput(f"The range has more than {_MAX_ROWS} predictions: send a shorter one")
+        raise InvalidInput(f"The range has more than {_MAX_ROWS} predictions: send a shorter range")
     steps = np.array(spec.steps)
     codes = rows.codes[predicted][:, None]
     points = positions[predicted][:, None] - steps
@@ -166,7 +166,7 @@ def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool
 def _latest_point(rows: SeriesRows, warnings: list[str]) -> int:
     """Return the latest forecast point for which every series has its history.
 
-    Add a warning if some series have targets after their history.
+    Add a warning if some series have later targets, which are not used.
     """
     known = ~np.isnan(rows.values)
     dates = np.full(len(rows.names), np.iinfo(np.int64).min)

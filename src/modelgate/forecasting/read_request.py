@@ -27,7 +27,7 @@ def read_request(
     """Check the rows of a request, and divide them into histories and rows to predict.
 
     Args:
-        table: Rows of the schema of the forecaster's `TimeSeriesSpec`.
+        table: Rows that match the schema of the forecaster's `TimeSeriesSpec`.
         forecaster: Forecaster. Its attributes determine which values may be missing.
         options: Options of the request.
         levels: Levels of the prediction intervals in percent; empty for the default levels of the forecaster.
