@@ -34,7 +34,7 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def read_json_body(request: Request, *also: str) -> Flow[bytes]:
     """Return the decompressed body of *request*, which must be JSON in UTF-8.
 
-    A missing ``Content-Type`` counts as JSON, because clients of these services often omit it.
+    A missing ``Content-Type`` counts as JSON, because clients often omit it.
     ``text/plain``, which browsers send for a string, counts as JSON if the body begins like an object or an
     array.
 
@@ -113,7 +113,7 @@ def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
 
 
 def _decompress_small(raw: bytes, coding: str, limit: int) -> bytes | None:
-    """Return the decompressed body, or None if this has more than *limit* bytes."""
+    """Return the decompressed body, or None if it has more than *limit* bytes."""
     try:
         return decompress(raw, coding, limit)
     except BodyTooLarge:
