@@ -170,7 +170,8 @@ def _override(output: Output, overrides: Sequence[tuple[list[int], Any]]) -> Non
 
     Args:
         output: Output to change.
-        overrides: New values by row index. If a row has several new values, the first one counts.
+        overrides: Row indices, and the new value of these rows. If a row has several new values, the first
+            one counts.
     """
     output.model_values = output.values
     kind = output.values.dtype.kind

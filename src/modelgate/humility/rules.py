@@ -279,7 +279,7 @@ class LowObservationRegion(InputRule):
     """Rule for rows with a value that is rare in the training data, that is, not among *values*.
 
     If the column has levels, a value that is not one of them is rejected before rules are applied, unless the
-    deployment sets ``unknown_levels="accept"``.
+    deployment sets ``unknown_levels="accept"`` or ``"warn"``.
 
     Args:
         feature: Name of a column of texts, numbers or booleans.
