@@ -274,7 +274,7 @@ def _check_request_line(request: Request) -> None:
 def _parse_passthrough_columns(
     parameters: Iterable[tuple[str, str]],
 ) -> Sequence[str] | Literal["all"] | None:
-    """Return the columns to echo, as in `Query.passthrough_columns`.
+    """Return the passthrough columns, as in `Query.passthrough_columns`.
 
     Args:
         parameters: Parameters of the query string, without those of forecasts.

@@ -149,7 +149,7 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 def explanation_members(
     outputs: Sequence[Output], span: slice, *, has_metadata: bool
 ) -> dict[str, list[Any]]:
-    """Return the members that explain the rows in *span*, as a mapping of names to values, one value per row.
+    """Return the members that explain the rows in *span*: for each name, a list with one value per row.
 
     If there are several outputs, the label of a class is the output's name, ``_`` and the class, as in
     ``predictionValues``.

@@ -86,7 +86,7 @@ def _json_pieces(prediction: Prediction, is_explanation_route: bool) -> Iterator
 def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
     """Return the threshold and the positive class of a binary classifier, or None for other models.
 
-    For an output without a threshold, the returned threshold is 0.5 if all labels agree with it, else None.
+    If the output has no threshold, the returned threshold is 0.5 if all labels agree with 0.5, else None.
     """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
@@ -99,9 +99,9 @@ def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
 
 
 def _labels_agree(threshold: float, output: Output) -> bool:
-    """Return whether all labels agree with *threshold*.
+    """Return whether *threshold* could have produced all labels of *output*.
 
-    If the probability equals the threshold, either label agrees with it. A null label always agrees.
+    If a probability equals the threshold, either label is possible. A null label is always possible.
     """
     assert output.probabilities is not None and output.classes is not None
     positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
@@ -121,7 +121,7 @@ def _model_values(output: Output) -> Any:
 
 
 def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
-    """Return the class indices in the order of a response.
+    """Return the class indices in the order in which a response lists the classes.
 
     If there are two classes, the positive class is first.
     """

@@ -161,7 +161,7 @@ class MLflow:
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization: Bearer``, ``x-api-key``, or the password of ``Basic``.
 
-        MLflow's client can only send a password, which it reads from the file netrc.
+        The only key that MLflow's client can send is a password, which it reads from the file ``.netrc``.
         """
         yield from ()
         return credentials_from_headers(request.headers, ("bearer", "basic"))

@@ -9,8 +9,8 @@
     400  {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "missing_columns",
           "detail": "…", "missing_columns": ["plan"], "request_id": "…"}
 
-For a model with several outputs, the member ``outputs`` replaces ``prediction`` and ``probabilities``. It has
-an object with these two members for each output.
+For a model with several outputs, the member ``outputs`` replaces ``prediction`` and ``probabilities``. It
+contains an object with these two members for each output.
 
 A single row whose only column is called ``rows`` must be sent in an array. Errors are problem details
 (RFC 9457). `native_curves` describes response curves.
@@ -272,7 +272,10 @@ class Native:
         return Response(200, body, headers)
 
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes | None:
-        """Return the body of the response to a usual request, or None if the caller accepts no JSON."""
+        """Return the body of the response, or None if the caller accepts no JSON.
+
+        Call this only if `Request.is_usual` is True.
+        """
         if best_media_type(request.headers.get("accept"), _MEDIA_TYPES) != JSON:
             return None
         assert query.predictor is not None
@@ -280,7 +283,10 @@ class Native:
         return ENCODERS[JSON](prediction, query, members=members)  # type: ignore[return-value]  # a single row
 
     def usual_field(self, query: Query) -> tuple[str, str]:
-        """Return the header field that the response to a usual request has besides ``content-type``."""
+        """Return the header field that the response has besides ``content-type``.
+
+        Call this only if `Request.is_usual` is True.
+        """
         assert query.predictor is not None
         return "x-model-version", query.predictor.version
 

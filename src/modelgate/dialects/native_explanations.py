@@ -123,7 +123,7 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 
 
 def explanation_columns(explanations: Sequence[RowExplanation]) -> dict[str, list[Any]]:
-    """Return the members that explain rows, as a mapping of names to values, one value per row.
+    """Return the members that explain rows: for each name, a list with one value per row.
 
     A contribution is encoded as an object of its attributes.
     """
