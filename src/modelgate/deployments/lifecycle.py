@@ -219,7 +219,7 @@ def _has_same_models(deployment: Deployment, other: Deployment) -> bool:
 
 
 def _load_unchanged(revision: ModelRevision) -> Predictor:
-    """Return the model of a revision that served before.
+    """Return the model of a revision that served before. The model is loaded if it is not in memory.
 
     Raises:
         ConfigurationError: The model had to be loaded again, and its file or store now has a different model.

@@ -329,7 +329,7 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
 
 
 def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] | None:
-    """Return the example of the deployment. The exposure is removed unless it is an input of the model."""
+    """Return the example of the deployment, without the exposure unless it is an input of the model."""
     example, exposure = deployment.example, deployment.exposure
     if example is None or exposure is None or exposure.column in predictor.schema.names:
         return example

@@ -17,7 +17,7 @@ logger = logging.getLogger("modelgate")
 class DesiredDeployment(Protocol):
     """Protocol of a registry record, which describes one desired deployment.
 
-    If a record has not changed, the objects of two reads are equal.
+    Two objects that are read from an unchanged record are equal.
     """
 
     @property

@@ -71,7 +71,7 @@ class Rollout:
 
 @dataclass(frozen=True, eq=False)
 class Shadow:
-    """Second model that scores a deployment's requests, so that its predictions can be compared.
+    """Second model that scores a deployment's requests, so that the predictions of both can be compared.
 
     The shadow has its own thread and a queue of 32 requests; when the queue is full, requests are
     skipped. Callers neither wait for the shadow nor see its errors.
@@ -138,7 +138,7 @@ def boundaries(shares: Sequence[float]) -> list[float]:
 def pick_model(edges: Sequence[float], position: float) -> int:
     """Return the index of the model at *position*: 0 for the deployment's own, 1 for the first candidate.
 
-    When the share of the first or the last candidate grows, its earlier positions stay assigned to it.
+    When the share of the first or the last candidate grows, this candidate keeps its earlier positions.
 
     Args:
         edges: Result of `boundaries`.

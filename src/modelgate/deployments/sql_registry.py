@@ -128,7 +128,7 @@ class SqlRegistry:
         self._db.close()
 
     def list(self) -> Sequence[DeploymentRecord]:
-        """Return all rows by name, including rows that fail `DeploymentRecord.check`.
+        """Return all rows in the order of their names, including rows that fail `DeploymentRecord.check`.
 
         Raises:
             StoreError: The database cannot be queried.
