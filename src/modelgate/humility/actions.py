@@ -29,7 +29,8 @@ class OverridePrediction:
         value: Number for a regression, or one of the labels of a classifier.
 
     Raises:
-        ConfigurationError: *value* is NaN, infinite, an integer beyond 2**53, or of a type not listed above.
+        ConfigurationError: *value* is NaN, infinite, an integer beyond 2**53, or of another type than number,
+            text or boolean.
     """
 
     value: bool | int | float | str

@@ -142,7 +142,7 @@ class HumilityRules(Sequence[HumilityRule]):
             raise HumilityError(sorted(rows))
 
     def apply(self, prediction: Prediction, triggered: RowsByRule) -> None:
-        """Report the *triggered* rules in *prediction*, and override the values of their rows, in place.
+        """Add the *triggered* rules to *prediction*, and apply their overrides, in place.
 
         Raises:
             ValueError: A function predicted several outputs, or a type other than that of the override.
