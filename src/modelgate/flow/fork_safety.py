@@ -28,7 +28,7 @@ def reset_after_fork(method: Callable[[], None]) -> None:
     """Call *method* in every forked child, in the order of registration.
 
     Args:
-        method: Bound method. It replaces an earlier registered method of the same object. Only a weak
+        method: Bound method. It replaces a method of the same object that was registered before. Only a weak
             reference to the object is stored.
     """
     bound = cast(MethodType, method)
