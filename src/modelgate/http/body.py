@@ -63,7 +63,7 @@ def _read_body_of_type(request: Request, content_type: str) -> Flow[bytes]:
 # Cached, because most callers send the same Content-Type.
 @lru_cache(maxsize=64)
 def _is_text(content_type: str) -> bool:
-    """Return whether *content_type* is plain text, which may hold JSON.
+    """Return whether *content_type* is plain text, which may contain JSON.
 
     Raises:
         UnsupportedMediaType: *content_type* is neither JSON nor plain text, or its charset is not UTF-8.
