@@ -53,9 +53,9 @@ class DirectState(msgspec.Struct, frozen=True, kw_only=True):
 class DirectForecaster:
     """Forecaster that predicts all steps directly with one regressor, for a `modelgate.Deployment`.
 
-    The regressor learns from all series. Its features are the history divided by its mean absolute value, the
-    value one season before, the step, the calendar, and the columns known in advance. The name of the series
-    is not a feature, so the forecaster can also predict series that it was not trained with.
+    The regressor learns from all series. Its features are the history divided by the history's mean absolute
+    value, the value one season before, the step, the calendar, and the columns known in advance. The name of
+    the series is not a feature, so the forecaster can also predict series that it was not trained with.
 
     Prediction intervals come from a backtest: a copy of the regressor is fitted to the earlier part of the
     rows, and its errors in the later part are collected by step. An interval of 80 % covers about 80 % of
@@ -247,7 +247,7 @@ class DirectForecaster:
     def _reject_backtest(self, count: int) -> None:
         raise ConfigurationError(
             f"levels must be lower for these rows, or empty for no prediction intervals (got {max(self.levels)}:"
-            f" the backtest has {count} forecast points for a step): fit more rows, or raise backtest"
+            f" the backtest has only {count} forecast points for a step): fit more rows, or raise backtest"
         )
 
     def _example(self, table: Table, request: ForecastRequest) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ class Window:
     """Histories of the target, one for each series and forecast point.
 
     Args:
-        series: Names of the series, as text, of shape (histories,).
+        series: Name of the series of each history, as text.
         values: Target values, oldest first, of shape (histories, `TimeSeriesSpec.history_length`). NaN occurs
             only if the request permits missing history.
         points: Forecast point of each history, as datetime64[us] of shape (histories,).

@@ -102,7 +102,7 @@ def select_point(rows: SeriesRows, point: int | None, *, allows_missing: bool) -
 
 
 def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool) -> Selection:
-    """Select the rows of a range of dates, once for each forecast point whose window contains them.
+    """Select each row of a range of dates once for every forecast point whose window contains the row.
 
     Forecast points before the first complete history, or after the last one, are not used.
 
@@ -222,7 +222,7 @@ def _values_in(rows: SeriesRows, slots: _Indices) -> npt.NDArray[np.float64]:
 def _reject_off_grid(rows: SeriesRows, wrong: npt.NDArray[np.bool_], origin: int) -> None:
     if wrong.any():
         date = describe_dates(np.array([origin]))
-        rule = f"must be whole steps of {rows.spec.step} from {date}"
+        rule = f"must be a whole number of steps of {rows.spec.step} from {date}"
         raise InvalidValues(
             {rows.spec.date_column: f"{rule} ({describe_rows(np.flatnonzero(wrong).tolist())})"}
         )

@@ -28,7 +28,7 @@ class SkforecastForecaster:
         model: Fitted ``ForecasterRecursive`` for a single series, or ``ForecasterRecursiveMultiSeries`` for a
             spec with a ``series_id``. Its training series must be indexed by dates without a time zone.
         spec: Columns, step and windows of the series. The columns known in advance must be the ``exog``
-            columns of the training.
+            columns that the model was trained with.
         levels: Levels of the prediction intervals in percent; empty for no intervals. The intervals are
             conformal. They are computed from the residuals of ``set_out_sample_residuals`` if there are any,
             else from the training residuals, which are usually too small.

@@ -29,8 +29,8 @@ class StatsforecastForecaster:
         levels: Levels of the prediction intervals of the models, in percent; empty for no intervals.
 
     Raises:
-        ConfigurationError: The value of an option is not valid, or a model cannot be applied to a history of
-            the spec.
+        ConfigurationError: The value of an option is not valid, or a model cannot be applied to the history
+            that *spec* describes.
     """
 
     def __init__(self, models: Any, spec: TimeSeriesSpec, *, levels: Sequence[float] = ()) -> None:
