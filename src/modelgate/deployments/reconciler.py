@@ -98,7 +98,7 @@ class RegistryReconciler:
         self._unreachable = False
         self._reconcile(records, load=load)
         if not load:
-            # Before the first poll, no model of the registry serves, so apply all records before any test.
+            # No model of the registry serves yet, so all records are applied before any model is tested.
             for name in self._own.keys() & self._applied.keys():
                 self._test_or_revert(name)
 

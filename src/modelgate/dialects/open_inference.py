@@ -98,7 +98,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     names = [tensor["name"] for target in targets for tensor in _target_metadata(target)]
     if len(targets) == 1:
         names += _MLSERVER_NAMES[: len(names)]
-    # The outputs of a function may have other names than the declared targets.
+    # The names of a function's outputs may differ from the declared targets.
     is_known = all(target.classes is not None or target.number for target in targets)
     name: JSONSchema = {"name": {"enum": names}} if is_known else {}
     tensor = {**_TENSOR, "properties": {**_TENSOR["properties"], **name}}

@@ -21,8 +21,7 @@ from .trees import TreeMethod, is_tree_model
 __all__ = ["ExplainedModel", "Explainer", "create_explainer"]
 
 _TESTED_ROWS = 4
-"""Number of background rows that the permutation method is tested with. It is additive by construction, so a
-few rows are enough."""
+"""Number of background rows with which the permutation method, additive by construction, is tested."""
 
 
 class ExplainedModel(NamedTuple):
@@ -93,7 +92,9 @@ def create_explainer(model: ExplainedModel, background: Table, options: Explanat
     fallback = PermutationMethod(model.score, model.columns, background, options.permutations, link)
     strengths = fallback.attribute(tested, numbers[:_TESTED_ROWS])
     if not is_additive(fallback, strengths, numbers[:_TESTED_ROWS]):
-        raise ConfigurationError("the model must predict finite numbers for combinations of background rows")
+        raise ConfigurationError(
+            "the model must predict finite numbers for rows that combine values of several background rows"
+        )
     explainer = Explainer([*methods, fallback], options, model.columns)
     row = background.slice(0, 1)
     started_at = time.perf_counter()

@@ -81,7 +81,7 @@ class PermutationMethod:
         if len(replaced):
             scores = self._score(self._combine(table, replaced))
             grouped = scores.reshape(len(table), len(replaced), len(self._background), -1)
-            # The sum of a mean may exceed the largest float.
+            # The sum that a mean needs may exceed the largest float.
             with np.errstate(over="ignore"):
                 means = grouped.mean(axis=2)
             values[:, :-2] = (

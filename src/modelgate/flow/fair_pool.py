@@ -222,7 +222,7 @@ class FairThreadPool:
         """Start a thread if none is idle. Raises `Overloaded` if the system cannot start one."""
         if self._idle:
             return
-        # Again, because gunicorn --preload patches after the fork.
+        # Check again, because gunicorn --preload patches after the fork.
         warn_if_patched_late()
         try:
             threading.Thread(target=_work, args=(self._started,), name="modelgate", daemon=True).start()

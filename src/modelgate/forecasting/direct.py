@@ -25,7 +25,7 @@ from .spec import TimeSeriesSpec
 __all__ = ["DirectForecaster", "DirectState"]
 
 _MAX_RESIDUALS = 1000
-# Not from the first day of the year 1, because east of Greenwich, the year 1 begins before it begins in UTC.
+# Start on the second day: east of Greenwich, the first day of the year 1 begins before the year 1 in UTC.
 _ALL_DATES = ForecastOptions(start="0001-01-02", end="9999-12-31", relax_history=True)
 
 

@@ -176,7 +176,7 @@ class Gate:
         self.limits = GateLimits(self.layers, self.deployments)
         self._router.add(self.limits.route(), PLAIN_JSON)
         self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
-        # The polling layer refers to the gate weakly. The dispatcher keeps it alive, through its deployments.
+        # This layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         first: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies]
         requests = Metrics(self._catalog, values) if metrics else None

@@ -54,7 +54,7 @@ class TrustedNetworks:
                 raise ValueError("it is not a list")
         except ValueError as error:
             raise ConfigurationError(
-                'trusted_proxies must be a list of networks, such as "10.0.0.0/8", or "unix"'
+                'trusted_proxies must be a list of networks, such as ["10.0.0.0/8", "unix"]'
                 f" (got {trusted!r}: {error})"
             ) from None
         return cls(networks, "unix" in names)
