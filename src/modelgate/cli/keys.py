@@ -117,7 +117,7 @@ def import_(store: "KeyAdmin", file: TextIO, as_json: bool) -> None:
     """Add keys that callers already have. If one cannot be added, none is added.
 
     FILE is CSV with the columns key, owner and scopes, and optionally limits, not_before and expires. A key may
-    be written as sha256: and its digest. Separate scopes by spaces, and write times like 2027-01-31. Use - for
+    be written as sha256: and its digest. Separate scopes with spaces, and write times like 2027-01-31. Use - for
     standard input.
     """
     try:
