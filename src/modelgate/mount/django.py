@@ -28,7 +28,8 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
 
     Django's middleware applies to the requests. No CSRF token is needed, because callers send a key, not a
     cookie. The path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml``
-    to ``ml/``. If an exception becomes a response with status 500, the signal ``got_request_exception`` is sent.
+    to ``ml/``. If an exception becomes a response with status 500, the signal ``got_request_exception`` is
+    sent.
 
     Args:
         handler: Handler, for example a gate.
