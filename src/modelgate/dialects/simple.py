@@ -131,7 +131,7 @@ class Simple:
         rows = columns_to_records(columns)
         return msgspec.json.encode(rows[0] if query.single else rows)
 
-    def usual_field(self, query: Query) -> None:  # noqa: ARG002
+    def usual_field(self, query: Query) -> None:
         """Return None: a response to a usual request has no header field besides its type."""
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:

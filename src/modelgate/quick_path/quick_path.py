@@ -74,7 +74,9 @@ def create_quick_path(
     if [type(layer) for layer in layers] != expected:
         return None
     body_limit: BodyLimit = by_type[BodyLimit]
-    has_usual_limit = all(body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native(), Simple()))
+    has_usual_limit = all(
+        body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native(), Simple())
+    )
     if not (has_usual_limit and by_type[KeyAuth].is_plain() and by_type[RateLimit].is_plain()):
         return None
     return QuickPath(by_type, router, catalog, layered)
