@@ -121,6 +121,11 @@ class Simple:
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes:  # noqa: ARG002
         """Return the body of the response to any request."""
         outputs = prediction.outputs
+        if query.single and len(outputs) == 1:
+            row = {"prediction": outputs[0].values.tolist()[0]}
+            if outputs[0].probabilities is not None:
+                row["confidence"] = outputs[0].confidences()[0]
+            return msgspec.json.encode(row)
         values = {output.name: output.values.tolist() for output in outputs}
         columns = {"prediction": _rows(values, len(outputs))}
         confidences = {
