@@ -137,7 +137,7 @@ class Simple:
         return msgspec.json.encode(rows[0] if query.single else rows)
 
     def usual_field(self, query: Query) -> None:
-        """Return None: a response to a usual request has no header field besides its type."""
+        """Return None, because this dialect adds no header field to a response of the quick path."""
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"error": message}`` plus details such as ``missing_columns``."""

@@ -158,7 +158,10 @@ class ModelInput:
 
 
 def _concerns_form(error: Exception) -> bool:
-    """Return whether *error* shows that the model does not take rows of this form."""
+    """Return whether *error* shows that the model does not accept the `InputForm` of the rows.
+
+    Otherwise the error is probably about the values in the rows.
+    """
     structural = isinstance(error, AttributeError | LookupError | NotImplementedError | TypeError)
     # A look-up or a regular expression that finds nothing returns None: that depends on the values.
     return (structural and "NoneType" not in str(error)) or type(error).__name__ == "InvalidIndexError"

@@ -179,7 +179,10 @@ class _ColumnTracer:
         self.finished: dict[int, ColumnPath] = {}
 
     def finish(self, column: _Provenance) -> None:
-        """Collect the paths of a column that no further step uses. Ignore paths without steps."""
+        """Add the paths of *column* to `finished`, because no further step uses the column.
+
+        Paths without steps are left out.
+        """
         self.finished.update((id(path), path) for path in column if path.steps)
 
     def trace(self, step: Any, columns: list[_Provenance]) -> list[_Provenance]:
