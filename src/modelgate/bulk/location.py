@@ -17,7 +17,7 @@ def is_database(path: str | Path) -> bool:
 
 
 def local_file(path: str | Path) -> Path | None:
-    """Return *path* as a local path, or None if it is a URL that does not name an existing local file."""
+    """Return *path* as a local path. Return None for a URL, unless it names an existing local file."""
     if not is_url(path):
         return Path(path)
     scheme, _, rest = str(path).partition("://")
@@ -26,7 +26,7 @@ def local_file(path: str | Path) -> Path | None:
 
 
 def hide_password(path: str | Path) -> str:
-    """Return *path* as text. A URL loses its user name and password, a database URL also its query string."""
+    """Return *path* as text without user name, password and, for a database URL, the query string."""
     if is_database(path):
         # The password may contain any character, even @, / or ?.
         return re.sub("://.*@", "://", str(path)).partition("?")[0]

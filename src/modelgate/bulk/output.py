@@ -49,8 +49,8 @@ def check_paths(source: Path | int | None, output: Path) -> None:
         output: Path of the predictions file.
 
     Raises:
-        ConfigurationError: *source* is not a regular file, *output* has the suffix of a compressed file, or
-            an output file is not a regular file or is the input file.
+        ConfigurationError: *source* or an output file is not a regular file, an output file is the input
+            file, or *output* has the suffix of a compressed file.
     """
     if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(

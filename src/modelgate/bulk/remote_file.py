@@ -18,11 +18,11 @@ __all__ = ["RemoteFile", "RemoteOutput", "prepare_output"]
 T = TypeVar("T")
 
 _BLOCK = 1 << 22
-"""Number of bytes to fetch at once. s3fs fetches 50 MB by default, of which a Parquet reader needs a part."""
+"""Number of bytes to fetch at once. The default of s3fs, 50 MB, is more than a Parquet reader needs."""
 
 
 def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tuple[RemoteFile | None, Path]":
-    """Return the remote file at *output*, or None if *output* is a local path, and the local file to write.
+    """Return the remote file and the local file to write. For a local *output*, the remote file is None.
 
     Args:
         path: Input file or URL.
@@ -30,8 +30,8 @@ def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tu
         overwrite: Whether to replace existing output.
 
     Raises:
-        ConfigurationError: The URL is not valid, *output* is the input, or *output* exists, *overwrite* is
-            False, and there is no unfinished run to resume.
+        ConfigurationError: The URL *output* is not valid, names the input, or names an existing file. An
+            existing file is accepted if *overwrite* is True, or if there is an unfinished run to resume.
         StoreError: The storage failed.
     """
     if not is_url(output):
@@ -107,7 +107,7 @@ class RemoteFile:
         try:
             return function()
         except FileNotFoundError:
-            raise ConfigurationError(f"{self.url} does not exist") from None
+            raise ConfigurationError(f"{self.url} does not exist: check the URL") from None
         except ModelgateError:
             raise
         except Exception as error:  # Each file system has errors of its own.

@@ -15,7 +15,7 @@ __all__ = ["check_query", "open_rows", "open_source"]
 
 
 def check_query(path: str | Path, query: str | None) -> None:
-    """Raise `ConfigurationError` if *path* is a database without *query*, or *query* has no database."""
+    """Raise `ConfigurationError` unless *query* is set for a database, and None for any other *path*."""
     if is_database(path) and query is None:
         raise ConfigurationError("--query must be set to score rows of a database")
     if query is not None and not is_database(path):
@@ -42,7 +42,7 @@ def open_source(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
 
 @contextmanager
 def open_rows(path: str | Path, query: str | None) -> Iterator[CSVFile]:
-    """Open the rows of the file or URL *path*, or the rows of *query* in the database *path*.
+    """Open the rows of the file or URL *path*. If *query* is set, open its rows in the database *path*.
 
     Raises:
         ConfigurationError: The input cannot be used.
