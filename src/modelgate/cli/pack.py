@@ -37,7 +37,7 @@ __all__ = ["pack"]
     metavar="CSV",
     help="CSV file with rows like those in training; at most 200 are stored in the package.",
 )
-@click.option("--name", help="Name of the model. [default: that of the package or of FILE]")
+@click.option("--name", help="Name of the model. [default: that of the package, else that of FILE]")
 @click.option("--version", help="Version of the model. [default: that of the package, or 1]")
 @click.option(
     "--target",

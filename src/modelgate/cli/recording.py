@@ -91,7 +91,7 @@ def _find_secret(request: RecordedRequest, key: str | None) -> str | None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield all strings in a JSON value, raw and URL-decoded."""
+    """Yield the member names in a JSON value, and its strings both raw and URL-decoded."""
     if isinstance(value, str):
         yield unquote(value)
         yield value

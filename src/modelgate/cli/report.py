@@ -68,7 +68,9 @@ def report(deployment: str, database: str, out: Path | None, min_rows: int, sust
     models = storage.load(deployment)
     traffic = tables.traffic(deployment)
     if not models and not traffic:
-        raise NotFound(f"The database has no predictions of the deployment {deployment!r}")
+        raise NotFound(
+            f"The database has no predictions of the deployment {deployment!r}: check its name and --db"
+        )
     if not traffic:
         days: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         for model in models:

@@ -30,10 +30,10 @@ _ATTEMPTS, _DEADLINE, _TIMEOUT = 20, 3600.0, 300.0
 """Attempts, deadline and timeout in seconds for one chunk. They are generous, because a run is unattended."""
 
 _MAX_UNREACHED = 5
-"""Maximum number of attempts if no gate has ever responded: the address is probably wrong."""
+"""Maximum number of attempts while no gate has responded, because the address is probably wrong."""
 
 _REPORTED_WAIT = 3.0
-"""Shortest wait in seconds that is reported. Until its end, no other wait is reported."""
+"""Minimum seconds of a wait to report. While a reported wait lasts, no other wait is reported."""
 
 
 class Job:

@@ -21,7 +21,7 @@ def parse_target(
     query: str,
     load_pickle: bool,
 ) -> "tuple[str, GateSource | None]":
-    """Return the options of the target as text, and a description of its gate, or None for a server.
+    """Return the target's options as text, and the description of its gate, which is None for a server.
 
     Args:
         url: URL of a deployment.

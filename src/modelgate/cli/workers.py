@@ -29,7 +29,7 @@ _SIGNALS = (
 )
 
 _PAUSE = 1.0
-"""Seconds to wait before workers that end soon after their start are replaced."""
+"""If a worker ends within this many seconds of the last start, its replacement is delayed by as many."""
 
 
 def run_workers(serve: Callable[[], None], count: int) -> None:
