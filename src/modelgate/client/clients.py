@@ -24,7 +24,7 @@ __all__ = ["AsyncClient", "Client", "httpx_package"]
 H = TypeVar("H")
 
 BATCH_ROWS = 10_000
-"""Default of *batch_rows*. For the dialect ``native``, a gate only has a limit if the deployment sets one."""
+"""Default of *batch_rows*. In the dialect ``native``, a gate has no limit of rows by default."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 

@@ -229,7 +229,7 @@ def shift_rows(error: AnswerableError, offset: int, batch: Rows) -> None:
 
     Args:
         error: Error response of the gate to the batch.
-        offset: Number of the batch's first row within all rows.
+        offset: Number of the batch's first row within all rows, from 0.
         batch: Rows of the batch. If it has only one row, the gate's messages contain no row number.
     """
 

@@ -14,7 +14,7 @@ RETRIED = (429, 502, 503, 504)
 """Statuses of temporary errors. Other server errors may be permanent and are not retried."""
 
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0
-"""Upper bounds of the random pauses, in seconds: of the first pause, and of all pauses."""
+"""Longest random pause, in seconds, after the first attempt, and after any attempt."""
 
 
 @dataclass(frozen=True, slots=True)

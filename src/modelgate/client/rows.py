@@ -76,7 +76,7 @@ class Rows:
         return self.header + self.encode(self.data)
 
     def row_at(self, line: int) -> int | None:
-        """Return the index of the CSV row at line *line* of the body, or None if the line is in no row."""
+        """Return the index of the CSV row at line *line* of the body, or None if no row contains it."""
         ends = accumulate(record.count(b"\n") for record in self.data)
         line -= self.header.count(b"\n")
         return next((index for index, end in enumerate(ends) if line <= end), None) if line > 0 else None
