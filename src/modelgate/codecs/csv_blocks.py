@@ -1,7 +1,8 @@
 """Parse large CSV bodies with pandas.
 
-pandas rounds numbers as `parse_text` does, but accepts more forms of numbers. If `parse_text` might return
-another result, `parse_blocks` yields None, and its caller parses the remaining lines in another way.
+The results must equal those of `modelgate.schema.coerce.parse_text`. pandas rounds numbers in the same way,
+but accepts more forms of numbers. If the results might differ, `parse_blocks` yields None, and its caller
+parses the remaining lines in another way.
 """
 
 import codecs
@@ -129,7 +130,7 @@ class _Lines:
         return position
 
     def may_differ(self, numbers: Numbers, numeric: Sequence[int], start: int) -> bool:
-        """Return whether *numbers*, parsed from a block of lines, may differ from the results of `parse_text`.
+        """Return whether `parse_text` may return other numbers than *numbers*, which were read from a block.
 
         Args:
             numbers: Numbers in the block.

@@ -1,8 +1,8 @@
 """Parse numbers in CSV cells with `float`.
 
-`float` rounds as `parse_text` does, but accepts more: names such as ``inf``, white space and underscores. So
-only plain numerals are passed to `float`. If `parse_text` might return another result, `parse_numbers`
-returns None, and its caller parses the cells one by one.
+The results must equal those of `modelgate.schema.coerce.parse_text`. `float` rounds in the same way, but
+accepts more: names such as ``inf``, white space and underscores. Therefore only plain numerals are passed to
+`float`. If the results might differ, `parse_numbers` returns None, and its caller parses each cell alone.
 """
 
 import re
@@ -40,7 +40,10 @@ def parse_numbers(cells: list[str]) -> Numbers | None:
 
 
 def has_unusual_numerals(raw: bytes, start: int, end: int) -> bool:
-    """Return whether *raw*, from *start* to *end*, may contain numerals that only `parse_text` rejects."""
+    """Return whether *raw*, from *start* to *end*, may contain numerals that `parse_text` rejects.
+
+    `float` and pandas accept these numerals, such as ``1e0000001``.
+    """
     return (
         # A number of more than 400 digits may still be a valid float.
         raw.find(b"0" * 90, start, end) >= 0

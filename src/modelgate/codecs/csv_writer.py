@@ -37,8 +37,8 @@ def iter_csv(
     arrays, NaN and infinity become empty cells, too.
 
     Args:
-        columns: Name and values of each column. The values may be a numpy array, a list of plain Python
-            values and raw JSON, or one value for all rows.
+        columns: Name and values of each column. The values may be a numpy array, a list that may contain raw
+            JSON (`msgspec.Raw`), or one value for all rows.
         rows: Number of rows.
         escape_formulas: Whether text that spreadsheets would treat as a formula is prefixed with ``'``
             (OWASP, "CSV Injection").

@@ -52,7 +52,7 @@ def _is_json(raw: bytes) -> bool:
 
 
 def _split_exactly(raw: bytes, size: int) -> Iterator[bytes]:
-    """Split an array of any items. This takes ten times as long as searching for the ends of objects."""
+    """Split an array whose items need not be objects. This is ten times as slow as searching for ``},``."""
     start = last = 1
     for ends in _item_ends(raw):
         while len(ends) and ends[-1] - start > size:
@@ -70,7 +70,7 @@ def _split_exactly(raw: bytes, size: int) -> Iterator[bytes]:
 
 
 def _item_ends(raw: bytes) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the positions of the commas between the items of *raw*, in one array per window of bytes."""
+    """Yield the positions of the commas between the items of *raw*, in one array per section of *raw*."""
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"..").replace(b'\\"', b"..")
     depth = quotes = 0

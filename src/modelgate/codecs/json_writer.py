@@ -26,7 +26,7 @@ JSONColumns: TypeAlias = (
 )
 """Columns of rows. A dictionary stands for an object per row, and a tuple for an array per row.
 
-Any other sequence has one value for each row: plain Python values or raw JSON.
+Any other sequence has one value for each row: a Python value, or raw JSON (`msgspec.Raw`).
 """
 
 

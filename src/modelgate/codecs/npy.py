@@ -15,8 +15,8 @@ def read_npy(raw: bytes) -> list[list[Any]]:
     """Return the rows of an ``.npy`` file with an array of shape (rows, columns). NaN becomes None.
 
     Raises:
-        MalformedBody: *raw* is not such a file, or its array has no columns, or items that are not numbers,
-            booleans or text.
+        MalformedBody: *raw* is not a complete ``.npy`` file, its array has no columns or another number of
+            dimensions, or its items are not numbers, booleans or text.
     """
     stream = io.BytesIO(raw)
     try:
