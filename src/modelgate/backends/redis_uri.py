@@ -39,7 +39,7 @@ def connection_options(
     """Return the options of the client library for a connection to *uri*.
 
     Args:
-        uri: URI with ``redis://``, ``rediss://`` or ``unix://``, for Valkey, too.
+        uri: URI that begins with ``redis://``, ``rediss://`` or ``unix://``, even if the server is Valkey.
         option: Name of the user's option that holds *uri*, for the error message.
         timeout: Default timeout of connections and replies, in seconds.
         library: Client library, ``"redis"`` or ``"valkey"``.
