@@ -26,7 +26,7 @@ _MAIN = "page.mjs"
 _IMPORT = re.compile(r'import .* from "\./([\w-]+\.mjs)";')
 
 _LINE_WITHOUT_TEXT = re.compile(r"""^[^"'`/\n]+$""", re.MULTILINE)
-"""Line of a script without strings, regular expressions and comments. None of these spans several lines."""
+"""Line of a script without strings, regular expressions and comments, which never span several lines here."""
 
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 """Accept-Encoding value that accepts gzip."""
