@@ -77,7 +77,7 @@ class Catalog(Protocol):
         """Record the error of a request to the deployment *name*, for operators."""
 
     def has_started(self) -> "Flow[bool]":
-        """Return True once all active deployments could score, even if one of them cannot score now.
+        """Return True if all active deployments have once been ready together, even if one cannot score now.
 
         Missing models are loaded in the background.
         """
@@ -101,7 +101,7 @@ class FailureCount(Protocol):
 
 
 class Settled(NamedTuple):
-    """Results of authentication and of the rate limit, computed by the quick path.
+    """Results of authentication and of the rate limit, computed by the quick path (`modelgate.quick_path`).
 
     If the quick path then hands the request to the layers, they do not compute these results again.
 

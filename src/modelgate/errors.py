@@ -1,7 +1,7 @@
 """Exceptions.
 
 * ModelgateError
-  + ConfigurationError                at construction only
+  + ConfigurationError                an option or a file cannot be used; never sent to callers
   + RequestError                4xx   the caller can fix it
     - MalformedBody             400
     - ConflictingCredentials    400
@@ -84,15 +84,16 @@ class ModelgateError(Exception):
 
 
 class ConfigurationError(ModelgateError, ValueError):
-    """An option has an invalid value.
+    """An option, or a file or database that it names, cannot be used.
 
-    The error is raised at construction. Its message describes the valid values.
+    Invalid options of an object raise this error when the object is constructed. The message describes the
+    valid values.
     """
 
 
 @contextlib.contextmanager
 def error_context(option: str) -> Iterator[None]:
-    """Add the option name *option* in front of the message of any `ConfigurationError` raised in the block."""
+    """Prefix the message of any `ConfigurationError` raised in the block with the option name *option*."""
     try:
         yield
     except ConfigurationError as error:
