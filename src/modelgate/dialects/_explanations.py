@@ -15,7 +15,7 @@ def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
     """Yield headers that describe the explanations of *prediction*, if it has any.
 
     The header with the base value is left out if the rows have different base values, for example because
-    they explain different classes.
+    their explanations refer to different classes.
     """
     explanations = [row for output in prediction.outputs for row in output.explanations or ()]
     if explanations:

@@ -64,7 +64,7 @@ def parse_flag(name: str, value: str) -> bool:
     """Return the value of the query parameter *name*: ``true`` or ``false`` in any case, ``1`` or ``0``.
 
     Raises:
-        InvalidInput: *value* has another form.
+        InvalidInput: *value* is none of these texts.
     """
     flag = _FLAGS.get(value.lower())
     if flag is None:

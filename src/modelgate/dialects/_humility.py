@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 _EXACT = 2**53
-"""Largest float that is converted to an int. JSON encoders reject integers of more than 64 bits."""
+"""Largest float that is converted to an int, far below the 64 bits that JSON encoders accept for integers."""
 
 _EXAMPLE_ID, _EXAMPLE_NAME = "5ebad4735f11b33a38ff3e0d", "Uncertain Prediction Trigger"
 
@@ -72,9 +72,10 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
 
 
 def add_native_humility(rows: Sequence[dict[str, Any]], prediction: Prediction, start: int) -> None:
-    """Add the member ``humility`` and, if the prediction was overridden, the member ``model_prediction``.
+    """Add the member ``humility`` to each of *rows* that has triggered rules.
 
-    For the arguments see `add_datarobot_humility`.
+    If a rule has overridden the prediction, also add the member ``model_prediction``. For the arguments see
+    `add_datarobot_humility`.
     """
     for row, index, rules in _triggered_rows(prediction, start, len(rows)):
         rows[row]["humility"] = [rule._asdict() for rule in rules]

@@ -30,7 +30,7 @@ _JSON_ROWS = re.compile(rb"\s*(\[\s*\{|\{\s*('|\"[^\"\n]*\"\s*[^\s,]))")
 def decode_row_body(request: Request) -> Flow[bytes | CSV]:
     """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, both in UTF-8.
 
-    A body without a content type is read as JSON, and a file uploaded in a form without one as CSV.
+    Without a content type, a body is read as JSON, and a file in a form is read as CSV.
     ``text/plain``, which browsers use for JSON by default, is read as JSON if it is a JSON object or array,
     else as CSV. Text that begins like JSON rows but is not valid JSON is rejected.
 

@@ -86,7 +86,8 @@ def _json_pieces(prediction: Prediction, is_explanation_route: bool) -> Iterator
 def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
     """Return the threshold and the positive class of a binary classifier, or None for other models.
 
-    If the output has no threshold, the returned threshold is 0.5 if all labels agree with 0.5, else None.
+    For an output without a threshold, return 0.5 as the threshold if it could have produced all labels, else
+    None as the threshold.
     """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:

@@ -149,9 +149,9 @@ class MLClever:
         return Query(rows, deployment=deployment, single=rows[:1] == b"{", decimals=_DECIMALS)
 
     def decode_usual(self, body: bytes) -> tuple[str | None, Query] | None:
-        """Return the key in *body*, or None if there is no key, and the query for the row in *body*.
+        """Return a pair for the quick path: the key in *body*, if any, and the query for the row in *body*.
 
-        Return None instead of the pair if `credentials` or `decode` might reject the body. The row is not
+        If `credentials` or `decode` might reject the body, return None instead of the pair. The row is not
         checked.
         """
         try:
@@ -173,7 +173,7 @@ class MLClever:
         return response
 
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes:  # noqa: ARG002
-        """Return the body of the response with *prediction*."""
+        """Return the body of the response. The quick path also uses this method."""
         outputs, single = prediction.outputs, query.single
         if len(outputs) == 1:
             values, table = outputs[0].values.tolist(), outputs[0].probabilities
@@ -188,7 +188,7 @@ class MLClever:
         return msgspec.json.encode(members)
 
     def usual_field(self, query: Query) -> tuple[str, str]:  # noqa: ARG002
-        """Return the header field that this dialect adds to a response of the quick path."""
+        """Return the header field that this dialect adds to a response of `modelgate.quick_path`."""
         return "x-model-cache-hit", "true"
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:

@@ -244,7 +244,7 @@ class Native:
         return Query(rows, single=single, max_rows=None, **options)
 
     def decode_usual(self, body: bytes) -> tuple[None, Query] | None:
-        """Return ``(None, query)`` for the row in *body*, or None if *body* does not begin like a single row.
+        """Return ``(None, query)`` for the row in *body*, or None if the quick path cannot decode the body.
 
         The first item is None, because the body never contains the key. The row is not checked.
         """
@@ -272,7 +272,7 @@ class Native:
         return Response(200, body, headers)
 
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes | None:
-        """Return the body of the response, or None if the caller accepts no JSON.
+        """Return the body of the response of the quick path, or None if the caller accepts no JSON.
 
         Call this only if `Request.is_usual` is True.
         """
@@ -283,7 +283,7 @@ class Native:
         return ENCODERS[JSON](prediction, query, members=members)  # type: ignore[return-value]  # a single row
 
     def usual_field(self, query: Query) -> tuple[str, str]:
-        """Return the header field that this dialect adds to a response of the quick path."""
+        """Return the header field that this dialect adds to a response of `modelgate.quick_path`."""
         assert query.predictor is not None
         return "x-model-version", query.predictor.version
 
@@ -299,7 +299,7 @@ class Native:
         return Response(200, native_forecast.ENCODERS[kind](prediction, members, **options), headers)
 
     def _csv_options(self, kind: str) -> tuple[dict[str, Any], str]:
-        """Return the options of the encoder for *kind*, and the charset parameter; only CSV has either."""
+        """Return the encoder options and the charset parameter of the media type *kind*. Only CSV has any."""
         if kind != "text/csv":
             return {}, ""
         return {"escape_formulas": self._escape_formulas}, "; charset=utf-8"

@@ -62,7 +62,8 @@ def decode_curve(request: Request) -> Flow[Query]:
 
     Raises:
         MalformedBody: The body is not JSON of the right shape.
-        InvalidInput: The request has a query string, neither a row nor ``average``, or an invalid grid.
+        InvalidInput: There is a query string, a member is invalid, or ``row`` is missing although ``average``
+            is not true.
     """
     if request.query_string:
         raise InvalidInput("Options of a response curve are members of the body: leave out the query string")

@@ -69,7 +69,8 @@ def render_request(
 ) -> RenderedRequest:
     """Render *template* as a request that scores *rows*.
 
-    A missing value is sent as the column's default or null. Rows that are sent as objects leave it out.
+    A missing value is left out of a row that is sent as an object. In other forms, the value is the column's
+    default or null.
     """
     words = {"{key}": key, "{deployment}": deployment}
 

@@ -107,7 +107,7 @@ class Simple:
         return Query((yield from parse_off_loop(rows_from_array, raw)))
 
     def decode_usual(self, body: bytes) -> tuple[None, Query] | None:
-        """Return ``(None, query)`` for the row in *body*, or None if `decode` must read the body.
+        """Return ``(None, query)`` for the row in *body*, or None if the quick path cannot decode the body.
 
         The first item is None, because the body never contains the key. The row is not checked.
         """
@@ -119,7 +119,7 @@ class Simple:
         return Response(200, body, [("content-type", "application/json")])
 
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes:  # noqa: ARG002
-        """Return the body of the response to any request."""
+        """Return the body of the response. The quick path also uses this method."""
         outputs = prediction.outputs
         if query.single and len(outputs) == 1:
             row = {"prediction": outputs[0].values.tolist()[0]}
@@ -137,7 +137,7 @@ class Simple:
         return msgspec.json.encode(rows[0] if query.single else rows)
 
     def usual_field(self, query: Query) -> None:
-        """Return None, because this dialect adds no header field to a response of the quick path."""
+        """Return None, because this dialect adds no header field to a response of `modelgate.quick_path`."""
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"error": message}`` plus details such as ``missing_columns``."""
