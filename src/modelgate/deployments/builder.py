@@ -94,13 +94,13 @@ class DeploymentBuilder:
         )
 
     def _has_no_other_layers(self, deployment: Deployment) -> bool:
-        """Return whether *deployment* has no layers of its own, and only rounding changes its predictions."""
+        """Return whether *deployment* has no rollout, no shadow, and no layers besides rounding."""
         others = (self._scoring_layers, deployment.scoring_layers, deployment.rollout, deployment.shadow)
         options = (*others, deployment.exposure, deployment.explanations)
         return not deployment.layers and not deployment.humility and all(it is None for it in options)
 
     def _answer_with_version(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
-        """Answer a request to a deployment with a rollout.
+        """Answer a request to a deployment that has a rollout.
 
         The caller is stored in the query, because the rollout may pick the model by caller. The version is
         sent in a response header.
@@ -158,7 +158,7 @@ def _exposure_layers(deployment: Deployment) -> list[ScoringLayer]:
 
 
 class _ScoreByRollout:
-    """Handler that scores a query with the requested version, or else with the one that *splitter* picks."""
+    """Handler that scores a query with the requested version. If no revision has it, *splitter* picks one."""
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions

@@ -92,8 +92,8 @@ class LiveDeployment:
             `InFlight`.
         shadow: Layer that sends queries to the shadow; None without a shadow.
         shadow_revision: Model revision of the shadow; None without a shadow.
-        rounding: Layer that rounds predictions, if no other layer can change them and there is neither a
-            rollout nor a shadow; otherwise None.
+        rounding: Layer that rounds predictions; None if the deployment has any other layer, a rollout or a
+            shadow.
     """
 
     deployment: Deployment

@@ -40,7 +40,7 @@ __all__ = ["Loader", "prevent_downgrade"]
 logger = logging.getLogger("modelgate")
 
 _SLOW_TEST, _TEST_TIMEOUT = 10.0, 300.0
-"""Seconds after which the test of a model object is logged as slow, and after which the model is rejected."""
+"""Seconds after which a warning of a slow model test is logged, and after which the model is rejected."""
 
 
 class Loader:
@@ -166,6 +166,8 @@ class Loader:
     def changed(self, handle: ModelHandle) -> Hashable | None:
         """Return the new fingerprint if the stored model differs from the loaded one, else None.
 
+        If no fingerprint was recorded when the model was loaded, return None.
+
         Raises:
             NotFound, ConfigurationError, StoreError, OSError: The stored model cannot be found.
         """
@@ -181,10 +183,10 @@ class Loader:
         return fingerprint(deployment.stored_name) if fingerprint is not None else None
 
     def describe(self, name: str) -> ModelMetadata | None:
-        """Return the metadata of the model of the handle *name* without loading the model.
+        """Return the metadata of the model that belongs to the handle *name*, without loading the model.
 
-        The metadata is read from the package. For a model without a package, the metadata of the last load is
-        returned, or None if the stored model has changed since then.
+        The metadata is read from the package. If there is no package, or a digest pins the package file, the
+        metadata of the last load is returned, or None if the stored model may have changed since then.
         """
         handle = self._handles[name]
         deployment = handle.deployment
@@ -329,7 +331,7 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
 
 
 def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] | None:
-    """Return the example of the deployment, without the exposure unless it is an input of the model."""
+    """Return the deployment's example, or None. The exposure is left out if it is no input of the model."""
     example, exposure = deployment.example, deployment.exposure
     if example is None or exposure is None or exposure.column in predictor.schema.names:
         return example

@@ -15,7 +15,7 @@ Role: TypeAlias = Literal["serving", "shadow"]
 
 
 class ModelHandle:
-    """Handle to the model of a revision.
+    """Handle to the model of a `ModelRevision`.
 
     A serving model is in the cache, and a replaced model is in the handle.
 
@@ -70,8 +70,8 @@ class ModelHandle:
     def publish(self, predictor: Predictor) -> None:
         """Put *predictor* into the cache.
 
-        If this handle has a detached model, the cache is not changed, because the cached model of this name
-        may already be another one.
+        If the model has been moved to this handle (see `detach`), the cache is not changed, because the
+        cached model of this name may already be another one.
         """
         predictor.set_serving(True)
         if self._detached_predictor is None:

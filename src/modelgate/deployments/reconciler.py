@@ -31,7 +31,7 @@ class Registry(Protocol):
     """Protocol of a registry, which contains the desired deployments of several gates; see `SqlRegistry`."""
 
     def list(self) -> Sequence[DesiredDeployment]:
-        """Return all records. This call may block. It raises `StoreError` if the registry cannot be reached."""
+        """Return all records. May block. Raises `StoreError` if the registry cannot be reached."""
 
 
 def resolve_registry(registry: Registry | str) -> Registry:
@@ -62,10 +62,10 @@ class Controller(Protocol):
 class RegistryReconciler:
     """Reconciler that applies the records of a registry to the deployments of a gate.
 
-    If a record cannot be applied, the failure is logged once, and each poll tries again. Until then, the
-    deployment serves its current models, and only the state in the record is applied. While the registry
-    cannot be reached, all deployments stay unchanged. Changes made in this process by other means stay in
-    effect until the deployment's record changes.
+    If a record cannot be applied, the failure is logged once, and each poll tries again. Until an attempt
+    succeeds, the deployment serves its previous models, and only the state in the record is applied. While
+    the registry cannot be reached, all deployments stay unchanged. Changes made in this process by other
+    means stay in effect until the deployment's record changes.
 
     Args:
         registry: Registry to follow.

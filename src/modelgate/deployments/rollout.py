@@ -124,8 +124,8 @@ def boundaries(shares: Sequence[float]) -> list[float]:
     """Return the boundaries between the models on the range from 0 to 1.
 
     The candidate models get consecutive ranges from 0 upwards, except that the last of several candidates
-    gets the range that ends at 1. The deployment's own model gets the range in between, so that the first and
-    the last candidate can grow without moving other ranges.
+    gets the range that ends at 1. The deployment's own model gets the range in between, so that up to two
+    candidates can grow without moving the ranges of other candidates.
 
     Args:
         shares: Share of each candidate model, from 0 to 1.

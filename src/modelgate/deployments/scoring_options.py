@@ -72,7 +72,7 @@ def _check_forecaster_options(deployment: Deployment) -> None:
 
 
 def _set_decision(predictor: Predictor, deployment: Deployment, package: ModelPackage | None) -> None:
-    """Set the threshold and positive class: those of the deployment, else the package, else the classifier."""
+    """Set the threshold and positive class from the deployment, else the package, else the classifier."""
     threshold, positive_class = deployment.threshold, deployment.positive_class
     if package is not None:
         manifest = package.manifest
@@ -129,7 +129,7 @@ def _read_background(schema: Schema, options: Explanations, package: ModelPackag
 def _read_public_examples(
     predictor: Predictor, examples: int | Sequence[Mapping[str, Any]] | None, package: ModelPackage | None
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the rows that callers may see: *examples*, or, if it is a number, that many rows of *package*."""
+    """Return the rows that callers may see. If *examples* is a number, return that many rows of *package*."""
     if isinstance(examples, int):
         if package is None or not package.background:
             raise ConfigurationError(

@@ -40,7 +40,8 @@ class DeploymentRecord:
         name: Deployment name.
         model: ``"store:name"``, ``"store:name@version"`` or an alias; None to keep the app's own model.
         state: Whether the deployment takes requests.
-        percents: Option *weights* of the `Rollout`; empty for no rollout, None to keep the app's own weights.
+        percents: Option *weights* of the `Rollout`; empty for no rollout. None to keep the app's own rollout,
+            or for no rollout if *model* is set.
         by: Option *sticky_by* of the `Rollout`.
         changed: Time at which the row was last written; None if it is unknown.
     """
@@ -142,7 +143,9 @@ class SqlRegistry:
         return [_to_record(row) for row in rows]
 
     def set(self, name: str, model: str | None = None, *, rollout: Rollout | None = None) -> None:
-        """Set the model and the rollout of a deployment on every gate. Its state does not change.
+        """Set the model and the rollout of a deployment on every gate.
+
+        The state in the registry does not change. A deployment that is new in the registry is active.
 
         Args:
             name: Deployment name. Gates also serve deployments that their app does not define.
