@@ -1,10 +1,8 @@
 """Read the rows of a database query as a stream of CSV."""
 
 import contextlib
-import csv
-import io
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from threading import Lock
@@ -12,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from ..backends.sql import parse_url, require_existing, sa
+from ..codecs.csv_writer import format_records
 from ..errors import ConfigurationError, StoreError
 from .block_stream import open_blocks
 from .csv_file import CSVFile
@@ -93,19 +92,14 @@ def _report_errors(name: str) -> Iterator[None]:
 
 def _to_csv(result: sa.CursorResult[Any], name: str, lock: Lock) -> Iterator[bytes]:
     names = list(result.keys())
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    cells: Iterable[Sequence[Any]] = [names]
     while True:
-        yield text.getvalue().encode("utf-8", "replace")
+        yield format_records(cells).encode("utf-8", "replace")
         with _report_errors(name), lock:
             rows = result.fetchmany(_BATCH_ROWS)
         if not rows:
             return
-        text.seek(0)
-        text.truncate()
-        columns = zip(*rows, strict=True)
-        writer.writerows(zip(*map(_to_cells, names, columns), strict=True))
+        cells = zip(*map(_to_cells, names, zip(*rows, strict=True)), strict=True)
 
 
 _CELLS = frozenset({type(None), str, int, bool, date, UUID})
