@@ -314,11 +314,14 @@ def test_chunks_that_are_too_large_are_split(to, run, out):
 GATE = make_gate()
 
 
-@given(st.lists(st.sampled_from(["1", "2.5", "a", "", "3,pro"]), min_size=1, max_size=40))
-def test_only_invalid_rows_are_rejected(ages):
+@given(
+    st.lists(st.sampled_from(["1", "2.5", "a", "", "3,pro"]), min_size=1, max_size=40),
+    st.sampled_from(["x", '"\n"', '"\r"', '"\r\n\r"']),
+)
+def test_only_invalid_rows_are_rejected(ages, note):
     http = httpx.Client(transport=httpx.WSGITransport(GATE.wsgi))
     session = Session(URL, KEY, Retry(), http, batch_rows=1000, batch_bytes=10**9)
-    rows = csv_rows(HEADER.encode(), [f"{age},pro,x\n".encode() for age in ages])
+    rows = csv_rows(HEADER.encode(), [f"{age},pro,{note}\n".encode() for age in ages])
     scored = drive(score_rows(session, rows))
 
     assert [age not in ("1", "2.5") for age in ages] == [

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelgate.codecs.csv_writer import format_records, write_csv
+from modelgate.codecs.csv_records import format_records
+from modelgate.codecs.csv_writer import write_csv
 from modelgate.schema import read_passthrough_columns
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 from ..client.errors import UnexpectedResponse
 from ..client.rows import Lines
 from ..client.score_rows import RejectedRow, ScoredRows
-from ..codecs.csv_writer import format_records
+from ..codecs.csv_records import format_records
 from ..errors import ConfigurationError
 from ..spelling import closest_match
 from .checkpoint import Checkpoint, checkpoint_path
@@ -101,7 +101,8 @@ def exclusive_lock(path: Path, *, creates_folder: bool = False) -> Iterator[Bina
         try:
             yield file
         except BaseException:
-            if not existed and path.exists() and not path.stat().st_size:
+            is_new = not existed and path.exists() and not checkpoint_path(path).exists()
+            if is_new and not path.stat().st_size:
                 if fcntl is None:
                     file.close()  # Windows cannot delete an open file.
                 path.unlink()
@@ -308,7 +309,7 @@ class FileOutput(Output):
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
         super().__init__(file, done, passthrough)
-        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep)
+        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep, replace=done.replace)
         self._checkpoint = checkpoint_path(path)
         self._errors_path = errors_path(path)
         for written, size in ((path, done.output), (self._errors_path, done.errors)):

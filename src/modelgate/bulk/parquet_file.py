@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from ..codecs.csv_writer import format_records
+from ..codecs.csv_records import format_records
 from ..errors import ConfigurationError
 from .block_stream import open_blocks
 

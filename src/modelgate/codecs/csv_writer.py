@@ -1,6 +1,5 @@
 """Write columns as CSV (RFC 4180)."""
 
-import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from .json import ANY
 
-__all__ = ["format_records", "iter_csv", "write_csv"]
+__all__ = ["iter_csv", "write_csv"]
 
 _BLOCK_ROWS = 8192
 """Number of rows that are formatted at once. Cells as strings take ten times the memory of their bytes."""
@@ -54,23 +53,6 @@ def iter_csv(
         before = b""
     if not rows:
         yield before
-
-
-def format_records(rows: Iterable[Iterable[Any]]) -> str:
-    """Return *rows* as CSV with newlines. None becomes an empty cell."""
-    lines = _Lines()
-    csv.writer(lines).writerows(rows)
-    return "".join(lines)
-
-
-class _Lines(list[str]):
-    """File that replaces the line ends of `csv.writer`.
-
-    Before Python 3.13, `csv.writer` quotes a carriage return only if it is part of the line end.
-    """
-
-    def write(self, line: str) -> None:
-        self.append(line.removesuffix("\r\n") + "\n")
 
 
 class _Formatter:
