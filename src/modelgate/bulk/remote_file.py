@@ -19,7 +19,7 @@ __all__ = ["RemoteFile"]
 T = TypeVar("T")
 
 _BLOCK = 1 << 22
-"""Bytes to fetch at a time. The default of s3fs would be 50 MB, of which Parquet would use a part."""
+"""Number of bytes to fetch at once. s3fs fetches 50 MB by default, of which a Parquet reader needs a part."""
 
 
 class RemoteFile(Destination):
@@ -59,7 +59,7 @@ class RemoteFile(Destination):
         """Do nothing: a file may have any columns."""
 
     def upload(self, done: Checkpoint, save: Callable[[], None]) -> None:  # noqa: ARG002
-        # The predictions are uploaded last, so that they exist only once the rejected rows do.
+        # The predictions are uploaded last, so that they exist only if the rejected rows do, too.
         if done.refused:
             self._call(lambda: self._fs.put_file(str(errors_path(self.staging)), self._errors_path))
         elif self._call(lambda: self._fs.exists(self._errors_path)):

@@ -34,8 +34,8 @@ def prepare_output(
         appends: Whether rows are added to an existing table.
 
     Raises:
-        ConfigurationError: The URL is not valid or names the input, options contradict each other, or the
-            output exists and no unfinished run can be resumed.
+        ConfigurationError: The URL is not valid, *output* is the input, options contradict each other, or
+            *output* exists, is not to be replaced, and there is no unfinished run to resume.
         StoreError: The storage failed.
     """
     _check_table(output, fresh, table, appends)
@@ -80,7 +80,7 @@ def _check_table(output: str | Path, fresh: Checkpoint, table: str | None, appen
 class StagedOutput(FileOutput):
     """Output that is written to local files, and uploaded when it is complete.
 
-    Object storage cannot append to a file, and readers of a table must not see a part of the rows.
+    Object storage cannot append to a file, and readers of a table should see all rows or none.
 
     Args:
         file: Local predictions file, open for appending.

@@ -13,7 +13,7 @@ from .json import ANY
 __all__ = ["iter_csv", "write_csv"]
 
 _BLOCK_ROWS = 8192
-"""Number of rows that are formatted at once. Cells as strings take ten times the memory of their bytes."""
+"""Number of rows that are formatted at once. Strings of the cells take ten times the memory of the CSV."""
 
 _QUOTED = re.compile(r'[",\r\n]')
 _LARGE = re.compile(r"e(?=\d)")
@@ -35,8 +35,8 @@ def iter_csv(
 ) -> Iterator[bytes]:
     """Yield the columns as CSV in UTF-8, with commas and newlines, in parts of at most 8,192 rows.
 
-    Numbers are written with `repr`, and arrays and objects as JSON. Null, and NaN and infinity in a numpy
-    array, become empty cells.
+    Numbers are written with `repr`, and lists and dictionaries as JSON. None becomes an empty cell. In numpy
+    arrays, NaN and infinity become empty cells, too.
 
     Args:
         columns: Name and values of each column. The values may be a numpy array, a list of plain Python
@@ -64,7 +64,7 @@ class _Formatter:
         self._empty = '""' if single_column else ""
 
     def format_lines(self, columns: Sequence[Any], rows: slice) -> bytes:
-        """Return the lines of *rows*."""
+        """Return the CSV lines of the slice *rows* of *columns*."""
         width, count = len(columns) + 1, rows.stop - rows.start
         # Encoding one JSON array of all cells takes two thirds of the time that joining strings takes.
         cells: list[Any] = [_LINE_END] * (width * count)
@@ -88,7 +88,7 @@ class _Formatter:
                 return block.tolist()  # type: ignore[no-any-return]
             block = block.tolist()
         if set(map(type, block)) == {str}:
-            # Labels: few distinct values, so format each once.
+            # Usually labels, with few distinct values: format each value once.
             cells = {value: self._format_value(value) for value in set(block)}
             return map(cells.__getitem__, block)
         return map(self._format_value, block)
@@ -120,7 +120,7 @@ def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[float | 
     Values that JSON and `repr` write in different ways are returned as the text of `repr`.
     """
     cells, size = values.tolist(), np.abs(values)
-    # Both write 0, and exponents from -10, in the same way.
+    # JSON and `repr` write 0, and numbers with exponents of -10 or less, in the same way.
     is_same = ((size >= 1e-4) & (size < 1e16)) | (size < 1e-9)
     if not is_same.all():
         is_finite = np.isfinite(values)
@@ -135,7 +135,7 @@ def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[float | 
 def _to_repr(numbers: list[float]) -> list[str]:
     """Return the `repr` of *numbers*, whose absolute values are from 1e-9 to 1e-4, or 1e16 or more.
 
-    The digits are those of JSON, which msgspec writes twenty times faster than `repr`.
+    The digits come from msgspec, which writes numbers as JSON twenty times faster than `repr`.
     """
     if not numbers:
         return []
