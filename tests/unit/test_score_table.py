@@ -472,3 +472,26 @@ def test_killed_process_leaves_no_rows_and_is_resumed(postgres, monkeypatch, tmp
 
     assert (-signal.SIGKILL, 0) == (run.returncode, done.returncode), errors + done.stderr
     assert [(row, 2.0 * row) for row in range(9)] == read(url, columns="id, prediction")
+
+
+def test_user_may_only_insert_rows(postgres, run):
+    """A table to which rows are appended need not be readable."""
+    url = postgres.clear_tables()
+    columns = "(id BIGINT, prediction TEXT, probability_yes FLOAT, probability_no FLOAT)"
+    execute(
+        url,
+        f"CREATE TABLE scores {columns}",
+        "CREATE TABLE scores_errors (line BIGINT, reason TEXT, row TEXT)",
+        "DROP ROLE IF EXISTS writer",
+        "CREATE ROLE writer LOGIN PASSWORD 'a-password'",
+        "GRANT INSERT ON scores, scores_errors TO writer",
+    )
+    writer = str(sa.make_url(url).set(username="writer", password="a-password").render_as_string(False))
+    command = ["rows.csv", "-o", writer, "--table", "scores", "--keep", "id"]
+    error = run(*command, code=2)
+    assert "permission denied for table scores" in error
+    assert 1 == error.count("\n")
+    run(*command, "--append")
+
+    assert (PREDICTIONS, REJECTED) == (read(url), read(url, "scores_errors", "*"))
+    execute(url, "DROP TABLE scores, scores_errors", "DROP ROLE writer")
