@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelgate import Deployment, Gate, Output, Prediction, Schema
+from modelgate import ConfigurationError, Deployment, Gate, Output, Prediction, Schema
 from modelgate.backends.sql import parse_url
 from modelgate.bulk import score_file
 from modelgate.bulk.checkpoint import Checkpoint
@@ -360,7 +360,9 @@ def test_unknown_transaction_is_not_repeated(postgres, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = DatabaseTable(postgres.clear_tables(), "scores", appends=True)
     done = Checkpoint(target="", chunk=1, transaction="3")
-    with pytest.raises(Exception, match="check the table scores, and start over with --overwrite"):
+    with pytest.raises(
+        ConfigurationError, match=r"delete the folder scores\.unfinished-.*again if the table"
+    ):
         table.upload(done, lambda: None)
 
 

@@ -166,8 +166,8 @@ class DatabaseTable(Destination):
         status = connection.execute(query).scalar()
         if status not in ("committed", "aborted"):
             raise ConfigurationError(
-                f"{self._database} does not know whether the last run was committed: check the table"
-                f" {self.name}, and start over with --overwrite"
+                f"{self._database} does not know whether the last run was committed: delete the folder"
+                f" {self.staging.parent}, and run the command again if the table {self.name} lacks the rows"
             )
         return bool(status == "committed")
 
