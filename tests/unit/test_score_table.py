@@ -297,7 +297,7 @@ def test_rejected_row_may_be_long(url, run, tmp_path):
         (["-o", "out.csv", "--table", "t"], "--table needs the URL of a database as --output"),
         (["--table", "t"], "--table needs the URL of a database as --output"),
         (["-o", "mysql://u:secret@h/db", "--table", "t"], "(got mysql://h/db)"),
-        (["-o", "out.csv", "--append"], "--append must not be set without --table"),
+        (["-o", "out.csv", "--append"], "--append needs --table"),
         (["-o", "sqlite:///x.db", "--table", "t"], "--keep must name columns that identify a row"),
         (["-o", "sqlite:///x.db", "--table", "s.", "--keep", "id"], "must be the name of a table (got 's.')"),
         (

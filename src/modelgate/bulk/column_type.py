@@ -18,7 +18,7 @@ class ColumnType(NamedTuple):
 
     Args:
         sql: Type in SQL.
-        lines: Pattern of lines with one cell each that the type can represent. An empty cell is null.
+        lines: Pattern of lines of one cell each, all of which the type can represent. An empty cell is null.
         convert: Function that converts a cell that is not empty to a Python value.
     """
 
@@ -48,11 +48,13 @@ _TYPES: tuple[ColumnType, ...] = (
     BIGINT,
     ColumnType(sa.Double, re.compile(rf"(?:(?:{_FRACTION}|{_WHOLE})?\n)*"), float),
 )
-"""Types of new columns, the narrowest first."""
+"""Types of new columns, the narrowest first. All other columns are text."""
 
 
 def infer_types(columns: int, records: Iterable[Sequence[str]]) -> list[ColumnType]:
     """Return for each column the narrowest type that represents all of its cells.
+
+    A column that has only empty cells is text.
 
     Args:
         columns: Number of columns.

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError, StoreError
 __all__ = ["create_engine", "report_errors"]
 
 _WRONG = ("SQLITE_ERROR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
-"""Errors of SQLite that a later attempt would repeat, although they are raised as `OperationalError`."""
+"""Errors of SQLite that do not mean that it is unavailable, although they are an `OperationalError`."""
 
 
 def create_engine(url: str, option: str) -> sa.Engine:
@@ -36,7 +36,7 @@ def report_errors(engine: sa.Engine, name: str, failure: str) -> Iterator[None]:
     Args:
         engine: Engine of the database.
         name: Name of the database to show in errors.
-        failure: Beginning of the message for errors that a later attempt would repeat.
+        failure: Beginning of the message of a `ConfigurationError`.
 
     Raises:
         ConfigurationError: The database rejects a statement or a value.

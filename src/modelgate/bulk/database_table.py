@@ -20,7 +20,7 @@ from .staged_records import StagedRecords, split_record
 __all__ = ["DatabaseTable"]
 
 _RUNS = sa.Table("modelgate_score_runs", sa.MetaData(), sa.Column("run", sa.Text))
-"""Table in SQLite of the runs that were committed, and whose local files may not have been deleted yet."""
+"""Table in SQLite of the committed runs whose local files may still exist."""
 
 
 class DatabaseTable(Destination):
@@ -112,7 +112,7 @@ class DatabaseTable(Destination):
             records: Cells of each row.
             done: Checkpoint of the run.
             types: Types of the columns of a new table; None to infer them from *records*.
-            is_trial: Whether to replace no rows, because the transaction will be rolled back.
+            is_trial: Whether the transaction will be rolled back. Then the rows of the table are not deleted.
         """
         exists = sa.inspect(connection).has_table(name, self._schema or None)
         if types is None and (self._is_sqlite or not exists):
@@ -149,7 +149,7 @@ class DatabaseTable(Destination):
                 copy.write_row([cell or None for cell in record])
 
     def _identify(self, connection: sa.Connection) -> str:
-        """Return an id of the transaction by which a later run can determine whether it was committed."""
+        """Return an id with which a later run can find out whether the transaction was committed."""
         if not self._is_sqlite:
             return str(connection.execute(sa.text("SELECT pg_current_xact_id()")).scalar())
         run = uuid4().hex

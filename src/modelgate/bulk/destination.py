@@ -32,7 +32,7 @@ class Destination(ABC):
             done: Checkpoint of the run.
 
         Raises:
-            ConfigurationError: They cannot, for example because of a column name.
+            ConfigurationError: The predictions cannot be uploaded, for example because of a column name.
         """
 
     @abstractmethod
@@ -49,4 +49,4 @@ class Destination(ABC):
 
     @abstractmethod
     def forget(self, done: Checkpoint) -> None:
-        """Delete records of the upload. It is called after the local files have been deleted."""
+        """Delete what `upload` has recorded about the run. Call this after the local files are deleted."""

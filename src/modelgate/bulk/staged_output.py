@@ -16,15 +16,14 @@ __all__ = ["StagedOutput", "describe_target", "prepare_output"]
 
 
 def describe_target(target: str, table: str | None, append: bool) -> str:
-    """Return *target* with the options of a table, which a resumed run must have, too."""
+    """Return *target* with the options of the table. A resumed run must have the same target and options."""
     return target if table is None else f"{target} --table {table}{' --append' if append else ''}"
 
 
 def prepare_output(
     path: str | Path, output: str | Path, fresh: Checkpoint, table: str | None, *, appends: bool
 ) -> tuple[Destination | None, Path]:
-    """Return the destination of the output, or None if it is a local file, and the path of the local file to
-    write.
+    """Return the destination and the local file to write. If nothing is uploaded, the destination is None.
 
     Args:
         path: Input file or URL.
@@ -34,8 +33,9 @@ def prepare_output(
         appends: Whether rows are added to an existing table.
 
     Raises:
-        ConfigurationError: The URL is not valid, *output* is the input, options contradict each other, or
-            *output* exists, is not to be replaced, and there is no unfinished run to resume.
+        ConfigurationError: The URL is not valid, options contradict each other, or the remote file *output*
+            is the input or exists. An existing file is accepted if *fresh* replaces it, or if there is an
+            unfinished run to resume.
         StoreError: The storage failed.
     """
     _check_table(output, fresh, table, appends)
@@ -62,7 +62,7 @@ def _check_table(output: str | Path, fresh: Checkpoint, table: str | None, appen
         raise ConfigurationError("--table must be set to write predictions to a database")
     if table is None:
         if appends:
-            raise ConfigurationError("--append must not be set without --table")
+            raise ConfigurationError("--append needs --table")
         return
     if not is_database(output):
         raise ConfigurationError(
