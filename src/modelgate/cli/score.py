@@ -164,9 +164,9 @@ def score(
     s3://bucket/big.csv need the extra fsspec. A query needs the extra sql for SQLite, or postgresql for
     PostgreSQL.
 
-    The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
-    second file, such as big.predictions.errors.csv, or table has the line number and the reason. To resume a
-    stopped run, run the same command again.
+    The output has one line per row, in the same order. For a rejected row, the output has empty cells. A
+    second file, such as big.predictions.errors.csv, or a second table has the line number and the reason. To
+    resume a stopped run, run the same command again.
 
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file, the URL or the model
     cannot be used, or there are no rows; 3 the key was rejected or a limit was reached; 4 the server, the

@@ -1,4 +1,4 @@
-"""Write rows of plain values as CSV."""
+"""Write rows of Python values as CSV."""
 
 import csv
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ def format_records(rows: Iterable[Iterable[Any]]) -> str:
 
 
 class _Lines(list[str]):
-    """File that replaces the line ends of `csv.writer`.
+    """File for `csv.writer` that ends lines with a newline, instead of a carriage return and a newline.
 
-    Before Python 3.13, `csv.writer` quotes a carriage return only if it is part of the line end.
+    Before Python 3.13, `csv.writer` quotes carriage returns in cells only if its own line end has one.
     """
 
     def write(self, line: str) -> None:

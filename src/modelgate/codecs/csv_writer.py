@@ -77,7 +77,7 @@ class _Formatter:
         return encoded[1:-3].replace(b",\n,", b"\n") + b"\n"
 
     def _format_column(self, values: Any, rows: slice) -> Iterable[float | msgspec.Raw]:
-        """Return the cells of a column. Numbers are cells that JSON and `repr` write in the same way."""
+        """Return the cells of a column as JSON values: numbers that JSON writes like `repr`, and raw text."""
         if not isinstance(values, np.ndarray | list):
             return [self._format_value(values)] * (rows.stop - rows.start)
         block = values[rows]
@@ -117,7 +117,7 @@ class _Formatter:
 def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[float | msgspec.Raw]:
     """Return the finite values, and *empty* for any other value.
 
-    Values that JSON and `repr` write in different ways are returned as the text of `repr`.
+    A value that `repr` writes in another way than JSON is returned as the text of `repr`.
     """
     cells, size = values.tolist(), np.abs(values)
     # JSON and `repr` write 0, and numbers with exponents of -10 or less, in the same way.
