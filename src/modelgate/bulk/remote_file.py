@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 from ..backends.fsspec import open_file_system
 from ..errors import ConfigurationError, ModelgateError, StoreError
 from .checkpoint import Checkpoint, checkpoint_path
-from .location import hide_password, is_url, local_file
+from .location import exists, hide_password, is_url, local_file
 from .output import FileOutput, Passthrough, errors_path
 
 __all__ = ["RemoteFile", "RemoteOutput", "prepare_output"]
@@ -37,12 +38,12 @@ def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tu
     if not is_url(output):
         return None, Path(output)
     source, target = local_file(path), local_file(output)
-    if path == output or (source and target and source.exists() and source.samefile(target)):
+    if path == output or (source and target and exists(source) and source.samefile(target)):
         raise ConfigurationError(
             f"{hide_password(path)} is the input and would be overwritten: choose another --output"
         )
     remote = RemoteFile(str(output))
-    if not overwrite and not checkpoint_path(remote.staging).exists():
+    if not overwrite and not exists(checkpoint_path(remote.staging)):
         remote.check_absent()
     return remote, remote.staging
 
@@ -65,7 +66,7 @@ class RemoteFile:
         self.url = hide_password(url)
         self._fs, self._path = open_file_system(url, {})
         name = PurePosixPath(self._path).name
-        digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+        digest = hashlib.sha256(os.fsencode(url)).hexdigest()[:12]
         self.staging = Path(f"{name}.unfinished-{digest}") / name
 
     @property

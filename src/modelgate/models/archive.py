@@ -167,7 +167,7 @@ def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
             for name, member in content.items():
                 _write_synced(temporary / name, member)
         os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
-        with contextlib.suppress(OSError):
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
             shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
         raise ConfigurationError(f"path: {str(path)!r} cannot be written: {error}") from error

@@ -59,9 +59,10 @@ class LogFiles:
                 ) from None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"destination must be a folder that can be written (got {str(folder)!r}): {error.strerror}"
+                f"destination must be a folder that can be written (got {str(folder)!r}):"
+                f" {getattr(error, 'strerror', error)}"
             ) from error
         self._delete_abandoned()
 
