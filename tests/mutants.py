@@ -52,6 +52,8 @@ def run_mutmut(module):
         "source_paths": ["src"],
         "only_mutate": [str(path)],
         "also_copy": ["conftest.py", "docs"],
+        # Running out of time counts as noticed. By default, this happens on a busy machine, too.
+        "timeout_multiplier": 60,
         "pytest_add_cli_args_test_selection": [f"tests/{test}" for test in TESTS[module]],
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]
