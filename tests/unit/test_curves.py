@@ -431,7 +431,7 @@ def test_clients_return_curves_of_several_outputs(ask):
     ("args", "options", "kind", "message"),
     [
         (("ages", ROW), {}, InvalidInput, "column must be a column of the model"),
-        (("age",), {}, InvalidInput, "it can be left out only with average"),
+        (("age",), {}, InvalidInput, "it can be left out only if average is true"),
         (("age", ROW), {"points": 0}, InvalidInput, "must have 1 to 200 points"),
         (("age", ROW), {"points": 3, "grid": [1]}, InvalidInput, "points must be left out"),
         (("plan", ROW), {"grid": ["?"]}, InvalidValues, "plan"),

@@ -233,7 +233,7 @@ ROWS = drift_rows()
         pytest.param(
             change(ROWS, 4, date="2018-01-05T12:00"),
             {},
-            r"date must be whole steps of 1D .*\(row 4\)",
+            r"date must be a whole number of steps of 1D .*\(row 4\)",
             id="off-step",
         ),
         pytest.param(change(ROWS, 4, date="5 Jan"), {}, r"ISO 8601.*\(row 4\)", id="not-a-date"),

@@ -32,8 +32,8 @@ def exists(path: Path) -> bool:
 
 
 def hide_password(path: str | Path) -> str:
-    """Return *path* as text. In a URL, the user name, the password and options of a database are left out."""
+    """Return *path* as text, without the user name and password of a URL, and the options of a database."""
     if is_database(path):
-        # A password may contain any other character.
+        # The password may contain any character, even @, / or ?.
         return re.sub("://.*@", "://", str(path)).partition("?")[0]
     return re.sub(r"^([\w+.-]+://)[^/@]*@", r"\1", str(path)) if is_url(path) else str(path)

@@ -117,13 +117,13 @@ def import_(store: "KeyAdmin", file: TextIO, as_json: bool) -> None:
     """Add keys that callers already have: all of them, or none if one cannot be added.
 
     FILE is CSV with the columns key, owner and scopes, and optionally limits, not_before and expires. A key may
-    be sha256: and its digest. Separate scopes by spaces, and write times like 2027-01-31. Use - for standard
-    input.
+    be sha256: and its digest. Separate scopes with spaces, and write times like 2027-01-31. Use - for
+    standard input.
     """
     try:
         records = store.import_keys(read_keys(file))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"file must be CSV in UTF-8 (got another file: {error})") from None
+        raise ConfigurationError(f"file must be CSV in UTF-8: {error}") from None
     if as_json:
         print_json([_as_json(record) for record in records])
     else:

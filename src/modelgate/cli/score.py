@@ -159,7 +159,7 @@ def score(
     run, run the same command again.
 
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file, the URL or the model
-    cannot be used, or there are no rows; 3 the key was rejected or a limit reached; 4 the server, the
+    cannot be used, or there are no rows; 3 the key was rejected or a limit was reached; 4 the server, the
     storage or a worker failed.
     """
     import asyncio

@@ -62,7 +62,7 @@ __all__ = ["serve"]
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Processes that serve. They share the memory of the models.",
+    help="Number of processes that serve. They share the memory of the models.",
 )
 @click.option(
     "--keys",
@@ -132,7 +132,7 @@ def serve(
 
 
 def _metrics_dir(workers: int) -> contextlib.AbstractContextManager[str | None]:
-    """Return a temporary directory in which several workers share their metrics."""
+    """Create a temporary directory in which several workers share their metrics. One worker needs none."""
     return tempfile.TemporaryDirectory(prefix="modelgate-") if workers > 1 else contextlib.nullcontext()
 
 
@@ -181,7 +181,7 @@ def build_gate(
     for name, file in find_models(paths).items():
         pin = report_on(file).sha256 if load_pickle else None
         package = ModelPackage.load(file, sha256=pin, allow_pickle=load_pickle)
-        # Files of other formats have no sample.
+        # Model files without a package have no sample rows.
         shown = public_examples if package.background else None
         deployments.append(Deployment(name, package, public_examples=shown))
     limit = RateLimit(limits, storage=limits_storage, processes=workers)
@@ -189,9 +189,9 @@ def build_gate(
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the model files at *paths* by model name.
+    """Return the model files at *paths*, by model name.
 
-    For a folder, this is the newest version of each model.
+    Of each model in a folder, only the newest version is returned.
 
     Raises:
         ConfigurationError: There is no model, or two models have the same name.
@@ -229,7 +229,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        # Python adds the address to the reason of the system.
+        # Python appends the address to the system's message.
         reason = str(error.strerror or error).partition(" (while attempting")[0]
         raise ConfigurationError(f"{host}, port {port}: {reason}: choose another --port") from None
 

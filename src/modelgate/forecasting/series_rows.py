@@ -22,7 +22,7 @@ class SeriesRows:
     """Rows of a table, indexed by series and date.
 
     Args:
-        table: Rows of the schema of *spec*.
+        table: Rows that match the schema of *spec*.
         spec: Columns of the series.
 
     Attributes:
@@ -73,7 +73,7 @@ class SeriesRows:
         return len(self.keys)
 
     def parse(self, option: str, text: str) -> int:
-        """Parse the date of a request option, in the same form as *keys*.
+        """Parse the date in a request option, and return it in the form of the dates in *keys*.
 
         Raises:
             InvalidInput: *text* is not a date.

@@ -149,7 +149,7 @@ def _limit_layers(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTT
 
 def _auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
     with error_context("auth_failure_limit"):
-        # Without trusted_proxies, the address of a forwarded request is not known.
+        # Without trusted_proxies, the caller's address is not known if a proxy has forwarded the request.
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
 
 

@@ -205,11 +205,10 @@ class Request:
 
     @property
     def needs_length(self) -> bool:
-        """Whether responses need a ``Content-Length``, because the server may end them by closing the
-        connection.
+        """Whether responses need a ``Content-Length``, so that an error does not look like their end.
 
-        In this case, an error in the middle of the response would look like its end. HTTP/1.0, which nginx
-        uses by default, has no other way to end a response.
+        This is the case if the server may end a response by closing the connection. In HTTP/1.0, which nginx
+        uses by default, this is the only way to end a response without a ``Content-Length``.
         """
         return False
 
@@ -265,7 +264,7 @@ class Request:
             self.large_bodies.resize(self.body_share, self.body_share.size * weight)
 
     def limit_read(self, wait: Wait) -> Wait:
-        """Apply the `read_limit` of the request, if there is one, to *wait*, which reads the body."""
+        """Return *wait*, which reads the body, with the `read_limit` of the request, if there is one."""
         if self.read_limit is None:
             return wait
         timeout, on_wait = self.read_limit

@@ -276,7 +276,7 @@ class Predictor:
             raise prediction_error(error) from error
 
     def predict_now(self, table: Table | ForecastRequest) -> Prediction | None:
-        """Return the prediction for *table*, which has rows, if it is made without a wait. Otherwise return None.
+        """Return the prediction for *table*, which must have rows, or None if scoring would take a wait.
 
         Raises:
             PredictionError, AnswerableError: See `predict`.

@@ -67,7 +67,7 @@ class TrafficReport(msgspec.Struct):
 
 
 class Ring:
-    """Ring buffer with a slot for each minute of the last hour, which counts the requests to one version.
+    """Ring buffer that counts the requests to one version, with a slot for each minute of the last hour.
 
     Not thread-safe.
 

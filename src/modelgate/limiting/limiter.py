@@ -113,7 +113,7 @@ def _limits_counter(
         )
     if refunds and not counter.can_refund:
         raise ConfigurationError(
-            "charge_when must be None in this storage, which cannot refund a charge (got a function):"
+            "charge_when must be None for this storage, which cannot refund a charge (got a function):"
             ' use memory:// or redis://, or Redis Sentinel, Redis Cluster or Valkey with strategy="fixed"'
         )
     return counter

@@ -207,7 +207,8 @@ class RedisCounter:
             map(partial(_has_restarted, decision.now), decision.rate.windows, charged, starts)
         ):
             self.breaker.report_data_loss()
-            del self._charged[key]
+            # Another thread may have noticed it, too.
+            self._charged.pop(key, None)
         if decision.allowed and decision.cost and (charged is None or starts >= charged):
             if len(self._charged) >= _MAX_CHARGED:
                 self._charged.clear()

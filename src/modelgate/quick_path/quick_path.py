@@ -1,7 +1,7 @@
 """Quick path: answer usual requests in one function, without calling the fifteen layers.
 
-A usual request has one row of JSON in the native dialect or the ML Clever dialect, and its key has been
-accepted before. This module contains no policy of its own: it calls parts of the layers, in their order. It
+A usual request has one row of JSON in the dialect ``native``, ``mlclever`` or ``simple``, and its key has
+been accepted before. This module contains no policy of its own: it calls parts of the layers, in their order. It
 only returns responses with status 200. If another status is possible, it passes the request to the layers,
 which neither charge it a second time nor call the model a second time.
 """
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 from ..context import RequestContext, Settled
 from ..deployments import HTTPLayer
 from ..deployments.catalog import DeploymentCatalog, LiveDeployment
-from ..dialects import MLClever, Native
+from ..dialects import MLClever, Native, Simple
 from ..errors import RequestError, ServingError
 from ..flow import Flow, Handler
 from ..http import PLAIN_JSON, USUAL_BODY, Request, Response, credentials_from_headers
@@ -41,7 +41,7 @@ from .usual_response import UsualResponse
 
 __all__ = ["QuickPath", "create_quick_path"]
 
-_Dialect: TypeAlias = MLClever | Native
+_Dialect: TypeAlias = MLClever | Native | Simple
 _Route: TypeAlias = tuple[_Dialect, str | None]
 
 _STANDARD_LAYERS = (
@@ -74,7 +74,9 @@ def create_quick_path(
     if [type(layer) for layer in layers] != expected:
         return None
     body_limit: BodyLimit = by_type[BodyLimit]
-    has_usual_limit = all(body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native()))
+    has_usual_limit = all(
+        body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native(), Simple())
+    )
     if not (has_usual_limit and by_type[KeyAuth].is_plain() and by_type[RateLimit].is_plain()):
         return None
     return QuickPath(by_type, router, catalog, layered)
@@ -153,6 +155,8 @@ class QuickPath:
             return None
         # Exactly these classes: a subclass may decode in another way.
         usual = type(wire) in (MLClever, Native) and route.path == cast(_Dialect, wire).request_template.path
+        # All paths of this dialect have the same requests, also those of the option `endpoint`.
+        usual |= type(wire) is Simple and route.handler is None
         if len(routes) >= _MAX_ROUTES:
             routes.clear()
         routes[path] = found = (cast(_Dialect, wire), name) if usual else None

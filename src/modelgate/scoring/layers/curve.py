@@ -64,7 +64,8 @@ class AddCurve:
             raise InvalidInput("This deployment forecasts time series, which have no response curves")
         if len(table) > 1 or not (len(table) or self._average):
             raise InvalidInput(
-                f"row must be a single row (got {len(table)} rows): it can be left out only with average"
+                f"row must be a single row (got {len(table)} rows): it can be left out only if average is"
+                " true"
             )
         column = _find_column(predictor, self._column)
         values = predictor.schema.read_column(column, self._find_grid(predictor, column))
