@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Table"]
 
-_RESERVED = 1 << 25
-"""Bytes of address space for the numbers of a large table. Only those written take memory. From 32 MiB on, glibc
-gives an array pages of its own, which grow without a copy and leave no gap in the heap.
-"""
-
 
 class Table:
     """Validated rows, stored by column: the input of models and handlers.
@@ -119,20 +114,17 @@ class Table:
         Only the result and one of the tables need be in memory at the same time.
         """
         texts: list[list[Any]] = [[] for column in columns if not column.numeric]
-        width, count = len(columns) - len(texts), 0
-        numbers = np.empty((_RESERVED // (8 * width) if width else 0, width))
+        numbers = np.empty((0, len(columns) - len(texts)))
         warnings = dict[str, None]()
         for table in tables:
-            end = count + len(table)
-            if end > len(numbers):
-                # Growing a large array in place avoids the copies of np.concatenate.
-                numbers.resize((end, width), refcheck=False)
-            numbers[count:end] = table.numbers
-            count = end
+            count = len(numbers)
+            # Growing a large array in place avoids the copies of np.concatenate.
+            numbers.resize((count + len(table), numbers.shape[1]), refcheck=False)
+            numbers[count:] = table.numbers
             for cells, more in zip(texts, table.texts, strict=True):
                 cells.extend(more)
             warnings.update(dict.fromkeys(table.warnings))
-        return cls(columns, numbers[:count], texts, tuple(warnings))
+        return cls(columns, numbers, texts, tuple(warnings))
 
     def cross(self, values: "Table") -> "Table":
         """Return the rows of this table once for each row of *values*.
