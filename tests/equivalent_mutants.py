@@ -20,6 +20,23 @@ EQUIVALENT = {
         'return int(bare) if bare.lstrip("XX+-XX").isdigit() else float(bare)': "No number contains an X.",
         'value = value.item() if value.dtype.kind not in "XXmMXX" else _to_python_date(value)': "No kind is X.",
     },
+    "schema.row_validator": {
+        "cells: Sequence[Any] = None": "If a column is missing, its cells are not used.",
+        "pairs = list(zip(columns, values, strict=None))": "Both have one item per column.",
+        "pairs = list(zip(columns, values, strict=False))": "Both have one item per column.",
+        "pairs = list(zip(columns, values, ))": "Both have one item per column.",
+    },
+    "dialects.tensors": {
+        "rows, columns = shape if len(shape) == 2 else (*shape, 1) if len(shape) == 1 else (-2, 1)": (
+            "Any negative number of rows is rejected."
+        ),
+        "rows, columns = shape if len(shape) == 2 else (*shape, 1) if len(shape) == 1 else (-1, 2)": (
+            "The negative number of rows is rejected."
+        ),
+        'if code in "XXefdXX":': "No code is X.",
+        'if float("INF") in values or float("-inf") in values:': "float ignores the case.",
+        'if float("inf") in values or float("-INF") in values:': "float ignores the case.",
+    },
     "dialects.mlclever": {
         '_check_body_key(request, decode_text(members["api_key"]) or "XXXX")': "No key has four characters, either.",
         **dict.fromkeys(

@@ -31,7 +31,7 @@ TESTS = {
     "schema.names": ["unit/test_names.py", "unit/test_column_names.py"],
     "schema.row_validator": ["unit/test_schema.py", "unit/test_validation_report.py"],
     "schema.tensors": ["unit/test_tensors.py"],
-    "dialects.tensors": ["unit/test_tensors.py", "dialects/test_open_inference.py"],
+    "dialects.tensors": ["unit/test_tensor_codec.py", "dialects/test_open_inference.py"],
     "dialects.simple": ["dialects/test_simple.py"],
     "dialects.plexe": ["dialects/test_plexe.py"],
     "dialects.mlclever": ["dialects/test_mlclever.py"],
