@@ -1,6 +1,7 @@
 """A token of a platform or a proxy beside the API key, in every dialect and through every mount."""
 
 import base64
+import functools
 
 import pytest
 
@@ -32,15 +33,16 @@ def send(mounted, dialect, **headers):
     return mounted.post(path.replace("{version}", "1"), body=body, headers={**sent, **fields})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store_gate(mount, wine):
-    return Mounted(mount, make_gate(wine, keys={OURS: "double", OTHER: "double"}))
+    return Mounted(mount, make_gate(wine, keys={OURS: "double", OTHER: "double"}, limits=None))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store_mount(mount, wine):
+    @functools.cache
     def mount_gate(key_header):
-        return Mounted(mount, make_gate(wine, keys={OURS: "double"}, key_header=key_header))
+        return Mounted(mount, make_gate(wine, keys={OURS: "double"}, key_header=key_header, limits=None))
 
     return mount_gate
 

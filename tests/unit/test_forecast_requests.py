@@ -238,9 +238,9 @@ ROWS = drift_rows()
         ),
         pytest.param(change(ROWS, 4, date="5 Jan"), {}, r"ISO 8601.*\(row 4\)", id="not-a-date"),
         pytest.param(change(ROWS, 4, store=3), {}, r"trained with, not '3' \(row 4\)", id="unknown-series"),
-        pytest.param(change(ROWS, 4, store="1"), {}, "both as a number and as text", id="mixed-series"),
+        pytest.param(change(ROWS, 4, store="1"), {}, "both by a number and by text", id="mixed-series"),
         pytest.param(
-            change(ROWS, 4, store=True), {}, "both as a number and as a boolean", id="series-as-boolean"
+            change(ROWS, 4, store=True), {}, "both by a number and by a boolean", id="series-as-boolean"
         ),
         pytest.param(
             change(ROWS, 6, promo=None),

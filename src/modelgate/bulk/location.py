@@ -32,7 +32,7 @@ def exists(path: Path) -> bool:
 
 
 def hide_password(path: str | Path) -> str:
-    """Return *path* as text, without the user name and password of a URL, and the options of a database."""
+    """Return *path* as text. A URL loses its user name and password, a database URL also its query string."""
     if is_database(path):
         # The password may contain any character, even @, / or ?.
         return re.sub("://.*@", "://", str(path)).partition("?")[0]

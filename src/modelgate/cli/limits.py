@@ -57,7 +57,7 @@ def limits() -> None:
 def reset(
     key_id: str, storage: str | None, url: str | None, operator_key: str | None, db: str | None
 ) -> None:
-    """Discard the counts of one caller, so that its limits start again."""
+    """Discard the counts of one caller. Its full limits are then available again."""
     if (storage is None) == (url is None):
         raise ConfigurationError("limits reset needs either --storage or --url")
     if db is not None:

@@ -49,9 +49,10 @@ _DAY = 86_400
     help="Number of consecutive windows with drift that raise an alarm.",
 )
 def report(deployment: str, database: str, out: Path | None, min_rows: int, sustained: int) -> None:
-    """Write one HTML page about a deployment: traffic, drift, accuracy, and a comparison of versions.
+    """Write an HTML page about a deployment.
 
-    The data comes from the database of a DriftMonitor, an OutcomeLog, or both.
+    It shows traffic, drift, accuracy, and a comparison of versions. The data comes from the database of a
+    DriftMonitor, an OutcomeLog, or both.
     """
     from ..backends.sql import require_existing
     from ..monitoring.drift_judge import judge

@@ -99,9 +99,10 @@ def serve(
     from ..http.client_address import is_loopback
 
     if keys in (None, "open") and not expose and not is_loopback(host):
+        access = "the key that it prints" if keys is None else "no key"
         raise click.UsageError(
-            f"--host {host} lets other machines call the gate with the printed key or without a key: create"
-            " keys with modelgate keys create and pass --keys sqlite:///keys.db, or pass --expose"
+            f"--host {host} lets other machines call the gate with {access}: create keys with 'modelgate keys"
+            " create' and pass --keys sqlite:///keys.db, or allow this with --expose"
         )
     uvicorn = _import_uvicorn()
     from ..keys.generate import generate

@@ -165,8 +165,8 @@ class Client(_BaseClient["httpx.Client"]):
                 see `modelgate.ModelPackage.calibrate`.
             adjusted: Whether to also return predictions for one unit of exposure. The deployment must have an
                 exposure.
-            context: Whether to return the position of each row's values in the training data. The model must
-                have a package with training statistics.
+            context: Whether to compare the values of each row with the training data; see
+                `Predictions.context`. The model must have a package with training statistics.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:

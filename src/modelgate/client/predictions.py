@@ -62,8 +62,9 @@ class Predictions(OutputPredictions):
         outputs: Predictions by output; empty for a model with one output.
         passthrough: Values of the requested passthrough columns for each row; None if the call requested no
             columns.
-        context: Position of each row's values in the training data, by column; None if the call did not
-            request it.
+        context: For each row, a comparison of its values with the training data, by column: the percentile
+            of a number, or the share of training rows with any other value. None if the call did not request
+            it.
         humility: Humility rules that each row has triggered; None if no row has triggered a rule.
         version: Version of the model.
         warnings: Problems with rows that did not prevent the predictions.

@@ -291,6 +291,7 @@ def _parse_passthrough_columns(
                 raise InvalidInput(f"{name!r}: value is not exactly 'all'")
             is_all = True
         elif name not in (*EXPLANATION_PARAMETERS, "passthroughColumns", EXCLUDE_ADJUSTED):
+            # The text of the service.
             raise InvalidInput(f"{name!r}: {name} is not allowed key")
         elif not value:
             raise InvalidInput(f"{name!r}: blank value is not allowed")

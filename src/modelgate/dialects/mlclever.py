@@ -188,10 +188,7 @@ class MLClever:
         return msgspec.json.encode(members)
 
     def usual_field(self, query: Query) -> tuple[str, str]:  # noqa: ARG002
-        """Return the header field that the response has besides ``content-type``.
-
-        Call this only if `Request.is_usual` is True.
-        """
+        """Return the header field that this dialect adds to a response of the quick path."""
         return "x-model-cache-hit", "true"
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:

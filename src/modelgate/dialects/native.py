@@ -285,10 +285,7 @@ class Native:
         return ENCODERS[JSON](prediction, query, members=members)  # type: ignore[return-value]  # a single row
 
     def usual_field(self, query: Query) -> tuple[str, str]:
-        """Return the header field that the response has besides ``content-type``.
-
-        Call this only if `Request.is_usual` is True.
-        """
+        """Return the header field that this dialect adds to a response of the quick path."""
         assert query.predictor is not None
         return "x-model-version", query.predictor.version
 

@@ -121,6 +121,11 @@ class Simple:
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes:  # noqa: ARG002
         """Return the body of the response to any request."""
         outputs = prediction.outputs
+        if query.single and len(outputs) == 1:
+            row = {"prediction": outputs[0].values.tolist()[0]}
+            if outputs[0].probabilities is not None:
+                row["confidence"] = outputs[0].confidences()[0]
+            return msgspec.json.encode(row)
         values = {output.name: output.values.tolist() for output in outputs}
         columns = {"prediction": _rows(values, len(outputs))}
         confidences = {
@@ -132,7 +137,7 @@ class Simple:
         return msgspec.json.encode(rows[0] if query.single else rows)
 
     def usual_field(self, query: Query) -> None:
-        """Return None: a response to a usual request has no header field besides its type."""
+        """Return None, because this dialect adds no header field to a response of the quick path."""
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"error": message}`` plus details such as ``missing_columns``."""

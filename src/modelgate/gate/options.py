@@ -196,7 +196,7 @@ def _check_custom_layers(
         )
     kinds = [type(layer) for layer in layers]
     if Idempotency in kinds and KeyAuth in kinds[kinds.index(Idempotency) :]:
-        raise ConfigurationError("layers must have KeyAuth before Idempotency, which does not check keys")
+        raise ConfigurationError("layers must have KeyAuth before Idempotency, which does not check API keys")
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
     return layers

@@ -125,7 +125,8 @@ class Request:
         id: Request id, set by `RequestId`.
         params: Variable parts of the path, by their names in the route.
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
-        deadline: Time by which `Deadline` ends the waits of the request, on the same clock; infinity for none.
+        deadline: Time at which `Deadline` stops waiting and responds with 504, on the clock of *started*;
+            infinity for no deadline.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response; None if there was no error.
         on_exception: Function that reports an exception to the framework's error tracker; None if only the

@@ -203,7 +203,7 @@ class Predictor:
 
     @property
     def estimator(self) -> Estimator | None:
-        """Estimator as it is called, after `force_single_job`; None for a function."""
+        """Function that calls a fitted model, with ``n_jobs=1``; None for other functions and forecasters."""
         return self._function if isinstance(self._function, Estimator) else None
 
     @property

@@ -130,7 +130,10 @@ class LeasedCounter:
         return decision
 
     def _add(self, rate: Rate, identity: str) -> "tuple[_Lease | None, _Lease | None]":
-        """Add an empty lease if possible. Return it and the lease that it replaces, each None if missing."""
+        """Add a lease without quota, and return it and the lease that was removed to make room.
+
+        The second is None if there was room. Both are None if the oldest lease cannot be removed now.
+        """
         evicted = None
         if len(self._leases) >= self._max_buckets:
             oldest = next(iter(self._leases))
@@ -150,7 +153,7 @@ class LeasedCounter:
         yield from self._counter.refund(rate, identity, cost, when)
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*; see `Limiter.reset`."""
+        """Discard the counts of *identity*; see `Limiter.reset`."""
         with self._lock:
             for key in [key for key in self._leases if key[1] == identity]:
                 del self._leases[key]

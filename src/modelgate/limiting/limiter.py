@@ -47,7 +47,7 @@ class Limiter(Protocol):
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*, and return the number of counts discarded. This call blocks.
+        """Discard the counts of *identity*, and return how many were discarded. This call blocks.
 
         Raises:
             ConfigurationError: The storage does not support resets.

@@ -95,7 +95,11 @@ def foreign_types(content: bytes) -> list[str]:
 
 
 def _drop_fit_only(content: bytes, schema: bytes) -> tuple[bytes, list[str]]:
-    """Return the file without untrusted parts that only fitting uses, and the remaining untrusted types."""
+    """Remove untrusted parts that only fitting uses from the file.
+
+    Returns:
+        The new content of the file, and the untrusted types that remain in it.
+    """
     document = json.loads(schema)
     foreign = _find_foreign(content, document)
     if not foreign:

@@ -35,10 +35,10 @@ def entry_batches(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield lists of entries of plain values, with an entry for each predicted row.
 
-    The member ``hypothetical`` is true for rows that the caller has marked as made up, see `PredictionRecord`.
+    The member ``hypothetical`` is true if the caller marked the rows as hypothetical; see `PredictionRecord`.
     The member ``input`` has all columns except images, tensors and the columns in *redact*. In an entry of a
-    forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction. The
-    series is None if *redact* contains a column of the table.
+    forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction.
+    ``series`` is None if *redact* contains any column of the table.
     """
     entries = (
         entry
@@ -62,7 +62,7 @@ def _to_entries(record: PredictionRecord, redact: Collection[str], span: slice) 
     forecast = prediction.forecast
     arrays = [name for name, kind in table.kinds.items() if kind in ("image", "tensor")]
     inputs = table.slice(span.start, span.stop).rows(omit={*redact, *arrays}) if forecast is None else None
-    # The record does not say which column has the series: any redacted one may be it.
+    # The record does not name the column that identifies the series: it may be any redacted column.
     hides_series = not table.kinds.keys().isdisjoint(redact)
     for index, row in enumerate(range(len(prediction))[span]):
         entry: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Response to a usual request, whose header fields are encoded without a list of them."""
+"""Response to a usual request. Its header fields are encoded without creating a list first."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ class UsualResponse(Response):
 
     Args:
         body: Body of the response.
-        field: Header field of the wire format, after ``Content-Type``; None for none.
+        field: Header field that the wire format adds, sent after ``Content-Type``; None for none.
         quota: Values of ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset``.
         request_id: Value of ``X-Request-ID``.
     """
@@ -54,16 +54,16 @@ class UsualResponse(Response):
         self._headers = headers
 
     def payload(self, method: str) -> bytes | Iterable[bytes]:
-        """Set ``Content-Length``, and return the bytes to send, see `Response.payload`."""
+        """Set ``Content-Length``, and return the bytes to send; see `Response.payload`."""
         body = self.body
         if self._headers is not None or method == "HEAD" or not isinstance(body, bytes):
-            # A layer of the app may have changed it.
+            # A layer of the app may have changed the header fields or the body.
             return super().payload(method)
         self._has_length = True
         return body
 
     def encode_headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the header fields as bytes, after `payload`."""
+        """Return the header fields as bytes. Call `payload` first."""
         if self._headers is not None or not self._has_length:
             return super().encode_headers()
         limit, remaining, reset = self._quota
