@@ -27,7 +27,7 @@ TESTS = {
     "keys.own_form": ["unit/test_keys.py"],
     "keys.principal": ["unit/test_keys.py"],
     "schema.coerce": ["unit/test_coercion.py", "unit/test_validation_report.py"],
-    "schema.datetimes": ["unit/test_datetimes.py"],
+    "schema.datetimes": ["unit/test_datetime_parsing.py", "unit/test_datetimes.py"],
     "schema.names": ["unit/test_names.py", "unit/test_column_names.py"],
     "schema.row_validator": ["unit/test_schema.py", "unit/test_validation_report.py"],
     "schema.tensors": ["unit/test_tensors.py"],
