@@ -20,6 +20,16 @@ EQUIVALENT = {
         'return int(bare) if bare.lstrip("XX+-XX").isdigit() else float(bare)': "No number contains an X.",
         'value = value.item() if value.dtype.kind not in "XXmMXX" else _to_python_date(value)': "No kind is X.",
     },
+    "schema.datetimes": {
+        "microseconds = np.datetime64(moment.replace(tzinfo=None), )": "numpy takes microseconds from a datetime.",
+        'value = value + np.timedelta64(int((fraction or "").ljust(9, "0")[6:]), )': (
+            "A number without a unit has that of the other operand."
+        ),
+        'value = value + np.timedelta64(int((fraction or "XXXX").ljust(9, "0")[6:]), "ns")': (
+            "The first six characters are cut off."
+        ),
+        'sign = -1 if (hours or "XXXX").startswith("-") else 1': "It begins with no minus, either.",
+    },
     "schema.row_validator": {
         "cells: Sequence[Any] = None": "If a column is missing, its cells are not used.",
         "pairs = list(zip(columns, values, strict=None))": "Both have one item per column.",

@@ -5,9 +5,18 @@ import time
 import zoneinfo
 
 import numpy as np
+import pandas
+import polars
+import pyarrow
 import pytest
 
-from modelgate.schema.datetimes import find_zone, parse_datetime, parse_iso, to_python_datetimes
+from modelgate.schema.datetimes import (
+    find_zone,
+    parse_datetime,
+    parse_iso,
+    read_datetime_dtype,
+    to_python_datetimes,
+)
 
 
 def test_iso_dates_and_times():
@@ -82,6 +91,7 @@ def test_offset_is_converted_to_utc(monkeypatch):
 )
 def test_time_zones_by_name(name, zone):
     assert zone == find_zone(name)
+    assert (zone is datetime.UTC) == (find_zone(name) is datetime.UTC)
 
 
 @pytest.mark.parametrize("name", ["UTC+99:00", "Europe/Atlantis", "../etc/passwd", ""])
@@ -99,3 +109,29 @@ def test_arrays_become_python_datetimes():
     assert [moment, None] == to_python_datetimes(values, None)
     assert missing is None
     assert (moment.replace(tzinfo=datetime.UTC), 11) == (local, local.hour)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "timezone", "resolution"),
+    [
+        (np.dtype("datetime64[ns]"), None, "ns"),
+        (np.dtype("datetime64[us]"), None, "us"),
+        (np.dtype("datetime64[ms]"), None, "ms"),
+        (np.dtype("datetime64[D]"), None, "s"),
+        (pandas.DatetimeTZDtype("us", "Europe/Berlin"), "Europe/Berlin", "us"),
+        (pandas.ArrowDtype(pyarrow.timestamp("ms", "UTC")), "UTC", "ms"),
+        (pyarrow.timestamp("s"), None, "s"),
+        (polars.Datetime("ns"), None, "ns"),
+        (polars.Datetime("us", "Europe/Berlin"), "Europe/Berlin", "us"),
+    ],
+    ids=str,
+)
+def test_dtypes_of_datetimes(dtype, timezone, resolution):
+    assert {"timezone": timezone, "resolution": resolution} == read_datetime_dtype(dtype)
+
+
+def test_dtypes_of_dates_and_other_values():
+    others = [np.dtype("timedelta64[ns]"), np.dtype("float64"), polars.Int64(), pyarrow.int64()]
+
+    assert {} == read_datetime_dtype(polars.Date())
+    assert [None] * 4 == list(map(read_datetime_dtype, others))
