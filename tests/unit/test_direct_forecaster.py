@@ -58,6 +58,7 @@ def test_intervals_cover_as_many_values_as_they_claim():
     assert 0.75 <= np.mean(coverage) <= 0.85
 
 
+@pytest.mark.slow
 def test_all_series_and_steps_are_predicted_in_one_call():
     forecaster, calls = fit(), []
     forecaster.regressor = Counting(forecaster.regressor, calls)
@@ -126,6 +127,7 @@ def test_history_with_gaps_is_left_out_of_the_training():
     assert np.isfinite(predict(forecaster, forecaster.example)[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [
@@ -162,6 +164,7 @@ def test_example_can_be_scored():
     assert {1} == set(request.rows.series)
 
 
+@pytest.mark.slow
 def test_missing_history_is_allowed_if_the_regressor_accepts_nan():
     assert (False, True) == (
         fit().allows_missing,
@@ -192,7 +195,8 @@ def test_state_survives_json():
         ({"levels": [100]}, ROWS, "levels must be numbers above 0 and below 100"),
         ({"levels": "80"}, ROWS, "levels must be numbers"),
         ({"backtest": 1}, ROWS, "backtest must be a number above 0 and below 1"),
-        ({"levels": [99]}, sales_rows(1, 60), "levels must be lower for these rows"),
+        ({"levels": [99]}, sales_rows(1, 60), "levels must be lower .got 99.*because the backtest has only"),
+        ({"backtest": 0.999}, ROWS, "backtest must be lower, because it leaves no rows to fit .got 0.999"),
         ({}, sales_rows(1, 10), "no date in the range has 14 steps of history"),
         ({}, [row for row in ROWS if row["date"][-1] != "7"], "rows must have a series of at least 15 steps"),
         ({}, [{"date": "2018-01-01"}], "rows must be complete series"),

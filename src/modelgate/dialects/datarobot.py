@@ -10,9 +10,9 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
                     "predictionThreshold": 0.5, "prediction": 0, "rowId": 0}]}
     422  {"message": "…"}
 
-With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
-of a binary classifier comes first. Explanations are described in `datarobot_explanations`. For a
-`modelgate.Forecaster`, the response has a row for each predicted date; see `datarobot_forecast`.
+With ``Accept: text/csv`` the response is CSV with the columns of DataRobot's page "Output format". The
+positive class of a binary classifier comes first. Explanations are described in `datarobot_explanations`. For
+a `modelgate.Forecaster`, the response has a row for each predicted date; see `datarobot_forecast`.
 
 Extensions to the document:
 

@@ -116,7 +116,7 @@ def forecast_to_json(prediction: Prediction, *, original_timestamps: bool = Fals
 
 
 def forecast_to_csv(prediction: Prediction, spec: TimeSeriesSpec, *, escape_formulas: bool = False) -> bytes:
-    """Encode *prediction* as CSV with the column names of the page "Output format".
+    """Encode *prediction* as CSV with the columns of DataRobot's page "Output format".
 
     Args:
         prediction: Prediction of a forecaster.

@@ -30,7 +30,7 @@ _EXPLANATION_COLUMNS = [
 def rows_to_csv(
     prediction: Prediction, query: Query, *, escape_formulas: bool = False
 ) -> bytes | Iterator[bytes]:
-    """Encode *prediction* as CSV with the column names of the page "Output format"; see `stream_if_long`.
+    """Encode *prediction* as CSV with the columns of DataRobot's page "Output format"; see `stream_if_long`.
 
     Args:
         prediction: Predictions to encode.

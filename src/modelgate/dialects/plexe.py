@@ -125,7 +125,10 @@ class Plexe:
         return Response.json(members)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode ``error``, with a code, a message and details by feature, and ``request_id``."""
+        """Encode the members ``error`` and ``request_id``.
+
+        ``error`` has a code and a message. For invalid input it also has ``details`` by feature.
+        """
         status, code = _STATUS.get(error.code, (error.status, error.code))
         members: dict[str, Any] = {"code": code, "message": error.message}
         details = _details(error)

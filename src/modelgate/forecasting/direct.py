@@ -232,23 +232,23 @@ class DirectForecaster:
         split = distinct[min(len(distinct) - 1, int(len(distinct) * (1 - self._backtest)))]
         earlier, later = future.dates <= split, points >= split
         if not earlier.any():
-            self._reject_backtest(0)
+            raise ConfigurationError(
+                f"backtest must be lower, because it leaves no rows to fit (got {self._backtest}),"
+                " or pass levels=()"
+            )
         regressor = clone(self.regressor).fit(features[earlier], scaled[earlier])
         errors = np.abs(np.asarray(regressor.predict(features[later])).reshape(-1) - scaled[later])
         residuals = []
         for step in self.spec.steps:
             of_step = np.sort(errors[future.steps[later] == step])
             if _rank(len(of_step), max(self.levels)) > len(of_step):
-                self._reject_backtest(len(of_step))
+                raise ConfigurationError(
+                    f"levels must be lower (got {max(self.levels)}), because the backtest has only"
+                    f" {len(of_step)} forecast points for step {step}: fit more rows, raise backtest, or pass levels=()"
+                )
             indices = np.linspace(0, len(of_step) - 1, min(len(of_step), _MAX_RESIDUALS)).round().astype(int)
             residuals.append(of_step[indices].tolist())
         return residuals
-
-    def _reject_backtest(self, count: int) -> None:
-        raise ConfigurationError(
-            f"levels must be lower for these rows, or empty for no prediction intervals (got {max(self.levels)}:"
-            f" the backtest has only {count} forecast points for a step): fit more rows, or raise backtest"
-        )
 
     def _example(self, table: Table, request: ForecastRequest) -> list[dict[str, Any]]:
         """Return rows of a request: the latest complete history, with as many rows to predict as possible."""

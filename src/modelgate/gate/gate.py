@@ -287,9 +287,9 @@ class Gate:
             name: Deployment name.
             column: Name of the column that varies.
             row: One row in any form that `score` accepts; None to return only the *average*.
-            grid: 1 to 200 values of the column; None for its levels, or for numbers from the 10th to the 90th
-                percentile of the training data.
-            points: Number of values in the default grid of a number; by default 50.
+            grid: 1 to 200 values of the column. None for its levels, or for evenly spaced numbers from the
+                10th to the 90th percentile of the training data if the column has no levels.
+            points: Number of values in the default grid of a numeric column; by default 50.
             average: Whether to add the mean predictions for the sample of training rows in the package.
             timeout: See `score`.
 

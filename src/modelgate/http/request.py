@@ -206,7 +206,7 @@ class Request:
 
     @property
     def needs_length(self) -> bool:
-        """Whether responses need a ``Content-Length``, so that an error does not look like their end.
+        """Whether responses need a ``Content-Length``, so that clients notice when one is cut off.
 
         This is the case if the server may end a response by closing the connection. In HTTP/1.0, which nginx
         uses by default, this is the only way to end a response without a ``Content-Length``.

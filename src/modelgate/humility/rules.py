@@ -75,7 +75,7 @@ class HumilityRule(ABC):
     @property
     @abstractmethod
     def options(self) -> dict[str, Any]:
-        """Plain values of the trigger's options that are set, by option name."""
+        """Options of the trigger by name, as values that JSON can represent. Unset options are left out."""
 
     @abstractmethod
     def check(self, schema: Schema, targets: Sequence[Target]) -> None:
@@ -155,7 +155,7 @@ class UncertainPrediction(HumilityRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Plain values of the trigger's options that are set, by option name."""
+        """Options of the trigger by name, as values that JSON can represent. Unset options are left out."""
         return _without_none(lower=self.lower, upper=self.upper)
 
     def check(self, schema: Schema, targets: Sequence[Target]) -> None:
@@ -212,7 +212,7 @@ class InputRule(HumilityRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Plain values of the trigger's options that are set, by option name."""
+        """Options of the trigger by name, as values that JSON can represent. Unset options are left out."""
         missing = None if self.missing == "ignore" else self.missing
         return _without_none(feature=self.feature, missing=missing)
 
@@ -265,7 +265,7 @@ class OutlyingInput(InputRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Plain values of the trigger's options that are set, by option name."""
+        """Options of the trigger by name, as values that JSON can represent. Unset options are left out."""
         return {**super().options, **_without_none(lower=self.lower, upper=self.upper)}
 
     def find_rows(self, table: Table) -> list[int]:
@@ -308,7 +308,7 @@ class LowObservationRegion(InputRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Plain values of the trigger's options that are set, by option name."""
+        """Options of the trigger by name, as values that JSON can represent. Unset options are left out."""
         return {**super().options, "values": list(self.values)}
 
     def _check_column(self, column: Column) -> None:

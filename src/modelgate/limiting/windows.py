@@ -221,7 +221,7 @@ class Rate:
 
     @cached_property
     def count_indices(self) -> range:
-        """Indices of the packed counts in the state of all windows."""
+        """Indices of the counts in a state, which has two numbers per window: step start and counts."""
         return range(1, 2 * len(self.windows), 2)
 
     @cached_property

@@ -173,7 +173,9 @@ class RedisCachedStore:
         try:
             self._writer.delete(*(self._redis_key(f"{kind}:{version}") for kind in get_args(_Kind)))
         except (RedisError, OSError) as error:
-            raise StoreError("Redis does not respond: the version is still cached") from error
+            raise StoreError(
+                f"Redis does not respond: {version} may still be cached: try again later"
+            ) from error
 
     def _load_cached(self, name: str, version: str, sha256: str | None) -> ModelPackage | None:
         content = self._get("model", version)

@@ -163,7 +163,10 @@ class _Pickler(pickle.Pickler):
         self.parts: list[Any] = []
 
     def _add_buffer(self, buffer: pickle.PickleBuffer) -> bool:
-        """Leave a large *buffer* out of the pickle. Return True to include a small one."""
+        """Collect *buffer* and return False if it is large. Otherwise return True, so that it is pickled.
+
+        This is the ``buffer_callback`` of the pickler.
+        """
         content = buffer.raw()
         if content.nbytes < _SMALLEST:
             return True

@@ -141,9 +141,10 @@ class QuickPath:
         return self.layers(request)
 
     def _find_route(self, path: str, routes: dict[str, _Route | None]) -> _Route | None:
-        """Return the dialect and the deployment name for *path*, or None if its requests are never usual.
+        """Return the dialect and the deployment name for *path*, or None if only the layers support it.
 
-        The result is cached in *routes*.
+        The result is cached in *routes*, except for unknown paths and deployments, and for paths that may
+        contain keys.
         """
         try:
             route, wire, params = self._router.find("POST", path)

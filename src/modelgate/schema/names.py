@@ -16,13 +16,14 @@ def normalize_name(name: str) -> str:
 
 
 def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
-    """Return the column for each unknown name in *sent* that can stand for only one column.
+    """Return a mapping of names in *sent* that are not columns to the columns that they stand for.
 
-    A name stands for a column under these conditions:
+    A name stands for a column if all of these conditions are met:
 
     * The column was not sent under its own name.
     * The name and the column are equal after `normalize_name`.
-    * No other unknown name, and no other column that was not sent, becomes equal to them in this way.
+    * After `normalize_name`, they differ from all other names in *sent* that are not columns, and from all
+      other columns that were not sent.
 
     If all columns are named ``x0``, ``x1``, … (the model was fitted without names), ``0`` stands for ``x0``.
 

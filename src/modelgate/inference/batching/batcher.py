@@ -220,7 +220,7 @@ class Batcher:
         return run is not None and run.ident == threading.get_ident()
 
     def _enqueue(self, waiter: Waiter) -> bool:
-        """Queue *waiter*, and choose who scores the next batch, unless this is already certain.
+        """Queue *waiter*. If no thread is certain to score the next batch, choose one or an event loop.
 
         Returns:
             True if *waiter* is queued. False if it must be scored alone and at once: this thread is scoring a
@@ -322,9 +322,10 @@ class Batcher:
             raise
 
     def _submit(self, reason: str, batch: Sequence[Waiter] = ()) -> None:
-        """Submit *batch* to a worker thread, or the next batch of the queue if *batch* is empty.
+        """Let a worker thread score *batch*. If *batch* is empty, it scores the next batch of the queue.
 
-        If no thread can be started, reject *batch*, or the entire queue. The lock must be held.
+        If no thread can be started, reject the waiters in *batch*, or all waiters in the queue if *batch* is
+        empty. The lock must be held.
         """
         # If all workers wait for this batch, none becomes free: do not wait for one.
         immediate = bool(batch) or any(waiter.in_worker for waiter in self._queue.waiters)

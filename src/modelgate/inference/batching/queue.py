@@ -133,7 +133,7 @@ class BatchRun(msgspec.Struct, eq=False):
     started_at: float | None = None
 
     def begin(self) -> None:
-        """Record that the run begins now in this thread."""
+        """Record that this thread begins to score the batch now."""
         self.certain, self.ident, self.started_at = True, get_ident(), monotonic()
 
     def is_stuck(self, hang_timeout: float | None) -> bool:

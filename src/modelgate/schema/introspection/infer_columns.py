@@ -232,7 +232,7 @@ _KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean",
 def _merge(one: Column, other: Column) -> Column:
     """Merge two `Column` objects that were inferred for the same column. The stricter rules apply.
 
-    They come from two steps of one model (see `ColumnPath`) or from two models.
+    The two objects come from two steps of one model (see `ColumnPath`) or from two models.
     """
 
     def strictness(column: Column) -> tuple[bool, int]:
