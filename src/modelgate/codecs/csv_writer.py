@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .json import ANY
+from .raw_values import RawValues
 
 __all__ = ["iter_csv", "write_csv"]
 
@@ -40,7 +41,7 @@ def iter_csv(
 
     Args:
         columns: Name and values of each column. The values may be a numpy array, a list of plain Python
-            values and raw JSON, or one value for all rows.
+            values and raw JSON, `RawValues`, or one value for all rows.
         rows: Number of rows.
         escape_formulas: Whether text that spreadsheets would treat as a formula is prefixed with ``'``
             (OWASP, "CSV Injection").
@@ -78,7 +79,7 @@ class _Formatter:
 
     def _format_column(self, values: Any, rows: slice) -> Iterable[float | msgspec.Raw]:
         """Return the cells of a column. Numbers are cells that JSON and `repr` write in the same way."""
-        if not isinstance(values, np.ndarray | list):
+        if not isinstance(values, np.ndarray | list | RawValues):
             return [self._format_value(values)] * (rows.stop - rows.start)
         block = values[rows]
         if isinstance(block, np.ndarray):
