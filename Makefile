@@ -16,8 +16,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/installed-demo
 	$(BIN)/python examples/starlette_app/app.py
 
-# Tests of lines that other tests run, too. Tracing each line would take half as long again.
-UNTRACED := $(addprefix tests/,browser properties typing)
+# Tests of lines that other tests run, too. Tracing each line would take half as long again, also in the servers
+# that they start.
+UNTRACED := $(addprefix tests/,browser faults hosts models properties servers typing)
 # Files run in the order of the folders: by default, those with the most tests run first, and long ones alone at
 # the end. One worker more than there are cores, because many tests wait for a server.
 WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')

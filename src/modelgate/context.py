@@ -38,7 +38,7 @@ class Catalog(Protocol):
         """Return whether there is a deployment *name*."""
 
     def describe(self, name: str) -> "Flow[Description]":
-        """Return the description of a deployment. Its model may have to be loaded to read the schema.
+        """Return the description of a deployment. This may load the model, to read the schema.
 
         Raises:
             Forbidden: The deployment hides its schema from callers (`SchemaOptions.show_schema`).
@@ -46,7 +46,7 @@ class Catalog(Protocol):
         """
 
     def summarize_training(self, name: str) -> "Flow[dict[str, Any]]":
-        """Return the aggregates of the training data, and the example rows that callers may see.
+        """Return aggregates of a deployment's training data, and the example rows that callers may see.
 
         This loads the model of the deployment.
 
@@ -77,7 +77,7 @@ class Catalog(Protocol):
         """Record the error of a request to the deployment *name*, for operators."""
 
     def has_started(self) -> "Flow[bool]":
-        """Return True if there was a time when all active deployments could score.
+        """Return True once all active deployments could score, even if one of them cannot score now.
 
         Missing models are loaded in the background.
         """
@@ -101,13 +101,13 @@ class FailureCount(Protocol):
 
 
 class Settled(NamedTuple):
-    """Results of authentication and rate limit, if the quick path has computed them.
+    """Results of authentication and of the rate limit, computed by the quick path.
 
-    The layers then use them.
+    If the quick path then hands the request to the layers, they do not compute these results again.
 
     Attributes:
         principal: Owner and permissions of the request's API key.
-        decision: Decision of the rate limit, which has been charged.
+        decision: Decision of the rate limit, to which the request has been charged.
     """
 
     principal: "Principal"
@@ -122,7 +122,7 @@ class RequestContext(msgspec.Struct, eq=False):
         key_header: Header field in which `KeyAuth` looked for the key; None for the place that the wire
             format defines.
         key_id: Id of a known key that was rejected as inactive, for logs; None otherwise.
-        route: Matched route of the gate; None outside of a gate, or if none matches.
+        route: Matched route of the gate; None outside of a gate, or if no route matches.
         deployment: Name of the requested deployment; None if the request names none.
         action: Action the key must permit, one of `modelgate.keys.principal.ACTIONS`.
         catalog: Deployments of the gate; None outside of a gate.
@@ -132,7 +132,7 @@ class RequestContext(msgspec.Struct, eq=False):
             error, the request is rejected.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
-        settled: Results of the quick path for the request; None if it has computed none.
+        settled: Results computed by the quick path; None if there are no such results.
         failure: Query that the quick path could not score, and the error; None if scoring has not failed.
         app_called: Whether the layers have called the app that they wrap.
     """
@@ -155,7 +155,7 @@ class RequestContext(msgspec.Struct, eq=False):
 
     @property
     def work_began(self) -> bool:
-        """Whether the model was called, or the app that the layers are wrapped around."""
+        """Whether the request has called the model, or the app that the layers wrap."""
         return self.app_called or (self.query is not None and self.query.model_called)
 
     def __repr__(self) -> str:
@@ -163,10 +163,10 @@ class RequestContext(msgspec.Struct, eq=False):
         return f"<{type(self).__name__}>"
 
     def take_failure(self) -> BaseException:
-        """Return the error in *failure*, and set *query* to the query in it. *failure* must be set.
+        """Return the error of *failure*, and set *query* to the query that failed. *failure* must be set.
 
-        The error is removed from the context. Otherwise the error and the context would refer to each other,
-        and the request, whose body may contain an API key, would stay in memory until the next garbage
+        This removes *failure* from the context. Otherwise the error and the context would refer to each
+        other, and the request, whose body may contain an API key, would stay in memory until the next garbage
         collection.
         """
         assert self.failure is not None
@@ -174,19 +174,19 @@ class RequestContext(msgspec.Struct, eq=False):
         return error
 
     def require_access(self, name: str) -> None:
-        """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.
+        """Raise `InsufficientScope` unless the key permits *action* on the deployment *name*.
 
-        The error does not depend on whether the deployment exists. It names the deployments that the key
-        permits.
+        The error is the same whether or not the deployment exists. It names the deployments for which the key
+        permits *action*.
         """
         if self.principal is not None and not self.principal.can_access(name, self.action):
             message, details = suggest_deployments(name, self._accessible_deployments())
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """If the requested deployment does not exist, name it in *error*, and suggest permitted deployments.
+        """If the requested deployment does not exist, say so in *error*, and suggest permitted deployments.
 
-        On a public route, *error* is not changed, because anyone can call it.
+        On a public route, which needs no key, *error* is not changed, so that it reveals no deployment names.
         """
         if self.catalog is None or (self.route is not None and self.route.is_public):
             return
@@ -196,7 +196,7 @@ class RequestContext(msgspec.Struct, eq=False):
             error.add_hint(message, **details)
 
     def readable_deployments(self) -> list[str]:
-        """Return the deployments that the key permits to describe, sorted by name."""
+        """Return the sorted names of the deployments whose descriptions the caller may read."""
         assert self.catalog is not None
         principal = self.principal
         return sorted(
@@ -206,7 +206,7 @@ class RequestContext(msgspec.Struct, eq=False):
         )
 
     def _accessible_deployments(self) -> list[str]:
-        """Return the deployments on which the caller may perform the action."""
+        """Return the names of the deployments on which the caller may perform *action*."""
         # On a public route, the key is not checked and the caller may be anyone.
         if self.catalog is None or (self.route is not None and self.route.is_public):
             return []

@@ -33,8 +33,9 @@
     - StoreError                503
     - DeadlineExceeded          504
 
-An error has a message, a status and a code; the dialect of the request encodes the error as a response.
-The message is written for callers: it contains no internals, no keys, and no values of other callers.
+A `RequestError` or `ServingError` has a message, a status and a code. The dialect of the request encodes the
+error as a response. The message is written for callers: it contains no internals, no keys, and no values of
+other callers.
 """
 
 import contextlib
@@ -222,7 +223,7 @@ class UnknownColumns(InvalidInput):
     """The request names passthrough columns that are not in its rows.
 
     Attributes:
-        columns: Names of the passthrough columns that are missing in the rows.
+        columns: Names of the passthrough columns that are missing from the rows.
     """
 
     code = "unknown_columns"
@@ -262,8 +263,8 @@ class InsufficientScope(Forbidden):
 class KeyInactive(Forbidden):
     """The key is known, but not valid at this time.
 
-    For an unknown key, the error is `Unauthorized`. The response may reveal that a key is known, because only
-    the holder of the key sees it. ``WWW-Authenticate`` has ``invalid_token`` (RFC 6750, section 3.1).
+    For an unknown key, the error is `Unauthorized`. `KeyInactive` reveals that the key is known, but only to
+    a caller who has the key. ``WWW-Authenticate`` has ``invalid_token`` (RFC 6750, section 3.1).
 
     Attributes:
         key_id: Id of the key, for logs.
@@ -294,7 +295,7 @@ class NotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """The path does not support the method. A 405 must have ``Allow`` (RFC 9110, section 15.5.6)."""
+    """The path does not support the method. The response has ``Allow`` (RFC 9110, section 15.5.6)."""
 
     status = 405
     code = "method_not_allowed"
@@ -345,7 +346,7 @@ class BodyTooLarge(RequestError):
     """The body is too large.
 
     Attributes:
-        limit: Largest accepted body, in bytes.
+        limit: Maximum size of a body, in bytes.
     """
 
     status = 413
@@ -468,7 +469,7 @@ class Overloaded(ServingError):
 
 
 class DeploymentUnavailable(ServingError):
-    """The model of the deployment cannot be loaded at the moment, or accepts no new requests.
+    """The deployment's model cannot be loaded at the moment, or the deployment accepts no new requests.
 
     Attributes:
         retry_after: Whole seconds to wait before the next attempt.

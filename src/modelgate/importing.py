@@ -46,5 +46,5 @@ def create_gate(source: str | Callable[[], Any]) -> Any:
         ConfigurationError: *source* cannot be imported.
     """
     value = import_object(source, "gate") if isinstance(source, str) else source
-    # A gate can be called, too. Its class cannot be imported here, so an attribute identifies it.
+    # A gate is callable, too. An attribute identifies it, because this module must not import its class.
     return value() if callable(value) and not hasattr(value, "deployments") else value

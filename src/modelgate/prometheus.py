@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _MAX_VERSIONS = 50
-"""Largest number of model versions of a deployment in the metrics."""
+"""Maximum number of model versions of each deployment in the metrics."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -52,7 +52,7 @@ class MetricValues(Protocol):
         """
 
     def read(self) -> Totals:
-        """Return the sums of the values of all processes that share the storage."""
+        """Return all values, summed over the processes that share the storage."""
 
     def read_parts(self, name: str) -> Iterable[tuple[Labels, Sequence[float]]]:
         """Return the labels and values under *name*, separately for each process that has not ended."""
@@ -69,7 +69,7 @@ class LocalValues:
         self._cells: dict[tuple[str, Labels], Cells] = {}
 
     def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:  # noqa: ARG002
-        # Checked here: objects with values may be reset before this one in a forked child.
+        # Checked on each call: in a forked child, other objects may allocate values before this one is reset.
         if self._pid != getpid():
             self._pid, self._cells = getpid(), {}
         return self._cells.setdefault((name, labels), create_cells(size))
@@ -161,7 +161,11 @@ def current_values(
 ) -> dict[Labels, list[float]]:
     """Return *values* without those of unknown deployments and of old model versions.
 
-    This limits the number of label values as versions change.
+    Of each deployment, the 50 newest model versions remain. Otherwise the metrics would grow with each version.
+
+    Args:
+        values: Values by labels, oldest first. The first labels are the deployment and the model version.
+        deployments: Names of the known deployments.
     """
     newest: dict[str, dict[str, None]] = {}
     for labels in reversed(list(values)):

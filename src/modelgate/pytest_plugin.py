@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["modelgate_app", "modelgate_client", "modelgate_clock", "modelgate_key"]
 
-# pytest imports this module whenever modelgate is installed, so it imports modelgate only in the fixtures.
+# pytest imports this module whenever modelgate is installed. Fixtures import the rest of modelgate on use.
 
 
 @pytest.fixture(scope="session")
 def modelgate_key() -> Iterator[str]:
     """API key that permits every deployment of a gate with ``keys="env:MODELGATE_KEYS"``.
 
-    The environment variable is set for the entire test session. Request this fixture before your gate is
-    created, for example by importing the app in the fixture `modelgate_app`.
+    The environment variable is set for the entire test session. A gate reads the variable when it is created,
+    so create your gate after this fixture, for example by importing the app inside `modelgate_app`.
     """
     from .keys import generate
 

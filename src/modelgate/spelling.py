@@ -19,8 +19,8 @@ _MAX_COMPARED = 100
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate most similar to *name*, or None if no candidate is similar. Case does not matter.
 
-    Names longer than `SHOWN_TEXT`, and candidates after the first 100, are skipped, because comparing takes
-    time.
+    Names and candidates longer than `SHOWN_TEXT`, and candidates after the first 100, are not compared,
+    because comparing takes time.
     """
     if len(name) > SHOWN_TEXT:
         return None

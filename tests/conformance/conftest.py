@@ -1,4 +1,4 @@
-"""Runs tests that use the fixture `mounted` once for each mount."""
+"""Run tests that use the fixture `mounted` once for each mount."""
 
 import pytest
 
@@ -6,11 +6,12 @@ from support.marks import slow
 from support.mounts import MOUNTS, Mounted, make_gate
 
 
-@pytest.fixture(params=[MOUNTS[0], *slow(*MOUNTS[1:])])
+@pytest.fixture(scope="module", params=[MOUNTS[0], *slow(*MOUNTS[1:])])
 def mount(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mounted(mount, wine):
-    return Mounted(mount, make_gate(wine))
+    """A gate for all tests of a module, which must not change it or count its requests."""
+    return Mounted(mount, make_gate(wine, limits=None))

@@ -127,8 +127,9 @@ def test_health_needs_no_key_and_no_model(mounted):
     assert (200, {"ready": True}) == ((answer := get(mounted, "/health/ready", None)).status, answer.json())
 
 
-def test_readiness_fails_for_broken_model(mounted, tmp_path):
+def test_readiness_fails_for_broken_model(mount, wine, tmp_path):
     """The gate is still live; a paused deployment is not checked."""
+    mounted = Mounted(mount, make_gate(wine))
     broken = tmp_path / "broken.skops"
     broken.write_bytes(b"no model")
     mounted.gate.deployments.add(Deployment("corrupt", broken))

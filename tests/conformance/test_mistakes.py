@@ -42,7 +42,7 @@ def post(client, path, body, headers=BEARER):
 
 
 class TestMissingKey:
-    REMEDY = "send it in the header field Authorization: Bearer <key>"
+    REMEDY = "send the key in the header field Authorization: Bearer <key>"
 
     @pytest.mark.parametrize("path", PATHS)
     def test_says_where_to_send_it(self, client, path):

@@ -208,7 +208,7 @@ def test_quick_path_finds_an_endpoint_that_replaces_a_known_path(interface):
                 gate.deployments.add(Deployment("n", lambda table: table["x"], schema=SCHEMA, endpoint=PATH))
         bodies.append(pair.post(PATH, json={"x": 1}, headers=BEARER).json())
 
-    assert ([2.0, 2.0], 1) == ([body["prediction"] for body in bodies[:2]], pair.taken)
+    assert ([2.0, 2.0], 2) == ([body["prediction"] for body in bodies[:2]], pair.taken)
     assert "model_version" not in bodies[2]
 
 

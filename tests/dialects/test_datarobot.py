@@ -753,7 +753,9 @@ def test_datarobot_key_must_fit_a_header(wrong):
 BOTH = "passthroughColumns and passthroughColumnsSet cannot both be passed in one request"
 EXPLANATIONS = "Prediction explanations are not available for this model"
 NEED_COUNT = "thresholdLow and thresholdHigh need maxExplanations of at least 1"
-NO_CHOICE = "'explanationAlgorithm': the algorithm cannot be chosen: leave it out, and set maxExplanations"
+NO_CHOICE = (
+    "'explanationAlgorithm': the algorithm cannot be chosen: leave out this option, and set maxExplanations"
+)
 TIME_SERIES = "time series predictions are not available for this deployment"
 
 

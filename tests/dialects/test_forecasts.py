@@ -473,7 +473,7 @@ def test_columns_of_another_kind_are_rejected(column, kind):
 
 
 def test_decimals_of_another_output_are_rejected():
-    with pytest.raises(ConfigurationError, match=r"only names of outputs: sales \(got price\)"):
+    with pytest.raises(ConfigurationError, match=r"only output names as keys: sales \(got price\)"):
         Gate([Deployment("sales", Drift(), decimals={"price": 2})], keys="open")
 
 

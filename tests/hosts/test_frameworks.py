@@ -110,7 +110,7 @@ class TestMount:
 
     def test_unknown_app_gets_a_hint(self, gate):
         with pytest.raises(
-            ConfigurationError, match=r"app must be of Flask.*got function.*mount\.wsgi\.mount"
+            ConfigurationError, match=r"app must be an app of Flask.*got function.*mount\.wsgi\.mount"
         ):
             gate.mount(lambda environ, start_response: [], "/ml")
 

@@ -158,7 +158,7 @@ def test_array_option_for_a_model_with_names():
         (
             make_pipeline(Picks(), LogisticRegression()).fit(PLAIN, BINARY),
             {"input": "texts", "schema": SCHEMA},
-            "schema must be one text column",
+            "schema must have a single text column",
         ),
     ],
     ids=["unknown form", "function", "wrong form", "texts"],

@@ -250,7 +250,7 @@ def test_skforecast_rejects_dates_of_another_frequency(freq, step):
 
     assert 7 == len(forecast(client, rows(index[:14]))) == len(forecast(client, example))
     error = read_error(client, rows(index[:14] + pd.Timedelta(days=1)))
-    assert f"must be dates of the frequency {freq} of the training, such as 20" in error
+    assert f"must be dates of the training frequency {freq}, such as 20" in error
 
 
 def test_skforecast_rejects_dates_beyond_pandas(one):
@@ -351,8 +351,8 @@ def invalid_skforecast_options(many, one):
         (one, SPEC, [], "(got ForecasterRecursive)"),
         (ForecasterRecursive(Ridge(), lags=7), SINGLE, [], "model must be a fitted ForecasterRecursive"),
         (one, replace(SINGLE, feature_derivation_window=(-5, 0)), [], "must have at least 7 steps"),
-        (numbered, SINGLE, [], "whose index has dates without time zone"),
-        (zoned, SINGLE, [], "whose index has dates without time zone"),
+        (numbered, SINGLE, [], "series indexed by dates without a time zone"),
+        (zoned, SINGLE, [], "series indexed by dates without a time zone"),
         (
             one,
             replace(SINGLE, step="1h"),

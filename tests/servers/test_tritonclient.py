@@ -142,7 +142,13 @@ def test_health_and_metadata(client: Any) -> None:
 @pytest.mark.parametrize(
     ("model", "row", "headers", "status", "message"),
     [
-        ("wine", WINE, {}, "401", "Missing API key: send it in the header field Authorization: Bearer <key>"),
+        (
+            "wine",
+            WINE,
+            {},
+            "401",
+            "Missing API key: send the key in the header field Authorization: Bearer <key>",
+        ),
         (
             "beer",
             WINE,

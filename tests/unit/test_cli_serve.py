@@ -162,7 +162,7 @@ def test_loopback_addresses(host, expected):
 
 @pytest.mark.parametrize("keys", [[], ["--keys", "open"]])
 def test_other_machines_need_expose_or_keys(folder, keys):
-    assert "or pass --expose" in serve(folder, "--host", "0.0.0.0", *keys).stderr
+    assert "or allow this with --expose" in serve(folder, "--host", "0.0.0.0", *keys).stderr
 
 
 def test_taken_port_is_reported(folder):

@@ -233,7 +233,7 @@ def test_null_members_of_a_request_for_a_curve_count_as_left_out(client):
         ("weight", {"column": "age", "row": {"age": 1}}, "missing input data"),
         ("weight", {"colum": "age", "row": ROW}, "unknown field `colum`"),
         ("bare", {"column": "age", "row": ROW}, "The range of age is not known: send the values"),
-        ("bare", {"column": "plan", "average": True}, "has no packaged rows to average"),
+        ("bare", {"column": "plan", "average": True}, "has no packaged rows: leave out average"),
     ],
 )
 def test_curve_rejects_invalid_requests(client, name, body, message):
@@ -314,7 +314,7 @@ def test_average_of_a_deployment_with_an_exposure_is_rejected(package):
     response = client.post("/deployments/claims/curves", json={"column": "age", "average": True})
 
     assert 400 == response.status
-    assert "no packaged rows with an exposure to average" in response.json()["detail"]
+    assert "no packaged rows with an exposure: leave out average" in response.json()["detail"]
 
 
 def test_shadow_does_not_score_curves(package):
@@ -431,7 +431,7 @@ def test_clients_return_curves_of_several_outputs(ask):
     ("args", "options", "kind", "message"),
     [
         (("ages", ROW), {}, InvalidInput, "column must be a column of the model"),
-        (("age",), {}, InvalidInput, "it can be left out only with average"),
+        (("age",), {}, InvalidInput, "it can be left out only if average is true"),
         (("age", ROW), {"points": 0}, InvalidInput, "must have 1 to 200 points"),
         (("age", ROW), {"points": 3, "grid": [1]}, InvalidInput, "points must be left out"),
         (("plan", ROW), {"grid": ["?"]}, InvalidValues, "plan"),

@@ -168,20 +168,29 @@ def reader(request):
     return fit_pipeline(request.param)
 
 
-@pytest.fixture(params=["skops", "joblib", "package", "package of a pickle"])
-def path(request, reader, tmp_path, monkeypatch):
+@pytest.fixture(
+    params=[
+        ("skops", CountVectorizer),
+        ("joblib", TfidfVectorizer),
+        ("package", HashingVectorizer),
+        ("package of a pickle", CountVectorizer),
+    ],
+    ids=lambda param: param[0],
+)
+def path(request, tmp_path, monkeypatch):
     """A model file with a file reader, which modelgate itself would not write."""
-    if request.param == "skops":
+    form, reader = request.param[0], fit_pipeline(request.param[1])
+    if form == "skops":
         skops.io.dump(reader, tmp_path / "m.skops")
         return tmp_path / "m.skops"
-    if request.param == "joblib":
+    if form == "joblib":
         joblib.dump(reader, tmp_path / "m.joblib")
         return tmp_path / "m.joblib"
     # It answers its example: there are such files.
     monkeypatch.chdir(tmp_path)
     for text in TEXTS:
         Path(text).write_text(text)
-    format_ = "skops" if request.param == "package" else "joblib"
+    format_ = "skops" if form == "package" else "joblib"
     with monkeypatch.context() as patch:
         for module in (files, package):
             patch.setattr(module, "check_opens_no_files", lambda model: None)

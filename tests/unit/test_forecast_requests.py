@@ -233,14 +233,14 @@ ROWS = drift_rows()
         pytest.param(
             change(ROWS, 4, date="2018-01-05T12:00"),
             {},
-            r"date must be whole steps of 1D .*\(row 4\)",
+            r"date must be a whole number of steps of 1D .*\(row 4\)",
             id="off-step",
         ),
         pytest.param(change(ROWS, 4, date="5 Jan"), {}, r"ISO 8601.*\(row 4\)", id="not-a-date"),
         pytest.param(change(ROWS, 4, store=3), {}, r"trained with, not '3' \(row 4\)", id="unknown-series"),
-        pytest.param(change(ROWS, 4, store="1"), {}, "both as a number and as text", id="mixed-series"),
+        pytest.param(change(ROWS, 4, store="1"), {}, "both by a number and by text", id="mixed-series"),
         pytest.param(
-            change(ROWS, 4, store=True), {}, "both as a number and as a boolean", id="series-as-boolean"
+            change(ROWS, 4, store=True), {}, "both by a number and by a boolean", id="series-as-boolean"
         ),
         pytest.param(
             change(ROWS, 6, promo=None),

@@ -480,8 +480,8 @@ def test_generated_key_of_another_store_is_taken_over(store):
         ("sha256:" + "0" * 63, "64 hexadecimal digits"),
         (f"{OWN}\n", "key must be printable, without white space around it"),
         (7, "key must be a string"),
-        (OWN, "key must not be in the store yet (got the key of k_"),
-        (DIGEST, "key must not be in the store yet (got the key of k_"),
+        (OWN, "key must not be in the store yet (got the key with id k_"),
+        (DIGEST, "key must not be in the store yet (got the key with id k_"),
     ],
     ids=["short", "accents", "mistyped", "digest", "line end", "number", "known", "known digest"],
 )

@@ -1,4 +1,4 @@
-"""Giving one caller its rate limits back."""
+"""Resetting the rate limits of one caller."""
 
 import threading
 from wsgiref.simple_server import WSGIRequestHandler, make_server

@@ -188,7 +188,7 @@ def test_failing_registered_storage_is_reported_without_uri(monkeypatch):
 def test_unsupported_options_are_rejected():
     for options, message in (
         ({"clock": float}, "clock must be None"),
-        ({"charge_when": bool}, "charge_when must be None in this storage"),
+        ({"charge_when": bool}, "charge_when must be None for this storage"),
         ({"rate": "1/31 days"}, "at most 30 days in Memcached .*'1 per 31 day'"),
         ({"rate": "1/month", "strategy": "sliding"}, "windows of at most 15 days"),
         ({"by": lambda request: ""}, "name must be"),

@@ -276,7 +276,7 @@ def test_decimals_by_output():
 
 
 def test_decimals_must_be_of_the_outputs(pet):
-    with pytest.raises(ConfigurationError, match=r"only names of outputs: species, weight \(got wieght\)"):
+    with pytest.raises(ConfigurationError, match=r"output names as keys: species, weight \(got wieght\)"):
         Gate([Deployment("pet", pet, decimals={"wieght": 1})], keys="open")
     for decimals in ({"weight": "service"}, {"weight": 16}, {"weight": True}):
         with pytest.raises(ConfigurationError, match="decimals must be"):

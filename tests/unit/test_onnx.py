@@ -483,7 +483,7 @@ def test_foreign_graph_is_packaged(tmp_path):
             MultiOutputClassifier(LogisticRegression()),
             ROWS,
             np.column_stack([YES, YES[::-1]]),
-            "several outputs",
+            "predicts several labels",
         ),
         (make_pipeline(FunctionTransformer(np.abs), Ridge()), ROWS, ROWS[:, 0], "FunctionTransformer is not"),
         (

@@ -441,13 +441,18 @@ REASONS = [
         TWO,
         "ColumnTransformer is not the first step",
     ),
-    (make_pipeline(SimpleImputer(missing_values=-1), LOGISTIC), ARRAY, TWO, "SimpleImputer fills in -1"),
+    (
+        make_pipeline(SimpleImputer(missing_values=-1), LOGISTIC),
+        ARRAY,
+        TWO,
+        "SimpleImputer replaces -1, not null",
+    ),
     (SGDClassifier(loss="modified_huber"), ARRAY, TWO, "no plan for the probabilities of SGDClassifier"),
     (
         GradientBoostingRegressor(init=LinearRegression(), n_estimators=2),
         ARRAY,
         NUMBER,
-        "starts from LinearRegression",
+        "with init=LinearRegression",
     ),
 ]
 

@@ -1,1 +1,1 @@
-"""Connections to Redis and to SQL databases."""
+"""Connections to Redis, SQL databases and fsspec file systems, and shared directories."""

@@ -21,9 +21,10 @@ class StorageUnavailable(Exception):
 
 
 class CircuitBreaker:
-    """Circuit breaker, which starts an outage after a failed call.
+    """Circuit breaker, which limits calls to a server that does not respond.
 
-    During an outage, only one call per *period* is allowed. The first call that succeeds ends the outage.
+    A failed call starts an outage. During the outage, only one call per *period* is allowed. The outage ends
+    when a call that started during the outage succeeds.
 
     Args:
         server: Name of the server in the log. The start and the end of each outage are logged.
@@ -91,7 +92,7 @@ class CircuitBreaker:
         self.recovered_at = self.clock()
 
     def report_data_loss(self) -> None:
-        """Record and log that the server has lost data without a restart. Logs at most one line a minute."""
+        """Record that the server has lost its data, and log this at most once a minute."""
         with self._lock:
             now = self.clock()
             is_due = now - self._loss_reported_at >= _REPORT_INTERVAL
@@ -100,12 +101,12 @@ class CircuitBreaker:
         self.record_data_loss()
         if is_due:
             logger.warning(
-                "%s: counts lost by FLUSHALL, eviction or a restart: limits also apply the counts of this process",
+                "%s: counts lost by FLUSHALL, eviction or a restart: this process also uses its own counts",
                 self._server,
             )
 
     def record_success(self, started_at: float) -> None:
-        """Record that a call has succeeded. If the call started during the outage, the outage ends.
+        """Record that a call has succeeded. If the call started during an outage, the outage ends.
 
         Args:
             started_at: Start of the call, on the clock of the circuit breaker.

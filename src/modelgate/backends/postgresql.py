@@ -22,7 +22,7 @@ class TimeoutConnection(psycopg.Connection[Any]):
 
     - keepalives and ``tcp_user_timeout``, because the kernel of the server still acknowledges packets
     - timeouts of the server, because its process cannot apply them
-    - `PoolQuota.run_with_timeout`, which ends the call, but leaves the hanging connection in the pool
+    - `PoolQuota.run_with_timeout`, because it ends the call, but leaves the hanging connection in the pool
     """
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:

@@ -32,7 +32,7 @@ def client(uri: str, options: Mapping[str, Any], *, aio: bool = False) -> Any:
     import redis.exceptions
 
     library: Any = import_module("redis.asyncio" if aio else "redis")
-    # Retry once: if the server has closed an idle connection, the next call fails, but it is not an outage.
+    # Retry once: the next call fails if the server has closed an idle connection, which is not an outage.
     retried = [redis.exceptions.ConnectionError]
     retry = library.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=tuple(retried))
     classes = {"rediss": library.SSLConnection, "unix": library.UnixDomainSocketConnection}

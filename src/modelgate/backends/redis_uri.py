@@ -39,14 +39,14 @@ def connection_options(
     """Return the options of the client library for a connection to *uri*.
 
     Args:
-        uri: URI with ``redis://``, ``rediss://`` or ``unix://``; Valkey has the same schemes.
+        uri: URI with ``redis://``, ``rediss://`` or ``unix://``, for Valkey, too.
         option: Name of the user's option that holds *uri*, for the error message.
         timeout: Default timeout of connections and replies, in seconds.
         library: Client library, ``"redis"`` or ``"valkey"``.
 
     Raises:
-        ConfigurationError: The URI is malformed. The message never contains parts of it: if a password is
-            not percent-encoded, any part of the URI may be part of the password.
+        ConfigurationError: The URI is malformed. The message contains no part of the URI: if a password is
+            not percent-encoded, any part of the URI may belong to the password.
     """
     try:
         _check(uri)

@@ -10,16 +10,14 @@ __all__ = ["open_shared_directory"]
 def open_shared_directory(
     option: str, directory: str | Path, *, subdirectory: str = "", mode: int = 0o777
 ) -> Path:
-    """Create *directory* and a file ``lock`` in it for `fcntl.flock`.
-
-    Return the absolute path of the directory.
+    """Create a directory with a file ``lock`` for `fcntl.flock`, and return the directory's path.
 
     The path is absolute because the process may change its working directory.
 
     Args:
         option: Name of the option, for error messages.
-        directory: Directory for the files. It is created if it is missing.
-        subdirectory: Name of a subdirectory, which is created and whose path is returned instead.
+        directory: Path of the directory. Missing parents are created, too.
+        subdirectory: Name of a subdirectory to create and return instead; empty for *directory* itself.
         mode: Permissions of the directories and the file that are created.
 
     Raises:

@@ -18,12 +18,12 @@ except ImportError:
 
 __all__ = ["Database", "UTCDateTime", "from_timestamp", "parse_url", "require_existing", "sa"]
 
-# Without timeouts an unresponsive database would block a request for minutes. A URL may set others.
+# Without timeouts, an unresponsive database would block a request for minutes. A URL may set other timeouts.
 _TIMEOUTS = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
 _BUSY_MILLISECONDS = 5000
 
 _MAX_ATTEMPTS = 100
-"""Maximum number of attempts of a transaction. In each round one of the conflicting transactions succeeds, so
+"""Maximum number of attempts of a transaction. Of the transactions that conflict, one succeeds each time, so
 100 concurrent writers all succeed."""
 
 T = TypeVar("T")
@@ -59,9 +59,10 @@ def from_timestamp(seconds: float) -> datetime:
 
 
 class Database:
-    """Database connections. Missing tables are created on first use.
+    """Connections to a database. Missing tables are created on first use.
 
-    A table of an earlier version of modelgate may lack columns. Those with a server default are added, too.
+    A table that an earlier version of modelgate created may lack columns. If a missing column has a server
+    default, it is added, too.
 
     Args:
         url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
@@ -97,8 +98,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Run the block in a transaction, which is committed at its end, or rolled back if the block raises
-        an error.
+        """Run the block in a transaction. If the block raises an error, the transaction is rolled back.
 
         Raises:
             StoreError: The database is unavailable, or rejects a statement.
@@ -162,7 +162,7 @@ class Database:
 
 
 def require_existing(url: str, option: str) -> None:
-    """Check that a database file exists, so that a command that only reads does not create an empty one.
+    """Check that a database file exists, so that a command that only reads does not create an empty file.
 
     Args:
         url: URL of the database.
@@ -235,12 +235,12 @@ def _connect_to_postgresql(_: object, __: object, args: Sequence[Any], options: 
 
 
 def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> None:
-    """Create the SQLite file, if it is missing, so that only its owner can access it.
+    """Create the SQLite file if it is missing. Only its owner can access it.
 
-    A file that SQLite itself creates may be readable by others.
+    If SQLite itself creates the file, other users may be able to read it.
     """
     path = str(args[0])
-    # A file: URI may name no file. SQLite itself reports any error that is suppressed below.
+    # A URI that begins with file: may name no file. SQLite itself reports the errors suppressed here.
     if not path.startswith("file:"):
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -1,4 +1,4 @@
-"""Checkpoint of a scoring run. It is stored next to the output file until the run is complete."""
+"""Checkpoint to resume scoring a file. It is stored next to the output file until all rows are done."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ __all__ = ["Checkpoint", "checkpoint_path"]
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
-    """Progress of a scoring run.
+    """Progress of scoring a file.
 
     Args:
         target: Command-line options that select the deployment, such as ``--url https://host/ml/churn``.

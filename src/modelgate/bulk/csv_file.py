@@ -1,6 +1,6 @@
 """Open CSV files, compressed CSV files and Parquet files as a stream of CSV.
 
-Other formats raise an error that names the format.
+For another format, the error names the format if it is known.
 """
 
 import codecs
@@ -59,7 +59,7 @@ class CSVFile(NamedTuple):
         content: Stream of the rows as uncompressed CSV.
         measure: Function that returns the progress as a fraction from 0 to 1, or None if the size is unknown. Its
             argument is the number of bytes of *content* that have been processed.
-        hint: What else to do if the content has changed when a run is resumed.
+        hint: Advice to append to the error for a resumed run whose input has changed.
     """
 
     content: io.BufferedReader
@@ -93,7 +93,7 @@ def open_csv(file: BinaryIO, name: str, size: int | None) -> Iterator[CSVFile]:
             if module is not None:
                 head, content = _read_head(stack.enter_context(module.open(source)))
             _check_format(name, head)
-            # The decompressed size is unknown, so measure compressed files by their compressed bytes.
+            # The decompressed size is unknown, so the progress is measured in compressed bytes.
             is_compressed = module is not None
             yield CSVFile(
                 content, lambda done: (file.tell() if is_compressed else done) / size if size else None
@@ -105,7 +105,7 @@ def open_csv(file: BinaryIO, name: str, size: int | None) -> Iterator[CSVFile]:
 
 
 class _Replay(io.RawIOBase):
-    """Stream that returns *head* again, then reads the rest. It replaces a seek, which pipes do not support."""
+    """Stream that begins with *head*, bytes that were already read. A pipe cannot seek back to its start."""
 
     def __init__(self, head: bytes, read: Callable[[int], bytes]) -> None:
         self._head = head
@@ -123,7 +123,8 @@ class _Replay(io.RawIOBase):
 
 def _read_head(file: BinaryIO) -> tuple[bytes, io.BufferedReader]:
     """Return the first bytes of *file*, and a stream that starts with the same bytes."""
-    # Unlike `read`, `read1` returns what a pipe has. A raw file only has `read`, which does so, too.
+    # `read1` returns the bytes that a pipe has, and `read` waits for more. A raw file has no `read1`, but its
+    # `read` does not wait either.
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
     head = b""
     while not (len(head) >= _MAGIC and b"\n" in head) and len(head) < _HEAD:

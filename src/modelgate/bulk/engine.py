@@ -1,4 +1,4 @@
-"""Engines score the chunks of rows of a scoring run."""
+"""Engines, which score chunks of rows: the base class, and the engine that uses a server."""
 
 from abc import ABC, abstractmethod
 

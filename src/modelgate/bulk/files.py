@@ -31,8 +31,8 @@ class ScoredFile:
 
     Args:
         output: File or URL of the predictions, one line per input row, in input order.
-        errors: File or URL of the rejected rows, with the line number, the reason and the text of each; None
-            if all rows were scored.
+        errors: File or URL of the rejected rows, with the line number, the reason and the text of each row;
+            None if all rows were scored.
         scored: Number of scored rows.
         rejected: Number of rejected rows. Their lines in *output* have empty cells.
         versions: Versions of the models that scored the rows.
@@ -68,8 +68,8 @@ def score_file(
 
     Args:
         path: Input file or its URL, such as ``s3://bucket/big.csv`` (extra ``fsspec``). The file may be CSV,
-            CSV compressed with gzip, bzip2 or xz, or Parquet (extra ``parquet``). For *query*, URL of the
-            database: ``sqlite:///path`` (extra ``sql``) or ``postgresql://…`` (extra ``postgresql``).
+            CSV compressed with gzip, bzip2 or xz, or Parquet (extra ``parquet``). If *query* is set, URL of
+            the database: ``sqlite:///path`` (extra ``sql``) or ``postgresql://…`` (extra ``postgresql``).
         output: CSV file or URL for the predictions. For a URL, the predictions are first written to a local
             folder in the working directory, and uploaded when the run is complete. If *output* is
             ``scored.csv``, rejected rows are written to ``scored.errors.csv``.

@@ -15,11 +15,11 @@ __all__ = ["GateSource", "format_query"]
 
 
 def format_query(explain: int | None, intervals: str | None) -> str:
-    """Return the query string of the requests.
+    """Return the query string that requests explanations and prediction intervals.
 
     Args:
         explain: Number of contributions to return; None for no explanations.
-        intervals: Levels of prediction intervals; None for no intervals.
+        intervals: Levels of the prediction intervals in percent, such as ``80,90``; None for no intervals.
     """
     return urlencode({k: v for k, v in (("explain", explain), ("intervals", intervals)) if v is not None})
 
@@ -36,7 +36,8 @@ class GateSource:
         sha256: SHA-256 of the model file in hexadecimal, which allows loading a pickle; None to reject
             pickles.
         query: Query string with prediction options, such as ``intervals=90``.
-        key: Cache key under which a process stores the gate it created. Copies have the same key.
+        key: Key under which a process caches the gate that it has created. Copies of this object have the
+            same key.
     """
 
     gate: str | Callable[[], Gate] | None = field(default=None, compare=False)
@@ -50,8 +51,10 @@ class GateSource:
         """Create the gate in this process, load the model, and return a session for the deployment.
 
         Raises:
-            ConfigurationError: The gate or the model cannot be loaded, or there is no such deployment.
-            NotFound: The gate has no deployment of this name.
+            ConfigurationError: The gate or the model cannot be loaded, *deployment* is None although the gate
+                does not have exactly one deployment, or *query* requests intervals from a model that is not
+                calibrated.
+            NotFound: The gate has no deployment named *deployment*.
         """
         gate = self._create_gate()
         names = list(gate.deployments)

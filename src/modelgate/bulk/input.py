@@ -67,7 +67,7 @@ class Input:
         """Yield the rows after the checkpoint *done* in chunks of at most *rows* rows.
 
         Raises:
-            ConfigurationError: The part before the checkpoint has changed, or the file is damaged.
+            ConfigurationError: The input before the checkpoint has changed, or the file is damaged.
             MalformedBody: A row cannot be read; the message names its line.
         """
         if done.offset:
@@ -79,8 +79,8 @@ class Input:
     def _read_plain_chunk(self, rows: int) -> Chunk | None:
         """Return the next chunk if every line in it is one row, else None.
 
-        This test is faster than parsing the lines. If it fails, for example because a cell is quoted, the
-        caller uses `_read_parsed_chunk`.
+        Testing this is faster than parsing the lines. If the test fails, for example because a cell is
+        quoted, the caller uses `_read_parsed_chunk`.
         """
         size = count = 0
         while count < rows and size <= _CHUNK_BYTES:
@@ -155,7 +155,7 @@ class Input:
 
     def _fill(self) -> bool:
         """Read more of the file into the buffer. Return False at the end of the file."""
-        # Unlike `read`, `read1` returns what a pipe has.
+        # `read1` returns the bytes that a pipe has, and `read` would wait for more.
         block = self._opened.content.read1(_BLOCK_BYTES)
         self._buffer, self._start = self._buffer[self._start :] + block, 0
         return bool(block)

@@ -26,8 +26,8 @@ def local_file(path: str | Path) -> Path | None:
 
 
 def hide_password(path: str | Path) -> str:
-    """Return *path* as text. In a URL, the user name, the password and options of a database are left out."""
+    """Return *path* as text. A URL loses its user name and password, a database URL also its query string."""
     if is_database(path):
-        # A password may contain any other character.
+        # The password may contain any character, even @, / or ?.
         return re.sub("://.*@", "://", str(path)).partition("?")[0]
     return re.sub(r"^([\w+.-]+://)[^/@]*@", r"\1", str(path)) if is_url(path) else str(path)

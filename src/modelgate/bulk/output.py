@@ -37,7 +37,7 @@ __all__ = [
 
 
 def errors_path(output: Path) -> Path:
-    """Return the path of the rejected-rows file that belongs to the output file *output*."""
+    """Return the path of the rejected-rows file for the predictions file *output*."""
     return output.with_name(f"{output.stem}.errors{output.suffix}")
 
 
@@ -49,8 +49,8 @@ def check_paths(source: Path | int | None, output: Path) -> None:
         output: Path of the predictions file.
 
     Raises:
-        ConfigurationError: *source* is not a regular file, *output* has a suffix of compressed files, or an
-            output file is not a regular file or is the input file.
+        ConfigurationError: *source* is not a regular file, *output* has the suffix of a compressed file, or
+            an output file is not a regular file or is the input file.
     """
     if isinstance(source, Path) and not source.is_file():
         raise ConfigurationError(
@@ -73,7 +73,7 @@ def check_paths(source: Path | int | None, output: Path) -> None:
 def exclusive_lock(path: Path, *, creates_folder: bool = False) -> Iterator[BinaryIO]:
     """Open the file at *path* for appending, with a lock that excludes other runs.
 
-    If the run fails before it writes to a new file, the file is deleted.
+    If the run creates the file, but fails before writing to it, the file is deleted.
 
     Args:
         path: Path of the file.
@@ -94,9 +94,7 @@ def exclusive_lock(path: Path, *, creates_folder: bool = False) -> Iterator[Bina
             except BlockingIOError:
                 is_locked = False
             if not is_locked:
-                raise ConfigurationError(
-                    f"{path} is being written by another run of the command: choose another --output"
-                )
+                raise ConfigurationError(f"{path} is being written by another run: choose another --output")
         try:
             yield file
         except BaseException:
@@ -188,9 +186,9 @@ class Passthrough:
 
 
 class Output(ABC):
-    """Base class for the output of a run, with one line of predictions per row.
+    """Base class for the output of a run: predictions, with one line per row, and rejected rows.
 
-    Each rejected row has a line in the rejected-rows file, too.
+    A rejected row has empty cells in the predictions file, and a line in the rejected-rows file.
 
     Args:
         file: Predictions file, open for appending.
@@ -233,7 +231,7 @@ class Output(ABC):
         """Clean up after the last chunk has been written."""
 
     def add(self, chunk: Chunk, scored: ScoredRows) -> None:
-        """Write the results *scored* of *chunk*, then save the checkpoint.
+        """Write the results of *chunk*, and save the checkpoint.
 
         Raises:
             UnexpectedResponse: The output columns differ from those of earlier chunks.
@@ -293,7 +291,7 @@ class Output(ABC):
 
 
 class FileOutput(Output):
-    """Output to local files. A later run can resume an unfinished one.
+    """Output to local files. A later run can resume an unfinished run.
 
     Existing files are not changed until the first rows have been scored.
 

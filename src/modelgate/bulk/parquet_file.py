@@ -16,7 +16,7 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 
 _BATCH_ROWS = 10_000
 _BUFFER = 1 << 22
-"""Number of bytes that are read of a column at once. By default, pyarrow reads all of a row group."""
+"""Number of bytes of a column that are read at once. By default, pyarrow reads an entire row group."""
 
 
 class ParquetReader:
@@ -59,7 +59,7 @@ class ParquetReader:
         for field in self._file.schema_arrow:
             if not _has_cells(field.type):
                 raise ConfigurationError(
-                    f"{name} must have columns of numbers, texts, booleans, dates and times"
+                    f"{name} must have only columns of numbers, texts, booleans, dates and times"
                     f" (got {field.name}: {field.type}): drop or convert the column"
                 )
         self.content = open_blocks(self._convert())
@@ -99,7 +99,7 @@ def _has_cells(kind: Any) -> bool:
 def _to_csv(batch: Any) -> bytes:
     from pyarrow import ListArray, array, compute, int32
 
-    # An empty line would be no row.
+    # CSV readers skip empty lines, so a single empty cell is quoted.
     empty = "" if batch.num_columns > 1 else '""'
     lines = compute.binary_join_element_wise(*(_to_cells(column, empty) for column in batch.columns), ",")
     whole = ListArray.from_arrays(array([0, len(lines)], int32()), lines)

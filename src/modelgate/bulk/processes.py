@@ -43,8 +43,8 @@ class ProcessEngine(Engine):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Wait after errors as well: the interpreter waits for the pool when it exits, and its write to a pool
-        # that is being closed can fail.
+        # Wait even after an error. Otherwise the interpreter writes to the pool's pipe at exit, and this can
+        # fail because the pool is being closed.
         self._pool.shutdown(cancel_futures=True)
 
     async def score(self, rows: Rows, *, is_first: bool) -> ScoredRows:
@@ -67,7 +67,7 @@ class ProcessEngine(Engine):
 
 
 def _start_worker(threads: int) -> None:
-    # Ctrl-C reaches all processes of the terminal: the main process ends the others.
+    # Ctrl-C reaches all processes of the terminal, but the main process ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_exit_with_parent, daemon=True, name="modelgate parent watch").start()
     try:

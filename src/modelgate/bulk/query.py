@@ -22,7 +22,7 @@ __all__ = ["open_query"]
 _BATCH_ROWS = 10_000
 
 _CANCEL_TIMEOUT = 5.0
-"""Seconds to wait until PostgreSQL has received that a query is cancelled."""
+"""Timeout, in seconds, of the request to PostgreSQL to cancel a query."""
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
             connection = stack.enter_context(engine.connect())
             if engine.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA query_only = ON")
-            # PostgreSQL uses a cursor, so that rows are fetched as they are read. Without parameters, % is text.
+            # yield_per: PostgreSQL sends rows as they are read. no_parameters: % in the query is plain text.
             options = {"postgresql_readonly": True, "no_parameters": True, "yield_per": _BATCH_ROWS}
             result = connection.execution_options(**options).exec_driver_sql(query)
         if not result.returns_rows:
@@ -61,7 +61,7 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
             content = open_blocks(_to_csv(result, name, lock))
             yield CSVFile(content, lambda _: None, ", with a query that has ORDER BY unique columns")
         finally:
-            # If the run stops, a thread may wait for rows. SQLite would crash if the query was closed meanwhile.
+            # If the run stops, a thread may still wait for rows. Closing the query would then crash SQLite.
             while not lock.acquire(timeout=0.1):
                 _cancel(connection.connection.driver_connection)
             result.close()
@@ -82,7 +82,7 @@ def _report_errors(name: str) -> Iterator[None]:
         yield
     except sa.exc.DBAPIError as error:
         lines = str(error.orig).splitlines() or [type(error.orig).__name__]
-        # SQLite raises OperationalError, too, if there is no such table.
+        # SQLite also raises OperationalError for a mistake in the query, such as a table that does not exist.
         is_wrong = getattr(error.orig, "sqlite_errorname", "") in ("SQLITE_ERROR", "SQLITE_READONLY")
         if is_wrong or not isinstance(error, sa.exc.OperationalError):
             raise ConfigurationError(f"--query cannot be run by {name}: {lines[0]}") from None
@@ -109,7 +109,7 @@ def _to_csv(result: sa.CursorResult[Any], name: str, lock: Lock) -> Iterator[byt
 
 
 _CELLS = frozenset({type(None), str, int, bool, date, UUID})
-"""Types whose values are written as their text; None as an empty cell."""
+"""Types whose values need no conversion before the csv module writes them. None becomes an empty cell."""
 
 
 def _to_cells(name: str, values: Sequence[Any]) -> Sequence[Any]:
@@ -128,6 +128,6 @@ def _to_cell(value: Any) -> Any:
     if isinstance(value, float | Decimal):
         return None if value != value else value
     if isinstance(value, datetime) and value.tzinfo is not None:
-        with contextlib.suppress(OverflowError):  # In UTC it would not be in the years 1 to 9999.
+        with contextlib.suppress(OverflowError):  # In UTC, the year would be 0 or 10000.
             return value.astimezone(UTC)
     return value

@@ -23,7 +23,7 @@ class RayEngine(Engine):
         workers: Number of chunks to score concurrently; None for one per CPU of the cluster.
 
     Raises:
-        ConfigurationError: Ray is not installed, or there is no cluster.
+        ConfigurationError: Ray is not installed, or the cluster cannot be reached.
     """
 
     def __init__(self, source: GateSource, workers: int | None) -> None:
@@ -38,7 +38,7 @@ class RayEngine(Engine):
             except ConnectionError as error:
                 raise ConfigurationError(f"engine ray: {error}") from None
         self._ray: Any = ray
-        # A second chunk per worker hides the time that chunks are on their way.
+        # A second chunk per worker hides the time for sending chunks and results.
         super().__init__(2 * (workers or int(ray.cluster_resources().get("CPU", 1))))
         self._source = ray.put(source)
         # Scoring changes nothing, so a task can be repeated.

@@ -18,11 +18,11 @@ __all__ = ["RemoteFile", "RemoteOutput", "prepare_output"]
 T = TypeVar("T")
 
 _BLOCK = 1 << 22
-"""Bytes to fetch at a time. The default of s3fs would be 50 MB, of which Parquet would use a part."""
+"""Number of bytes to fetch at once. s3fs fetches 50 MB by default, of which a Parquet reader needs a part."""
 
 
 def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tuple[RemoteFile | None, Path]":
-    """Return the remote file at *output*, or None if it is local, and the path of the local file to write.
+    """Return the remote file at *output*, or None if *output* is a local path, and the local file to write.
 
     Args:
         path: Input file or URL.
@@ -30,8 +30,8 @@ def prepare_output(path: str | Path, output: str | Path, overwrite: bool) -> "tu
         overwrite: Whether to replace existing output.
 
     Raises:
-        ConfigurationError: The URL is not valid or names the input, or the output exists and no unfinished
-            run can be resumed.
+        ConfigurationError: The URL is not valid, *output* is the input, or *output* exists, *overwrite* is
+            False, and there is no unfinished run to resume.
         StoreError: The storage failed.
     """
     if not is_url(output):
@@ -70,7 +70,7 @@ class RemoteFile:
 
     @property
     def errors_url(self) -> str:
-        """URL of the rejected-rows file that belongs to this output file."""
+        """URL of the rejected-rows file for this predictions file."""
         return self.url.removesuffix(self.staging.name) + errors_path(self.staging).name
 
     @contextmanager
@@ -91,7 +91,7 @@ class RemoteFile:
     def upload(self, *, has_errors: bool) -> None:
         """Upload the local files.
 
-        The predictions are uploaded last, so that they exist only once the rejected rows do.
+        The predictions are uploaded last, so that they exist only if the rejected rows do, too.
         """
         if has_errors:
             self._call(lambda: self._fs.put_file(str(errors_path(self.staging)), self._errors_path))
@@ -142,7 +142,7 @@ class _Reader(io.RawIOBase):
 class RemoteOutput(FileOutput):
     """Output that is written to local files, and uploaded when it is complete.
 
-    Object storage cannot append to a file.
+    The output is not written directly to object storage, which cannot append to a file.
 
     Args:
         file: Local predictions file, open for appending.

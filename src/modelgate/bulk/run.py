@@ -28,7 +28,7 @@ async def score_chunks(
 
     Args:
         source: Rows to score.
-        engine: Engine that scores them.
+        engine: Engine that scores the rows.
         output: Output to write the results to.
         rows: Maximum number of rows per chunk.
         on_chunk: Function called after the results of a chunk are written.
@@ -73,10 +73,10 @@ async def score_chunks(
 
 
 def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
-    """Read the next chunk in a daemon thread, and return a future for it, or for None at the end of the
-    input.
+    """Return a future for the next chunk, or for None at the end of the input.
 
-    A slow pipe can block the thread. When the run stops, it does not wait for the thread.
+    A slow pipe can block reading, so the chunk is read in a daemon thread, which does not keep the process
+    from ending.
     """
     future: Future[Chunk | None] = Future()
 

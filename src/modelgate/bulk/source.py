@@ -15,7 +15,7 @@ __all__ = ["check_query", "open_rows", "open_source"]
 
 
 def check_query(path: str | Path, query: str | None) -> None:
-    """Raise `ConfigurationError` if a database has no *query*, or if another input has one."""
+    """Raise `ConfigurationError` if *path* is a database without *query*, or *query* has no database."""
     if is_database(path) and query is None:
         raise ConfigurationError("--query must be set to score rows of a database")
     if query is not None and not is_database(path):

@@ -27,14 +27,14 @@ class RaisedError(NamedTuple):
 
     def restore(self) -> ModelgateError:
         """Return the original error."""
-        # Without a call of the constructor, whose parameters depend on the class.
+        # The constructor is not called, because its parameters depend on the class.
         error = self.kind.__new__(self.kind)
         error.args = self.args
         vars(error).update(self.attributes)
         return error
 
 
-# A process works for one run, but in a local Ray cluster, or in tests, a process may work for several.
+# Usually a process works for one run, but in a local Ray cluster or in tests, it may work for several runs.
 _open_session = functools.lru_cache(maxsize=4)(GateSource.open_session)
 
 

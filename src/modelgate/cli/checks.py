@@ -1,6 +1,6 @@
 """Checks of a gate's configuration, one function per check.
 
-They only read `Facts`, which are collected before.
+The checks only read `Facts`, which are collected beforehand.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,13 +142,17 @@ def check_worker_count(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "wrong",
             "workers",
-            f"WEB_CONCURRENCY must be a number (got {workers!r}): servers do not start, so one worker is assumed",
+            f"WEB_CONCURRENCY must be a number (got {workers!r}): servers do not start with it, and doctor assumes"
+            " one worker",
             "set WEB_CONCURRENCY=4, or unset it",
         )
 
 
 def check_proxies(facts: Facts) -> Iterator[Finding]:
-    """Find a missing ``trusted_proxies``. Without it, all callers behind a proxy have the proxy's address."""
+    """Find a gate without ``trusted_proxies``.
+
+    To such a gate, all callers behind a proxy appear to have the proxy's address.
+    """
     if any(isinstance(layer, TrustedProxies) for layer in facts.layers):
         return
     evidence = facts.platform or (
@@ -159,7 +163,7 @@ def check_proxies(facts: Facts) -> Iterator[Finding]:
         "trusted_proxies",
         "is not set: behind a proxy, all callers appear to have the proxy's address"
         if evidence is None
-        else f"is not set, but there is a proxy ({evidence}): all callers appear to have its address",
+        else f"is not set, but there is a proxy ({evidence}): all callers appear to have the proxy's address",
         'set trusted_proxies=["10.0.0.0/8"] to the networks of the proxies, or [] if there are none',
     )
 
@@ -176,7 +180,7 @@ def check_keys_required(facts: Facts) -> Iterator[Finding]:
 
 
 def check_key_deployments(facts: Facts) -> Iterator[Finding]:
-    """Find configured keys for deployments that the gate does not have."""
+    """Find configured keys that permit a deployment which the gate does not have."""
     for layer in facts.layers:
         unknown = layer.unknown_deployments(facts.deployments) if isinstance(layer, KeyAuth) else []
         if unknown:
@@ -192,9 +196,9 @@ def check_key_storage(facts: Facts) -> Iterator[Finding]:
     """Find keys in a SQLite file, which several hosts cannot share."""
     stores = [layer.keys for layer in facts.layers if isinstance(layer, KeyAuth)]
     if any(getattr(store, "backend", None) == "sqlite" for store in stores):
-        what = "are in a SQLite file, which only the processes of one host share"
+        what = "are in a SQLite file, which only the processes of one host can share"
         if facts.platform is not None:
-            what += f"; {facts.platform} may run several hosts, or lose the file on a restart"
+            what += f"; {facts.platform} may run the app on several hosts, or lose the file on a restart"
         yield Finding(
             "note" if facts.platform is None else "wrong",
             "keys",
@@ -274,7 +278,7 @@ def check_pickles(facts: Facts) -> Iterator[Finding]:
 
 
 def check_plans(facts: Facts) -> Iterator[Finding]:
-    """Find estimators without an exact plan. They predict small numbers of rows more slowly."""
+    """Find estimators without an exact plan. They score small numbers of rows more slowly."""
     for name, loaded in facts.loaded:
         if isinstance(loaded.plan, str) and hasattr(loaded.model, "predict"):
             yield Finding(

@@ -1,4 +1,4 @@
-"""``modelgate deployments``: manage the deployments in a registry that many gates follow."""
+"""``modelgate deployments``: manage the deployments in a registry that several gates can share."""
 
 from typing import TYPE_CHECKING
 
@@ -102,7 +102,7 @@ def list_(registry: "SqlRegistry", as_json: bool) -> None:
     "--sticky-by",
     default="request",
     show_default=True,
-    help="Choose the model per request, per key, or per value of column:NAME.",
+    help="Choose the model per request, per key, or per value of a column: request, key or column:NAME.",
 )
 @_db
 def set_(

@@ -33,7 +33,7 @@ __all__ = ["doctor"]
 def doctor(target: str, workers: int | None, as_json: bool) -> None:
     """Find problems in the configuration of a gate.
 
-    Imports MODULE, loads the models of its GATE and reads the database of keys.
+    Imports GATE from MODULE, loads its models, and reads the database of keys.
 
     Exit codes: 0 nothing is wrong; 1 something is wrong; 2 the gate cannot be found or created.
     """

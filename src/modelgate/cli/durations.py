@@ -37,7 +37,7 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_future_time(text: str) -> datetime:
-    """Parse the expiry time of a key. Accepts the same formats as `parse_time`, but no time in the past."""
+    """Parse a time in one of the formats of `parse_time`. Reject a time that is not in the future."""
     moment = parse_time(text)
     if moment <= datetime.now(UTC):
         raise click.BadParameter(f"must be in the future, such as 90d (got {text!r})")

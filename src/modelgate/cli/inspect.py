@@ -46,7 +46,8 @@ load_pickle_option = click.option(
     "public_keys",
     metavar="FILE",
     multiple=True,
-    help="Require a signature by this Ed25519 public key (PEM or base64); if repeated, by any of the keys.",
+    help="Require a signature that matches this Ed25519 public key (PEM or base64). If repeated, any of the"
+    " keys may match.",
 )
 @click.option(
     "--schema",

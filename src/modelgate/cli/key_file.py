@@ -20,13 +20,14 @@ def read_keys(file: TextIO) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the keys in *file*, each with its arguments for `KeyAdmin.create`.
 
     Raises:
-        ConfigurationError: A column or a cell is missing or invalid. The message has the number of the key, from 1.
+        ConfigurationError: A column or a cell is missing or invalid. For a cell, the message has the number
+            of the key, from 1.
         csv.Error, UnicodeDecodeError: The file is not CSV, or not in UTF-8.
     """
     reader = csv.DictReader(file, strict=True)
     names = list(reader.fieldnames or ())
     if not _REQUIRED <= set(names) <= {*_REQUIRED, "limits", *_TIMES} or len(set(names)) < len(names):
-        # The names are not quoted: in a file without them, the first line has a key.
+        # The message does not quote the first line: if the file has no column names, it contains a key.
         raise ConfigurationError(
             "the first line of the file must be the names of the columns: key, owner, scopes, and optionally"
             " limits, not_before and expires"

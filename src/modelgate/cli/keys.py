@@ -91,7 +91,7 @@ def keys() -> None:
     "key",
     metavar="VARIABLE",
     callback=read_environment_variable,
-    help="Environment variable that holds an existing key, or sha256: and its digest. [default: a new key]",
+    help="Environment variable with an existing key, or with sha256: and its digest. [default: a new key]",
 )
 @_json_option
 @_db
@@ -114,16 +114,16 @@ def create(
 @_json_option
 @_db
 def import_(store: "KeyAdmin", file: TextIO, as_json: bool) -> None:
-    """Add keys that callers already have: all of them, or none if one cannot be added.
+    """Add keys that callers already have. If one cannot be added, none is added.
 
     FILE is CSV with the columns key, owner and scopes, and optionally limits, not_before and expires. A key may
-    be sha256: and its digest. Separate scopes by spaces, and write times like 2027-01-31. Use - for standard
-    input.
+    be written as sha256: and its digest. Separate scopes with spaces, and write times like 2027-01-31. Use - for
+    standard input.
     """
     try:
         records = store.import_keys(read_keys(file))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"file must be CSV in UTF-8 (got another file: {error})") from None
+        raise ConfigurationError(f"file must be CSV in UTF-8: {error}") from None
     if as_json:
         print_json([_as_json(record) for record in records])
     else:

@@ -1,4 +1,4 @@
-"""``modelgate limits``: give a caller its rate limits back."""
+"""``modelgate limits``: reset the rate limits of a caller."""
 
 from urllib.parse import urlsplit
 
@@ -27,15 +27,16 @@ def limits() -> None:
     "key_id",
     metavar="ID",
     required=True,
-    help="Id of the key in the access log and the key store. For limits by owner, address or another name:"
-    " that name.",
+    help="Id of the caller's key, as in the access log and the key store. If limits count by owner, address"
+    " or another name, pass that name.",
 )
 @click.option(
     "--storage",
     metavar="URI",
     envvar="MODELGATE_LIMITS_STORAGE",
     show_envvar=True,
-    help="Redis in which the counts are: redis://…. Pass a URI with a password in the environment variable.",
+    help="URI of the Redis that stores the counts: redis://…. Pass a URI with a password in the environment"
+    " variable.",
 )
 @click.option("--url", metavar="URL", help="URL of the mount point of a running gate that counts in memory.")
 @click.option(
@@ -50,12 +51,13 @@ def limits() -> None:
     metavar="URL",
     envvar="MODELGATE_KEYS_URL",
     show_envvar=True,
-    help="Database of the keys, to find the id under which limits count a key that replaced another.",
+    help="URL of the database of keys. Pass it if the key has replaced another key, because limits count both"
+    " keys together.",
 )
 def reset(
     key_id: str, storage: str | None, url: str | None, operator_key: str | None, db: str | None
 ) -> None:
-    """Give one caller its limits back."""
+    """Discard the counts of one caller. Its full limits are then available again."""
     if (storage is None) == (url is None):
         raise ConfigurationError("limits reset needs either --storage or --url")
     if db is not None:

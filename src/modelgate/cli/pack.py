@@ -190,7 +190,7 @@ def _schema_of(model: Any, raw: bytes, sample: Path, target: str | Sequence[str]
 
 
 def _print_warnings(package: "ModelPackage", model: Any, sample: "Table") -> None:
-    """Print unexpected properties of *package*, made from *model*, on standard error."""
+    """Print warnings about *package*, which was made from *model*, on standard error."""
     from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 
     if package.manifest.difference is not None:

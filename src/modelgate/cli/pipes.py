@@ -30,7 +30,7 @@ def check_streams(path: Path | str, output: Path | str) -> None:
 
 
 def stdin_descriptor() -> int | None:
-    """Return the file descriptor of standard input, or None if it is an object in memory."""
+    """Return the file descriptor of standard input, or None if standard input is an object in memory."""
     try:
         return sys.stdin.fileno()
     except io.UnsupportedOperation:
@@ -39,7 +39,7 @@ def stdin_descriptor() -> int | None:
 
 @contextmanager
 def open_input(path: Path | str, query: str | None) -> Iterator[CSVFile]:
-    """Open the rows of a file or URL, or of *query*, or those of standard input if *path* is `PIPE`."""
+    """Open the rows of the file, URL or *query*, or the rows of standard input if *path* is `PIPE`."""
     with ExitStack() as stack:
         if path != PIPE:
             yield stack.enter_context(open_rows(path, query))

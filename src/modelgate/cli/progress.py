@@ -70,7 +70,7 @@ def format_progress(
         fraction: Completed fraction of the input, from 0 to 1; None if it is unknown.
         rows: Number of processed rows.
         resumed: Number of rows processed before this run.
-        since: Start of this run, in seconds.
+        since: Time at which this run started, in seconds.
         initial_fraction: Fraction that was complete at the start of this run.
         now: Current time, on the same clock as *since*.
     """
@@ -87,7 +87,7 @@ def format_progress(
 
 @contextmanager
 def show_progress(name: str) -> Iterator[ReportProgress]:
-    """Show the progress of *name* on standard error. Yield a function that reports progress."""
+    """Show progress on standard error, labelled *name*. Yield the function that reports it."""
     if not sys.stderr.isatty():
         yield _ProgressLines(name)
         return

@@ -15,7 +15,7 @@ __all__ = ["RecordedRequest", "find_differences", "read_recording"]
 _SECRET_HEADERS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "datarobot-key"}
 
 _KEY = re.compile(r"mg_live_[0-9A-Za-z]{8}|_[0-9A-Za-z]{26}_[0-9A-Za-z]{6}(?![0-9A-Za-z])")
-"""Start of a generated key, or a whole generated key with any prefix."""
+"""Start of a generated key with the default prefix, or an entire generated key with any prefix."""
 
 
 class RecordedRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

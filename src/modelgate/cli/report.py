@@ -1,4 +1,4 @@
-"""``modelgate report``: write what is known about a deployment as an HTML page."""
+"""``modelgate report``: write an HTML page about a deployment."""
 
 import time
 from collections import defaultdict
@@ -28,7 +28,7 @@ _DAY = 86_400
     show_envvar=True,
     required=True,
     metavar="URL",
-    help="URL of the database of the DriftMonitor and the OutcomeLog. Put a URL with a password into the"
+    help="URL of the database of the DriftMonitor and the OutcomeLog. Pass a URL with a password in the"
     " environment variable.",
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Path of the page. [default: NAME.html]")
@@ -46,12 +46,13 @@ _DAY = 86_400
     default=2,
     show_default=True,
     metavar="NUMBER",
-    help="Consecutive windows with drift that raise an alarm.",
+    help="Number of consecutive windows with drift that raise an alarm.",
 )
 def report(deployment: str, database: str, out: Path | None, min_rows: int, sustained: int) -> None:
-    """Write one HTML page about a deployment: traffic, drift, accuracy, and a comparison of versions.
+    """Write an HTML page about a deployment.
 
-    The data comes from the database of a DriftMonitor, an OutcomeLog, or both.
+    It shows traffic, drift, accuracy, and a comparison of versions. The data comes from the database of a
+    DriftMonitor, an OutcomeLog, or both.
     """
     from ..backends.sql import require_existing
     from ..monitoring.drift_judge import judge

@@ -148,18 +148,19 @@ def score(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Score the rows of a CSV or Parquet file, or of a database query.
+    """Score the rows of a file or of a database query.
 
-    Pass one of --url, --model and --gate. A CSV file may be compressed with gzip, bzip2 or xz, and - is standard
-    input. A Parquet file needs the extra parquet. URLs such as s3://bucket/big.csv need the extra fsspec. SQLite
-    needs the extra sql, and PostgreSQL the extra postgresql.
+    Pass one of --url, --model and --gate. FILE is a CSV file, which may be compressed with gzip, bzip2 or xz;
+    a Parquet file, which needs the extra parquet; or - for CSV from standard input. URLs such as
+    s3://bucket/big.csv need the extra fsspec. A query needs the extra sql for SQLite, or postgresql for
+    PostgreSQL.
 
     The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
     second file, such as big.predictions.errors.csv, has the line number and the reason. To resume a stopped
     run, run the same command again.
 
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file, the URL or the model
-    cannot be used, or there are no rows; 3 the key was rejected or a limit reached; 4 the server, the
+    cannot be used, or there are no rows; 3 the key was rejected or a limit was reached; 4 the server, the
     storage or a worker failed.
     """
     import asyncio

@@ -78,7 +78,7 @@ class Job:
         Args:
             file: File to which the predictions are appended.
             report_progress: Function that reports progress.
-            open_session: Function that opens a session for the deployment; see `open_session`.
+            open_session: Function that takes an httpx client and opens a session; see `open_session`.
             in_flight: Maximum number of concurrent requests.
         """
         httpx = httpx_package()

@@ -21,9 +21,7 @@ def parse_target(
     query: str,
     load_pickle: bool,
 ) -> "tuple[str, GateSource | None]":
-    """Return the options of the target as text, and a description of its gate.
-
-    For a server, the gate is None.
+    """Return the options of the target as text, and a description of its gate, or None for a server.
 
     Args:
         url: URL of a deployment.
@@ -39,7 +37,7 @@ def parse_target(
     if [url, model, gate].count(None) != 2:
         raise click.UsageError("pass exactly one of --url, --model and --gate")
     if deployment is not None and gate is None:
-        raise click.UsageError("--deployment belongs to --gate")
+        raise click.UsageError("--deployment can only be passed with --gate")
     shown = "".join(f" --{name} {value}" for name, value in parse_qsl(query))
     if url is not None:
         return f"--url {url}{shown}", None

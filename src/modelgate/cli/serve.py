@@ -62,7 +62,7 @@ __all__ = ["serve"]
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Processes that serve. They share the memory of the models.",
+    help="Number of processes that serve. They share the memory of the models.",
 )
 @click.option(
     "--keys",
@@ -99,9 +99,10 @@ def serve(
     from ..http.client_address import is_loopback
 
     if keys in (None, "open") and not expose and not is_loopback(host):
+        access = "the key that it prints" if keys is None else "no key"
         raise click.UsageError(
-            f"--host {host} lets other machines call the gate with the printed key or without a key: create"
-            " keys with modelgate keys create and pass --keys sqlite:///keys.db, or pass --expose"
+            f"--host {host} lets other machines call the gate with {access}: create keys with 'modelgate keys"
+            " create' and pass --keys sqlite:///keys.db, or allow this with --expose"
         )
     uvicorn = _import_uvicorn()
     from ..keys.generate import generate
@@ -132,7 +133,7 @@ def serve(
 
 
 def _metrics_dir(workers: int) -> contextlib.AbstractContextManager[str | None]:
-    """Return a temporary directory in which several workers share their metrics."""
+    """Create a temporary directory in which several workers share their metrics. One worker needs none."""
     return tempfile.TemporaryDirectory(prefix="modelgate-") if workers > 1 else contextlib.nullcontext()
 
 
@@ -181,7 +182,7 @@ def build_gate(
     for name, file in find_models(paths).items():
         pin = report_on(file).sha256 if load_pickle else None
         package = ModelPackage.load(file, sha256=pin, allow_pickle=load_pickle)
-        # Files of other formats have no sample.
+        # Model files without a package have no sample rows.
         shown = public_examples if package.background else None
         deployments.append(Deployment(name, package, public_examples=shown))
     limit = RateLimit(limits, storage=limits_storage, processes=workers)
@@ -189,9 +190,9 @@ def build_gate(
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the model files at *paths* by model name.
+    """Return the model files at *paths*, by model name.
 
-    For a folder, this is the newest version of each model.
+    Of each model in a folder, only the newest version is returned.
 
     Raises:
         ConfigurationError: There is no model, or two models have the same name.
@@ -229,7 +230,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        # Python adds the address to the reason of the system.
+        # Python appends the address to the system's message.
         reason = str(error.strerror or error).partition(" (while attempting")[0]
         raise ConfigurationError(f"{host}, port {port}: {reason}: choose another --port") from None
 

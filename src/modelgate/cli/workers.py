@@ -18,7 +18,7 @@ __all__ = ["run_workers"]
 
 logger = logging.getLogger("modelgate")
 
-# SIGHUP is the end of the terminal, unless nohup has disabled it. It does not exist on Windows.
+# SIGHUP means that the terminal has ended. nohup disables this signal, and Windows does not have it.
 _SIGNALS = (
     *(signal.SIGINT, signal.SIGTERM),
     *(
@@ -35,13 +35,14 @@ _PAUSE = 1.0
 def run_workers(serve: Callable[[], None], count: int) -> None:
     """Call *serve* in *count* forked processes until a signal arrives: SIGINT, SIGTERM or SIGHUP.
 
-    A process that ends earlier is replaced. In the end, or if this process is killed, the workers get SIGTERM
-    and should finish their requests.
+    A process that ends earlier is replaced. After the signal, or if this process is killed, the workers get
+    SIGTERM and should finish their requests.
     """
     supervisor = _Supervisor(serve, count)
     previous = [signal.signal(number, supervisor.stop) for number in _SIGNALS]
     try:
-        # Garbage collection writes to the objects that it visits, and so copies the memory that they are in.
+        # Garbage collection writes to the objects that it visits. In a worker, this would copy the shared
+        # memory. Frozen objects are not visited.
         gc.collect()
         gc.freeze()
         supervisor.run()
@@ -98,7 +99,7 @@ class _Supervisor:
 
     def _run_worker(self) -> None:
         for number in _SIGNALS:
-            # A terminal that ends sends SIGHUP to the workers too, which then get SIGTERM.
+            # When the terminal ends, SIGHUP also reaches the workers. They ignore it and wait for SIGTERM.
             signal.signal(number, signal.SIG_DFL if number in _SIGNALS[:2] else signal.SIG_IGN)
         threading.Thread(target=_end_with_parent, daemon=True).start()
         self._serve()

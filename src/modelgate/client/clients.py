@@ -24,7 +24,7 @@ __all__ = ["AsyncClient", "Client", "httpx_package"]
 H = TypeVar("H")
 
 BATCH_ROWS = 10_000
-"""Default of *batch_rows*: the limit of a gate, unless its deployment or its dialect sets another."""
+"""Default of *batch_rows*. For the dialect ``native``, a gate only has a limit if the deployment sets one."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 
@@ -125,7 +125,7 @@ class Client(_BaseClient["httpx.Client"]):
             platform needs ``Authorization``, use ``"x-api-key"``, and pass the platform's token with *http*.
         timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking
             client checks the time only when it receives data, so an attempt can take longer.
-        deadline: Seconds for a whole call of `predict`, including all batches and waits.
+        deadline: Seconds for a whole call, such as `predict`, including all batches and waits.
         attempts: Maximum number of attempts to send a batch if the server is busy, a rate limit is reached or
             the connection fails. Repeating a request is safe, because scoring changes nothing.
         batch_rows: Maximum rows per request.
@@ -165,8 +165,8 @@ class Client(_BaseClient["httpx.Client"]):
                 see `modelgate.ModelPackage.calibrate`.
             adjusted: Whether to also return predictions for one unit of exposure. The deployment must have an
                 exposure.
-            context: Whether to return where the values of each row lie in the training data. This requires a
-                model with a package.
+            context: Whether to compare the values of each row with the training data; see
+                `Predictions.context`. The model must have a package with training statistics.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
@@ -190,7 +190,7 @@ class Client(_BaseClient["httpx.Client"]):
             options: Options of forecasts; None for their defaults.
 
         Raises:
-            InvalidInput: The history is not complete, the deployment does not forecast, or *options* is no
+            InvalidInput: The history is not complete, the deployment does not forecast, or *options* is not a
                 `ForecastOptions`.
             ModelgateError: Any error of `predict`.
         """
@@ -216,7 +216,7 @@ class Client(_BaseClient["httpx.Client"]):
             average: Whether to add the mean predictions for the sample of training rows in the package.
 
         Raises:
-            InvalidInput: The row, the column or the grid is not valid, or there is nothing to average.
+            InvalidInput: The row, the column or the grid is not valid, or there is no sample.
             ModelgateError: Any error of `predict`.
         """
         return drive(request_curve(self._session, column, row, grid, points, average=average))

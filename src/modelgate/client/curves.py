@@ -39,7 +39,7 @@ class ResponseCurve(msgspec.Struct, frozen=True):
         grid: Values of the column.
         version: Version of the model.
         curve: Predictions for the row; None if the call had no row.
-        average: Mean predictions for the packaged rows; None if the call did not request them.
+        average: Mean predictions for the sample of training rows; None if the call did not request them.
         warnings: Problems with values that did not prevent the predictions.
         request_id: Id of the request, as in the server's log.
     """
@@ -71,7 +71,7 @@ def request_curve(
     try:
         content = msgspec.json.encode(body)
     except TypeError as error:
-        raise InvalidInput(f"grid must contain only values that JSON can represent (got {error})") from None
+        raise InvalidInput(f"grid must contain only values that JSON can represent: {error}") from None
     response = yield from session.post(content, "application/json", "application/json", operation="curves")
     try:
         answer = yield from run(msgspec.json.decode, response.content, type=ResponseCurve)

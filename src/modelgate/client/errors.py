@@ -69,7 +69,7 @@ _KINDS: dict[str, type[AnswerableError]] = {
     if isinstance(kind, type) and issubclass(kind, AnswerableError)
 }
 
-# A proxy in front of the gate also sends these statuses, with a body of its own.
+# A proxy in front of the gate may also send these statuses, with a body of its own.
 _BY_STATUS: dict[int, type[AnswerableError]] = {
     401: tree.Unauthorized,
     403: tree.Forbidden,
@@ -125,7 +125,7 @@ def error_from_response(
     if kind is not None and status in RETRIED and kind.status != status:
         kind = None  # A code of a proxy, because a gate sends each code with one status.
     kind = kind or _BY_STATUS.get(status)
-    # With the other statuses in RETRIED, a proxy may send a message and a request id too.
+    # With a status in RETRIED, a proxy may also send a message and a request id.
     is_from_gate = isinstance(message, str) and "x-request-id" in headers and status not in RETRIED
     if kind is None and status >= 400 and is_from_gate:
         kind = tree.NotFound if status == 404 else RequestError if status < 500 else ServingError
@@ -166,7 +166,7 @@ def _restore(
 
 def is_transient(error: ModelgateError) -> bool:
     """Return True if the same request may succeed later."""
-    # Of this client's own requests, only one that it retries can be in progress.
+    # Each request has its own Idempotency-Key, so only an earlier attempt of it can be in progress.
     is_in_progress = isinstance(error, tree.RequestInProgress)
     return is_in_progress or getattr(error, "status", None) in RETRIED or getattr(error, "retried", False)
 

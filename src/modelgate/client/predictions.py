@@ -36,8 +36,9 @@ class OutputPredictions:
         classes: Classes in the model's order; None if the model returns no probabilities.
         probabilities: Probability of each class for each row; None if *classes* is None.
         explanations: Explanation of each row; None if the call did not request them.
-        intervals: Prediction intervals of each row: the lower and the upper limit by level in percent, such
-            as ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
+        intervals: Prediction intervals of each row: a lower and an upper limit for each level in percent,
+            such as ``{"90": (1.5, 2.5)}``. None if the call requested no intervals, or the predictions are
+            labels.
         adjusted: Predictions for one unit of exposure; None if the call did not request them.
     """
 
@@ -53,15 +54,17 @@ class OutputPredictions:
 class Predictions(OutputPredictions):
     """Predictions, in the order of the rows.
 
-    If the model has several outputs, *outputs* contains the predictions of each output, and each item of
-    *values* is a dict by output. The attributes *classes*, *probabilities* and *intervals* are then None.
+    If the model has several outputs, *outputs* contains the predictions of each output, and *values* contains
+    a dict for each row, with the prediction of each output. The attributes *classes*, *probabilities* and
+    *intervals* are then None.
 
     Args:
         outputs: Predictions by output; empty for a model with one output.
-        passthrough: Values of the requested passthrough columns for each row; None if the call requested
-            none.
-        context: Position of each row's values in the training data, by column; None if the call did not
-            request it.
+        passthrough: Values of the requested passthrough columns for each row; None if the call requested no
+            columns.
+        context: For each row, a comparison of its values with the training data, by column: the percentile
+            of a number, or the share of training rows with any other value. None if the call did not request
+            it.
         humility: Humility rules that each row has triggered; None if no row has triggered a rule.
         version: Version of the model.
         warnings: Problems with rows that did not prevent the predictions.
@@ -166,13 +169,13 @@ def _explain_outputs(predictions: Predictions, rows: Sequence[_Row], explanation
 
 
 def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
-    # The lists of classes and probabilities are only right if all rows have the same classes, in one order.
+    # *classes* and *probabilities* are only right if all rows have the same classes, in the same order.
     if any(row.prediction is UNSET for row in rows) or len(set(map(_members, rows))) > 1:
         raise msgspec.ValidationError("Rows have different members")
     output.values = [row.prediction for row in rows]
     if rows and rows[0].probabilities is not None:
         labels = list(rows[0].probabilities)
-        # The names of members are always text. The response has the labels of other types as JSON.
+        # Names of JSON members are always text. Labels of other types are written as JSON in the name.
         output.classes = labels if isinstance(output.values[0], str) else [_label(text) for text in labels]
         output.probabilities = [list((row.probabilities or {}).values()) for row in rows]
     if rows and rows[0].intervals is not None:
@@ -187,7 +190,7 @@ def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
 def _members(row: _Row) -> tuple[Any, ...]:
     """Return the classes and interval levels of *row*, and whether *row* has no adjusted prediction.
 
-    They must be the same in all rows.
+    The result must be the same for all rows of a response.
     """
     return (
         None if row.probabilities is None else tuple(row.probabilities),

@@ -73,7 +73,7 @@ class Retry:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Parse the header ``Retry-After``, seconds or a date (RFC 9110, section 10.2.3).
+    """Parse the header ``Retry-After``, which contains seconds or a date (RFC 9110, section 10.2.3).
 
     Args:
         headers: Headers of the response. A date is compared with the header ``Date`` if the response has one,

@@ -76,7 +76,7 @@ class Rows:
         return self.header + self.encode(self.data)
 
     def row_at(self, line: int) -> int | None:
-        """Return the index of the CSV row at line *line* of the body, or None for the header."""
+        """Return the index of the CSV row at line *line* of the body, or None if the line is in no row."""
         ends = accumulate(record.count(b"\n") for record in self.data)
         line -= self.header.count(b"\n")
         return next((index for index, end in enumerate(ends) if line <= end), None) if line > 0 else None
@@ -116,7 +116,7 @@ def to_rows(data: Any) -> Rows:
 
 
 def csv_rows(header: bytes, lines: Sequence[bytes]) -> Rows:
-    """Return CSV records, each with its line end, as rows."""
+    """Return CSV records as `Rows`. Each record must have a line end."""
     return Rows(lines, _join, "text/csv", header)
 
 
@@ -131,13 +131,13 @@ def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]
     are skipped.
 
     Args:
-        lines: Lines of the CSV, or its remaining lines, with their line ends.
+        lines: All lines of the CSV, or the remaining ones, with their line ends.
         line: Line number of the first item of *lines*.
 
     Raises:
         MalformedBody: A cell is longer than `csv.field_size_limit`, usually because a quote is not closed.
     """
-    # The gate reads CSV with the csv module too, so that both agree on where a record ends.
+    # The gate also reads CSV with the csv module, so both agree on where a record ends.
     consumed: list[bytes] = []
 
     def decode_lines() -> Iterator[str]:
@@ -190,7 +190,7 @@ def _check_finite(value: Any) -> Any:
 
 
 def _to_json(value: Any) -> Any:
-    # msgspec would encode a Decimal as text. The others are converted as `Gate.score` does.
+    # msgspec would encode a Decimal as text. Values of other types are converted as by `Gate.score`.
     return value if type(value) in _PLAIN else _check_finite(to_json_value(value))
 
 

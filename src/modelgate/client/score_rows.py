@@ -26,7 +26,7 @@ _NOT_FINITE = "its prediction is not a finite number"
 
 
 class RejectedRow(str):
-    """Result for a row that was not scored, with the reason."""
+    """Result of a row that was not scored. The text is the reason."""
 
     __slots__ = ()
 
@@ -62,7 +62,8 @@ def score_rows(session: RowSession, rows: Rows, *, is_first: bool = False) -> Fl
         session: Session that scores the rows.
         rows: CSV rows with their header.
         is_first: Whether the gate has not yet accepted rows with this header. If True, and the gate rejects
-            *rows* without naming an invalid row, the header is checked alone, because it may be the cause.
+            *rows* without naming an invalid row, the header is checked alone, because the header may be the
+            cause.
 
     Raises:
         ModelgateError: The request failed for a reason other than invalid rows, such as a missing column, the
@@ -109,7 +110,7 @@ def _may_be_row_error(error: AnswerableError, rows: Rows) -> bool:
 
 
 def _rejected_rows(error: AnswerableError, rows: Rows) -> dict[int, str]:
-    """Return a mapping of the row indices that *error* rejects to the reasons."""
+    """Return the reasons for which *error* rejects rows, by row index."""
     line = LINE.match(error.message)
     if line is not None:
         row = rows.row_at(int(line[1]))

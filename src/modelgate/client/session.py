@@ -1,4 +1,4 @@
-"""Client session for one deployment, which batches, retries and decodes. Both clients use it."""
+"""Client session for one deployment. It batches rows, retries requests, and decodes responses."""
 
 import asyncio
 import logging
@@ -203,7 +203,7 @@ class Session:
         headers = {
             "content-type": media_type,
             "accept": f"{accept}, {_PROBLEM}",
-            # Tells proxies that they may send the request again, and which requests are repetitions.
+            # The key tells proxies that they may send the request again, and which requests are repetitions.
             "idempotency-key": uuid4().hex,
         }
         deadline = self._retry.start_deadline() if deadline is None else deadline
@@ -305,7 +305,7 @@ def sleep(seconds: float) -> Flow[None]:
 
 
 def deployment_url(url: str) -> str:
-    """Return the metadata URL of the deployment at *url*. Request URLs begin with it.
+    """Return the URL of the deployment's metadata. The URLs of requests begin with it.
 
     Raises:
         ConfigurationError: *url* is not the URL of a deployment.

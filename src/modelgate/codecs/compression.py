@@ -14,15 +14,15 @@ GZIP_MAGIC = b"\x1f\x8b"
 COMPRESSED_BODY = "The body is compressed with gzip: set Content-Encoding: gzip, or send it uncompressed"
 
 MAX_EXPANSION = 500
-"""Largest size of a body after decompression, as a multiple of its size as sent. Rows of 200 one-hot columns reach
-146 with gzip and 490 with bz2."""
+"""Default limit of a body's size after decompression, as a multiple of its size as sent. Rows of 200 one-hot
+columns reach 146 with gzip and 490 with bz2."""
 
 _SMALL = 256 * 1024
 """Size in bytes up to which a body may expand by any factor."""
 
 _MAX_MEMBERS = 100
 _STEP = 256 << 10
-"""Largest number of bytes decompressed at once. Both libraries copy them while they hold the GIL."""
+"""Maximum number of bytes decompressed at once. zlib and bz2 copy these bytes while they hold the GIL."""
 
 
 def _deflate_decompressor(raw: bytes) -> Any:
@@ -40,7 +40,7 @@ _DECOMPRESSORS: dict[str, Callable[[bytes], Any]] = {
 
 
 def max_decompressed_size(sent: int, max_expansion: int) -> int:
-    """Return the maximum size after decompression of a body of *sent* bytes, in bytes."""
+    """Return the maximum number of bytes that a body of *sent* bytes may have after decompression."""
     return max(_SMALL, sent * max_expansion)
 
 
@@ -87,7 +87,8 @@ def decompress(raw: bytes, coding: str, limit: int, max_expansion: int = MAX_EXP
             stop_if_abandoned()
         if not stream.eof or members > _MAX_MEMBERS:
             raise MalformedBody(
-                "The compressed body is truncated or has too many parts: send all of it in one part"
+                f"The compressed body is truncated or has more than {_MAX_MEMBERS} compressed members:"
+                " compress it as one, and send all of it"
             )
         remaining = stream.unused_data
     return b"".join(parts)

@@ -15,7 +15,7 @@ __all__ = ["config_errors", "read_config", "write_config"]
 
 @contextmanager
 def config_errors(option: str, path: str | Path) -> Iterator[None]:
-    """Add *option* and *path* to the message if the block raises an error about the file.
+    """Re-raise an error of the block with *option* and *path* in the message.
 
     Raises:
         ConfigurationError: The block raised an error about the file or its content.
@@ -27,7 +27,7 @@ def config_errors(option: str, path: str | Path) -> Iterator[None]:
 
 
 def read_config(option: str, path: str | Path) -> Mapping[str, Any]:
-    """Return the content of a ``.toml`` or ``.json`` file, or an empty mapping if the content is not a table.
+    """Return the content of a ``.toml`` or ``.json`` file, or an empty mapping if the JSON is not an object.
 
     Args:
         option: Name of the option that is read, for error messages.

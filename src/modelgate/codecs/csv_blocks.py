@@ -1,7 +1,7 @@
 """Parse large CSV bodies with pandas.
 
 pandas rounds numbers as `parse_text` does, but accepts more forms of numbers. If `parse_text` might return
-another result, `parse_blocks` yields None, and the caller parses the remaining lines in another way.
+another result, `parse_blocks` yields None, and its caller parses the remaining lines in another way.
 """
 
 import codecs
@@ -37,10 +37,10 @@ def parse_blocks(
         start: Start of the first line.
         end: End of the last line, without its line break.
         width: Number of cells per line, at least 2.
-        rows: Number of lines per block; the last one may have fewer.
+        rows: Number of lines per block; the last block may have fewer.
         numeric: Positions of the columns of numbers.
     """
-    # Each cell and its separator take two bytes or more.
+    # A cell and its separator usually take two bytes or more.
     if min(end - start, 2 * rows * width) < LARGE:
         yield None
         return
@@ -62,7 +62,7 @@ def parse_blocks(
         "low_memory": False,
     }
     if int(pandas.__version__.split(".")[0]) < 3:
-        # Before pandas 3.0 only "round_trip" is exact. Since then all parsers are, and the option is
+        # Before pandas 3.0, only "round_trip" is exact. Since then, all parsers are exact, and the option is
         # deprecated.
         options["float_precision"] = "round_trip"
     only_numbers = list(numeric) == list(range(width))
@@ -90,7 +90,7 @@ def parse_blocks(
 
 
 class _Lines:
-    """File object for lines of a body. pandas parses its bytes directly, without decoding them first."""
+    """File object for lines of a body. pandas parses the bytes of a file without decoding them first."""
 
     def __init__(self, raw: bytes, start: int, end: int, width: int) -> None:
         self._raw, self._start, self._end, self._width = raw, start, end, width

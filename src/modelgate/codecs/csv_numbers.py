@@ -1,8 +1,8 @@
 """Parse numbers in CSV cells with `float`.
 
 `float` rounds as `parse_text` does, but accepts more: names such as ``inf``, white space and underscores. So
-only plain numerals are passed to it. If `parse_text` might return another result, `parse_numbers` returns
-None, and the caller parses the cells one by one.
+only plain numerals are passed to `float`. If `parse_text` might return another result, `parse_numbers`
+returns None, and its caller parses the cells one by one.
 """
 
 import re
@@ -23,7 +23,7 @@ _LONG_EXPONENTS = re.compile(rb"e[+-]?\d{6}"), re.compile(rb"E[+-]?\d{6}")
 
 
 def parse_numbers(cells: list[str]) -> Numbers | None:
-    """Return the numbers in *cells*, or None if `parse_text` might read some differently.
+    """Return the numbers in *cells*, or None if `parse_text` might read some of the cells differently.
 
     Empty cells become NaN.
     """
@@ -40,7 +40,7 @@ def parse_numbers(cells: list[str]) -> Numbers | None:
 
 
 def has_unusual_numerals(raw: bytes, start: int, end: int) -> bool:
-    """Return whether *raw* may contain, from *start* to *end*, numerals that only `parse_text` rejects."""
+    """Return whether *raw*, from *start* to *end*, may contain numerals that only `parse_text` rejects."""
     return (
         # A number of more than 400 digits may still be a valid float.
         raw.find(b"0" * 90, start, end) >= 0

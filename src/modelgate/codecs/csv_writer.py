@@ -15,7 +15,7 @@ from .json import ANY
 __all__ = ["iter_csv", "write_csv"]
 
 _BLOCK_ROWS = 8192
-"""Number of rows that are formatted at once. Cells as strings take ten times the memory of their bytes."""
+"""Number of rows that are formatted at once. Strings of the cells take ten times the memory of the CSV."""
 
 _QUOTED = re.compile(r'[",\r\n]')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -33,8 +33,8 @@ def iter_csv(
 ) -> Iterator[bytes]:
     """Yield the columns as CSV in UTF-8, with commas and newlines, in parts of at most 8,192 rows.
 
-    Numbers are written with `repr`, and arrays and objects as JSON. Null, and NaN and infinity in a numpy
-    array, become empty cells.
+    Numbers are written with `repr`, and lists and dictionaries as JSON. None becomes an empty cell. In numpy
+    arrays, NaN and infinity become empty cells, too.
 
     Args:
         columns: Name and values of each column. The values may be a numpy array, a list of plain Python
@@ -62,7 +62,7 @@ class _Formatter:
         self._empty = '""' if single_column else ""
 
     def format_lines(self, columns: Iterable[Any], rows: slice) -> bytes:
-        """Return the lines of *rows*."""
+        """Return the CSV lines of the slice *rows* of *columns*."""
         cells = [self._format_column(values, rows) for values in columns]
         return ("\n".join(map(",".join, zip(*cells, strict=True))) + "\n").encode()
 
@@ -77,7 +77,7 @@ class _Formatter:
                 return map(repr, block.tolist())
             block = block.tolist()
         if set(map(type, block)) == {str}:
-            # Labels: few distinct values, so format each once.
+            # Usually labels, with few distinct values: format each value once.
             cells = {value: self.format_text(value) for value in set(block)}
             return map(cells.__getitem__, block)
         return map(self._format_value, block)
@@ -107,11 +107,11 @@ class _Formatter:
 def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[str]:
     """Return the `repr` of each finite value, and *empty* for any other value.
 
-    The digits are those of JSON, which msgspec writes twenty times faster than `repr`.
+    The digits come from msgspec, which writes numbers as JSON twenty times faster than `repr`.
     """
     numbers, size = values.tolist(), np.abs(values)
     cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")
-    # JSON and `repr` write 0, and exponents from -10, in the same way.
+    # JSON and `repr` write 0, and numbers with exponents of -10 or less, in the same way.
     is_same = ((size >= 1e-4) & (size < 1e16)) | (size < 1e-9)
     for index in np.flatnonzero(~is_same).tolist():
         cells[index] = _to_repr(cells[index]) if math.isfinite(numbers[index]) else empty
@@ -119,7 +119,7 @@ def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[str]:
 
 
 def _to_repr(number: str) -> str:
-    """Return the `repr` of a float that is less than 0.0001, or 1e16 or more.
+    """Return the `repr` of a float whose absolute value is less than 0.0001 or at least 1e16.
 
     Args:
         number: Number in JSON, such as ``0.000012``, ``1e-7`` or ``1e22``.

@@ -2,7 +2,7 @@
 
 For invalid JSON, it raises a `MalformedBody` that describes the problem and its position.
 
-msgspec is strict about syntax and numbers (no NaN, no 1e400), but too lenient for a gate in three ways:
+msgspec is strict about syntax and numbers (no NaN, no 1e400), but does not suffice for a gate in three ways:
 it may raise RecursionError or UnicodeDecodeError, it accepts duplicate names (the last one wins), and it
 skips unused values without limiting their depth.
 """
@@ -43,7 +43,7 @@ LARGE = 64 * 1024
 _NUMPY_SIZE = 8192
 _MAX_DIGITS = 400
 
-# Literals that Python's json.dumps writes. msgspec reports the position after a minus sign.
+# Literals that Python's json.dumps writes. For -Infinity, msgspec reports the position after the minus sign.
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 
 _POSITION = re.compile(r"\(byte (\d+)\)")
@@ -92,7 +92,13 @@ def check_json(raw: bytes) -> None:
 
 
 def shift_position(error: MalformedBody, offset: int, rows: int) -> MalformedBody:
-    """Change the position and the row number in *error* from a part of an array to the entire array."""
+    """Return *error*, raised for a part of an array, with the position and row number in the entire array.
+
+    Args:
+        error: Error of the part.
+        offset: Number of bytes to add to the position.
+        rows: Number of rows before the part.
+    """
     message = _POSITION.sub(lambda match: f"(byte {int(match[1]) + offset})", error.message)
     return MalformedBody(_ROW.sub(lambda match: f"`$[{int(match[1]) + rows}]", message))
 
@@ -109,7 +115,7 @@ def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:
     """Decode *raw*, with infinity for numbers that are too large for a float.
 
     Returns:
-        The decoded value, and the error for a number that is too large, or None if no number is.
+        The decoded value, and the error for a number that is too large, or None if there is no such number.
 
     Raises:
         MalformedBody: *raw* cannot be decoded for another reason.
@@ -192,8 +198,7 @@ def reject_duplicate_names(raw: bytes, members: int) -> None:
     I-JSON (RFC 7493, section 2.3) forbids duplicates. If two parsers choose different duplicates, one API key
     may be checked and another one used.
 
-    *raw* is parsed again only if the number of its colons differs from *members*, because each member has one
-    colon.
+    Each member has one colon, so *raw* is parsed again only if the number of its colons is not *members*.
 
     Args:
         raw: JSON that has been decoded.
@@ -213,7 +218,7 @@ def _check_names(pairs: list[tuple[str, object]]) -> None:
 
 
 def check_unread_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> None:
-    """Check an object of which only some members are used.
+    """Check an object for duplicate names, and for unused values that nest too deeply.
 
     Args:
         raw: The object.
@@ -228,7 +233,7 @@ def check_unread_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: 
             reject_deep_nesting(decode_json(members[name], ANY))
     count = bytes.count if len(raw) < _NUMPY_SIZE else count_byte
     names = len(members) + count(b"".join(members.values()), b":")
-    # This saves most requests the call.
+    # Counting is repeated there, but most requests do not need the call.
     if count(raw, b":") != names:
         reject_duplicate_names(raw, names)
 

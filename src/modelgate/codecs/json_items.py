@@ -1,6 +1,6 @@
 """Count and split the items of large JSON arrays without decoding them.
 
-As Python objects, the items of a small body can take hundreds of megabytes.
+Decoded to Python objects, the items of even a small body can take hundreds of megabytes.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ _DEPTH_STEPS[list(b"]}")] = -1
 
 
 def count_items(raw: bytes) -> int:
-    """Return the number of items of *raw*, a JSON array. If *raw* is not valid JSON, the result is meaningless."""
+    """Return the number of items in the JSON array *raw*. For invalid JSON, the result is meaningless."""
     return sum(map(len, _item_ends(raw))) + 1 if raw[1:-1].strip() else 0
 
 
 def split_items(raw: bytes, size: int) -> Iterator[bytes]:
-    """Split *raw*, a valid JSON array, and yield arrays of at most about *size* bytes.
+    """Split the valid JSON array *raw*, and yield arrays of at most about *size* bytes.
 
-    An array is larger only if it contains an item larger than *size*.
+    An array is larger only if it consists of a single item that is larger than *size*.
     """
     start = 1
     while len(raw) - start > size:
@@ -52,7 +52,7 @@ def _is_json(raw: bytes) -> bool:
 
 
 def _split_exactly(raw: bytes, size: int) -> Iterator[bytes]:
-    """Split items of any form. This takes ten times as long as searching for the end of an object."""
+    """Split an array of any items. This takes ten times as long as searching for the ends of objects."""
     start = last = 1
     for ends in _item_ends(raw):
         while len(ends) and ends[-1] - start > size:
@@ -70,7 +70,7 @@ def _split_exactly(raw: bytes, size: int) -> Iterator[bytes]:
 
 
 def _item_ends(raw: bytes) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the positions of the commas between the items of *raw*, window by window."""
+    """Yield the positions of the commas between the items of *raw*, in one array per window of bytes."""
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"..").replace(b'\\"', b"..")
     depth = quotes = 0

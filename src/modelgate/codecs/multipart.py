@@ -39,14 +39,14 @@ def extract_file(raw: bytes, boundary: bytes | None) -> Part:
         boundary: Boundary from the ``Content-Type``; None if it is missing.
 
     Raises:
-        MalformedBody: *raw* is not a form, has more than 100 fields, or does not have exactly one file.
+        MalformedBody: *raw* is not a form, has more than 100 fields, or its file is missing or ambiguous.
     """
     if not boundary:
         raise MalformedBody("The Content-Type multipart/form-data must have a boundary")
     form = _Form(raw)
     try:
         parser = MultipartParser(boundary, form.callbacks)  # type: ignore[arg-type]
-        # Its warnings repeat what the caller sent.
+        # The parser's warnings would repeat what the caller sent.
         parser.logger = _NO_LOG
         parser.write(raw)
     except FormParserError:
@@ -63,7 +63,7 @@ def extract_file(raw: bytes, boundary: bytes | None) -> Part:
 
 
 class _Form:
-    """Collector of the fields that the parser finds."""
+    """Collector of the fields that the multipart parser finds."""
 
     def __init__(self, raw: bytes) -> None:
         self.parts: list[Part] = []

@@ -15,8 +15,8 @@ def read_npy(raw: bytes) -> list[list[Any]]:
     """Return the rows of an ``.npy`` file with an array of shape (rows, columns). NaN becomes None.
 
     Raises:
-        MalformedBody: *raw* is not such a file, has no columns, or its items are not numbers, booleans or
-            text.
+        MalformedBody: *raw* is not such a file, or its array has no columns, or items that are not numbers,
+            booleans or text.
     """
     stream = io.BytesIO(raw)
     try:
@@ -32,7 +32,7 @@ def read_npy(raw: bytes) -> list[list[Any]]:
             "The .npy file must contain numbers, booleans or text, in an array of shape (rows, columns)"
         )
     # The header is checked against the body before memory is allocated for the array. numpy accepts negative
-    # numbers. Without columns, a body of 128 bytes could have any number of rows.
+    # numbers in the header. Without columns, a body of 128 bytes could have any number of rows.
     if shape[0] < 0 or shape[1] < 1 or dtype.itemsize == 0:
         raise MalformedBody(
             "The .npy file must have at least one column, and a text dtype of at least one character (U1)"
@@ -53,13 +53,13 @@ def read_npy(raw: bytes) -> list[list[Any]]:
 
 
 def _check_characters(codes: npt.NDArray[np.uint32]) -> None:
-    """Raise `MalformedBody` if a code point is not a Unicode scalar value (Unicode, chapter 3.9, D76)."""
+    """Raise `MalformedBody` if one of *codes* is not a Unicode scalar value (Unicode, chapter 3.9, D76)."""
     if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
         raise MalformedBody("The .npy file contains text with an invalid code point: correct the text")
 
 
 def to_npy_dtype(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return *values* with Python objects converted to text, and null to an empty text."""
+    """Return *values* with Python objects converted to text. None becomes an empty text."""
     if values.dtype.kind != "O":
         return values
     texts: npt.NDArray[Any] = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values)
@@ -67,7 +67,7 @@ def to_npy_dtype(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def write_npy(values: npt.NDArray[Any]) -> bytes:
-    """Return *values*, which must have no Python objects, as an ``.npy`` file."""
+    """Return *values* as an ``.npy`` file. Their dtype must not be object; see `to_npy_dtype`."""
     stream = io.BytesIO()
     np.save(stream, values, allow_pickle=False)
     return stream.getvalue()

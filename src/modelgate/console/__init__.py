@@ -3,7 +3,7 @@
 The page is a single file. Its Content-Security-Policy allows requests only to the gate that serves it.
 
 The page contains no data, and is the same for every deployment, even for a deployment that does not exist.
-Its script fetches the data to show with the user's key.
+With the user's key, the script in the page fetches the data to show.
 """
 
 import base64
@@ -26,10 +26,10 @@ _MAIN = "page.mjs"
 _IMPORT = re.compile(r'import .* from "\./([\w-]+\.mjs)";')
 
 _LINE_WITHOUT_TEXT = re.compile(r"""^[^"'`/\n]+$""", re.MULTILINE)
-"""Line of a script without strings, regular expressions and comments. None of these continues on a next line."""
+"""Line of a script without strings, regular expressions and comments. None of these spans several lines."""
 
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
-"""Accept-Encoding that accepts gzip."""
+"""Accept-Encoding value that accepts gzip."""
 
 
 def route(*, keyed: bool, key_header: str | None = None) -> Route:
@@ -97,7 +97,7 @@ def _bundle(name: str, bundled: set[str] | None = None) -> str:
     """Return the source of the JavaScript module *name*, after the sources of the modules it imports.
 
     The modules share one scope, so no two of them may declare the same name. Modules in *bundled* are left
-    out, and this function adds the others to it.
+    out. The names of the other modules are added to *bundled*.
     """
     bundled = {name} if bundled is None else bundled
     source, before = _read_source(name), ""

@@ -1,4 +1,4 @@
-// Read responses: turn that of each dialect into rows of {name, value, shares, confidence}, one for each output.
+// Read responses: convert the response of any dialect to rows. A row has one {name, value, shares, confidence} per output.
 
 import { present } from "./text.mjs";
 

@@ -16,8 +16,8 @@ export function variations(columns, summaries, row) {
     .slice(0, MAX_ROWS);
 }
 
-// How far a change goes: for a number the share of the training values that it passes, or of the range without a
-// histogram; null for levels, which have no distance.
+// The size of a change: the share of the training values that lie between two numbers or, without a histogram, the share
+// of the training range. Null for levels, which have no distance.
 export function distance(column, summary, from, to) {
   if (typeof from !== "number" || typeof to !== "number" || column.levels) return null;
   const { low, high } = trainingRange(column, summary);

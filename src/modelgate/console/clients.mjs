@@ -1,6 +1,6 @@
 // The clients that each wire format serves. A dialect of the owner's own is shown under its name.
 
-// `shares` is whether a response has the probability of each class, of the predicted class alone, or of none.
+// `shares` is set if a response has the probability of the predicted class only ("one"), or no probabilities ("none").
 const CLIENTS = {
   __proto__: null,
   native: { label: "modelgate", about: "The format of this gate and its client, with explanations and intervals." },

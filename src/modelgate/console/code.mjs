@@ -63,7 +63,7 @@ export const CODE = {
     ].join("\n");
   },
 
-  // modelgate's own client, which speaks the wire format native only.
+  // modelgate's own client, which supports only the wire format native.
   "Python client": ({ client: { url, rows }, headers }) => {
     const scalar = scalars({ true: "True", false: "False", null: "None" });
     const hasKey = holdsKey(headers);
@@ -125,5 +125,5 @@ function rText(text, quote) {
   return `paste0(${parts.filter(Boolean).join(", ")})`;
 }
 
-// The languages for a request: the Python client only for the wire format that it speaks.
+// The languages for a request. The Python client is offered only for the wire format that it supports.
 export const languagesOf = ({ client }) => Object.keys(CODE).filter((name) => client || name !== "Python client");

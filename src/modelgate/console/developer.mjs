@@ -75,7 +75,8 @@ export function showContract({ input, output }) {
   show("errors-table", table("Error statuses", ["Status", "Meaning", "What to do"], ERRORS));
 }
 
-// Copy text, and say so on the button. Without https there is no clipboard: `selected` is selected, to be copied by hand.
+// Copy text, and confirm it on the button. Without https there is no clipboard, so the element `selected` is selected for
+// copying by hand.
 export async function copy(id, text, selected) {
   const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
   if (!copied && selected) getSelection().selectAllChildren(selected);

@@ -6,7 +6,7 @@ import { byName, example, parseValue } from "./requests.mjs";
 import { placeOf, sliderStep, trainingRange, typicalValue } from "./training.mjs";
 import { formatValue, present } from "./text.mjs";
 
-// The rule of a column that accepts any number is no news to anybody.
+// This rule is not shown, because it only repeats that the column contains numbers.
 const USUAL_RULE = "must be a number";
 const KEY_STEPS = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
 

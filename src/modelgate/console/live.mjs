@@ -45,5 +45,6 @@ export class Live {
   }
 }
 
-// The window of a rate limit of which only a reserve of a tenth is left, for the caller's own requests; else undefined.
+// A window of a rate limit with at most a tenth of its requests left, or undefined. The tenth is for the caller's own
+// requests.
 export const exhausted = (windows) => windows.find(({ remaining, limit }) => remaining <= Math.ceil(limit * RESERVE));

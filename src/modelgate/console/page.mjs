@@ -31,7 +31,7 @@ const times = [];
 const session = new Session();
 let isTouched = false;
 let hasIntervals = true;
-// Until when updates wait for the window of a rate limit.
+// Time until which updates wait, because a rate limit is nearly used up.
 let limitedUntil = 0;
 // Number of the last request: a response to an earlier one is out of date.
 let turn = 0;
@@ -141,7 +141,7 @@ function choose(sample) {
 }
 
 // The request as it is sent: the wire format native can add explanations, intervals and the place in the training data.
-// Rows that are sent while somebody explores do not count in drift and accuracy: those of `isExplicit` requests do.
+// Rows that are only tried do not count in drift and accuracy. The row of an `isExplicit` request counts.
 function explainedRequest(row, key, isExplicit) {
   const { deployment: { max_explanations: most, input, output }, training, sample } = state;
   const call = request([row], key);

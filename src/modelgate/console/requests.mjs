@@ -14,7 +14,7 @@ export function parseValue(column, text) {
   if (column.type === "tensor") return parseNested(text);
   const bare = text.trim();
   const lower = bare.toLowerCase();
-  // A number of a schema that was read from a model may be a boolean; the gate rejects it in any other.
+  // A column of numbers accepts booleans if its schema was read from a model. Otherwise the gate rejects them.
   if (["true", "false"].includes(lower)) return lower === "true";
   if (column.type === "boolean" || !(column.type === "any" ? JSON_NUMBER : NUMBER).test(bare)) return text;
   const number = Number(bare);

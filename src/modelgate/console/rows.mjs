@@ -67,7 +67,7 @@ function groupNumbers(values) {
   }));
 }
 
-// The value below which half of the values are; null without any.
+// The median; null if there are no values.
 export function median(values) {
   if (!values.length) return null;
   const sorted = Float64Array.from(values).sort();

@@ -9,7 +9,7 @@ const MAX_REJECTED = 500;
 const MAX_TRIES = 4;
 const MAX_FAILED = 5;
 
-// Return the problems of a header line, which no row can make up for.
+// Return the problems of a header line. They affect every row.
 export function headerProblems(header, columns) {
   const repeated = header.filter((name, index) => header.indexOf(name) !== index);
   const missing = columns.filter((column) => column.required && !header.includes(column.name));
@@ -83,7 +83,7 @@ export class Scoring {
   }
 
   // Reject the rows that an error names and score the others. If it names none, score each half, to find the invalid
-  // rows. After several failures of the model without a success, the model is broken and not the rows.
+  // rows. After several failures of the model without a success, the model is probably broken, and not the rows.
   async scoreWithoutInvalid(answer, indexes, signal) {
     const reasons = answer.status === 413 ? new Map() : errorsByRow(answer.errors);
     const invalid = [...reasons.keys()].filter((position) => position < indexes.length);

@@ -138,7 +138,7 @@ function levelList(name, grid, prediction, probabilities, value) {
       make("dt", {}, formatValue(level)), make("dd", {}, labels.length ? shares(index) : null, text(index), isCurrent(level) ? make("span", { class: "muted" }, " · now") : null)))));
 }
 
-// Score made up rows in the wire format native, in one request. They do not count in drift and accuracy.
+// Score synthetic rows in the wire format native, in one request. They do not count in drift and accuracy.
 async function scoreRows(rows) {
   const call = request(rows, state.key, nativeSample());
   call.url += "?hypothetical=true";

@@ -29,7 +29,7 @@ __all__ = ["DeploymentBuilder", "is_same_model"]
 
 
 class DeploymentBuilder:
-    """Builder for live deployments with their layers and model revisions.
+    """Builder that creates `LiveDeployment` objects, with their layers and model revisions.
 
     Args:
         loader: Loader that creates predictors.
@@ -55,11 +55,11 @@ class DeploymentBuilder:
         self._answer = answer
 
     def build(self, deployment: Deployment, known: Sequence[ModelRevision] = ()) -> LiveDeployment:
-        """Build *deployment*. Models from files and stores are not loaded yet.
+        """Return *deployment* as a live deployment. Models from files and stores are not loaded yet.
 
         Args:
             deployment: Options of the deployment, including its rollout and shadow.
-            known: Existing revisions. One is reused if its model, version and digest match.
+            known: Existing revisions. A revision is reused if its model, version and digest match.
 
         Raises:
             ConfigurationError: A model cannot be used.
@@ -94,7 +94,7 @@ class DeploymentBuilder:
         )
 
     def _has_no_other_layers(self, deployment: Deployment) -> bool:
-        """Return whether *deployment* adds no layers to those of the gate, and its predictions are only rounded."""
+        """Return whether *deployment* has no layers of its own, and only rounding changes its predictions."""
         others = (self._scoring_layers, deployment.scoring_layers, deployment.rollout, deployment.shadow)
         options = (*others, deployment.exposure, deployment.explanations)
         return not deployment.layers and not deployment.humility and all(it is None for it in options)
@@ -102,8 +102,8 @@ class DeploymentBuilder:
     def _answer_with_version(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
         """Answer a request to a deployment with a rollout.
 
-        The caller is stored in the query, because the rollout may depend on it. The version is sent in a
-        response header.
+        The caller is stored in the query, because the rollout may pick the model by caller. The version is
+        sent in a response header.
         """
         query, principal = request.context.query, request.context.principal
         assert query is not None
@@ -158,9 +158,7 @@ def _exposure_layers(deployment: Deployment) -> list[ScoringLayer]:
 
 
 class _ScoreByRollout:
-    """Handler that scores each query with the requested version, or else with the revision that *splitter*
-    picks.
-    """
+    """Handler that scores a query with the requested version, or else with the one that *splitter* picks."""
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions
@@ -200,5 +198,5 @@ def _has_same_model(deployment: Deployment, other: Deployment) -> bool:
 
 
 def is_same_model(model: Any, other: Any) -> bool:
-    """Return True if *model* and *other* are the same object, or equal names or paths of stored models."""
+    """Return whether *model* and *other* are the same object, or the same name or path of a stored model."""
     return model is other or (isinstance(model, str | Path) and model == other)

@@ -37,7 +37,7 @@ class ModelRevision:
         model: Layer that provides the model.
         score: Handler that scores a query: all scoring layers, including *model*.
         handle: Handle of a model that is loaded on demand; None for a model passed as an object.
-        serves_callers: False for the revision of a shadow. Its calls are counted separately.
+        serves_callers: False for the revision of a shadow. The calls of a shadow are counted separately.
     """
 
     deployment: Deployment
@@ -73,14 +73,14 @@ class InFlight:
         """Wait until no request is in flight. Return False if this takes longer than *timeout* seconds."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while self._requests and time.monotonic() < deadline:
-            # Polling costs requests nothing, and draining takes longer than this anyway.
+            # Polling adds nothing to the cost of a request, and draining takes longer than the interval.
             time.sleep(_POLL_INTERVAL)
         return not self._requests
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveDeployment:
-    """A deployment that is ready to serve. Immutable: a change replaces the object in the catalog.
+    """Deployment with its layers and models. Immutable: a change replaces the object in the catalog.
 
     Args:
         deployment: Options of the deployment.
@@ -91,9 +91,9 @@ class LiveDeployment:
         in_flight: Requests in flight. When a change replaces this object, the new object gets the same
             `InFlight`.
         shadow: Layer that sends queries to the shadow; None without a shadow.
-        shadow_revision: Model revision of the shadow.
-        rounding: The only scoring layer that changes predictions; None if the deployment has other layers, a
-            rollout or a shadow.
+        shadow_revision: Model revision of the shadow; None without a shadow.
+        rounding: Layer that rounds predictions, if no other layer can change them and there is neither a
+            rollout nor a shadow; otherwise None.
     """
 
     deployment: Deployment
@@ -191,7 +191,7 @@ class LiveDeployment:
 
 
 class DeploymentCatalog(dict[str, LiveDeployment]):
-    """Catalog of a gate's deployments by name. It implements `Catalog`. Unknown names raise `NotFound`."""
+    """Live deployments of a gate by name, as a `Catalog`. Looking up an unknown name raises `NotFound`."""
 
     _has_started = False
 
@@ -246,7 +246,7 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
             finally:
                 in_flight.end(query)
         except BaseException:
-            # Call it again: an interruption may have ended the first call before it did anything.
+            # Call `end` again: an interruption may have ended the first call before it took effect.
             in_flight.end(query)
             raise
 

@@ -48,11 +48,11 @@ class Deployment:
     """Model with the name that callers use, and the options of its predictions.
 
     Args:
-        name: Letters, digits, ``_``, ``-`` and single dots; at most 64 characters.
+        name: Deployment name: at most 64 letters, digits, ``_``, ``-`` and single dots.
         model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package, of a ``.skops`` or
             ``.onnx`` file or of a pickle (see `ModelPackage.load`), loaded on the first request;
-            ``"store:name"`` for a model in the gate's store; or a function of a `Table`, see
-            `Gate.handler`. A package provides *schema*, *target*, *positive_class* and *threshold* unless
+            ``"store:name"`` for a model in the gate's store; or a function of a `Table` (see
+            `Gate.handler`). A package provides *schema*, *target*, *positive_class* and *threshold* unless
             they are set here.
         schema: Schema of the input; by default inferred from the estimator.
         columns: Columns to change in the inferred or packaged schema, as in `Schema.with_columns`:
@@ -80,7 +80,7 @@ class Deployment:
             offloads every call. False runs the model on the event loop under ASGI, one request at a time, and
             in the server's thread under WSGI. Use False only for a function that takes microseconds.
         thread_safe: Whether several threads may call the model at once. If False, calls of the model wait
-            for each other, even across deployments that share it. Must be True for an async function.
+            for each other, even across deployments that share the model. Must be True for an async function.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
         plans: Whether to replace an estimator by its exact plan, if it has one. A plan is faster code
@@ -114,10 +114,10 @@ class Deployment:
             ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None for no
             explanations. Explanations need a sample of the training rows, such as the one in a package.
         example: A row to test the model with when it is loaded. By default the example of the model's
-            package, or else synthetic rows. A function is only tested if an example is set.
+            package, or else synthetic rows. A function is tested only if an example is set.
         public_examples: Example rows that callers may see, for instance in the console: a list of rows, or
-            the number of rows to show from the sample in the model's package. These are training data, so
-            None, the default, shows no row.
+            the number of rows to show from the sample in the model's package. The sample is training data, so
+            by default (None) no row is shown.
 
     Attributes:
         request_schema: *schema* with the column of *exposure*; None without *schema*.

@@ -61,7 +61,7 @@ class Deployments(Mapping[str, Deployment]):
 
     Attributes:
         cache: Cache of the loaded models.
-        catalog: Catalog of the deployments, which dialects use to score.
+        catalog: Live deployments by name.
         loader: Loader of the models.
 
     Raises:
@@ -188,8 +188,7 @@ class Deployments(Mapping[str, Deployment]):
     ) -> None:
         """Replace the model of a deployment.
 
-        If the deployment has a rollout or a shadow, it ends unless you pass it again. The other options do
-        not change.
+        A rollout or shadow of the deployment ends unless you pass it again. The other options do not change.
 
         The new model is loaded and tested with a row (see *example* of `Deployment`). It then replaces the
         current model in one step, so that no request fails because of the swap. If loading or the test

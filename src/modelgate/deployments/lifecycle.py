@@ -25,8 +25,8 @@ class DeploymentController:
 
     Args:
         catalog: Deployments that serve.
-        builder: Builds live deployments.
-        loader: Loads the models of the deployments.
+        builder: Builder of the live deployments.
+        loader: Loader of the models.
         cache: Cache of the loaded models.
     """
 
@@ -117,7 +117,7 @@ class DeploymentController:
         keep: bool = True,
         instead_of: LiveDeployment | None = None,
     ) -> None:
-        """Load the models of *deployment* that *known* does not contain, then serve it.
+        """Load the models of *deployment* that *known* does not contain, then serve *deployment*.
 
         Args:
             deployment: Deployment to serve.
@@ -162,8 +162,8 @@ class DeploymentController:
         except ConfigurationError:
             self._previous.pop(name, None)
             raise
-        # The store still has the model that is rolled back. Mark it as known, so that the store watcher does
-        # not swap it in again.
+        # The store still has the model that the rollback replaces. Record its fingerprint, so that the store
+        # watcher does not swap it in again.
         for old in previous.model_handles:
             for new in current.model_handles:
                 if is_same_model(old.deployment.model, new.deployment.model):
@@ -219,7 +219,7 @@ def _has_same_models(deployment: Deployment, other: Deployment) -> bool:
 
 
 def _load_unchanged(revision: ModelRevision) -> Predictor:
-    """Return the model of a revision that served before.
+    """Return the model of a revision that served before. The model is loaded if it is not in memory.
 
     Raises:
         ConfigurationError: The model had to be loaded again, and its file or store now has a different model.

@@ -55,8 +55,8 @@ class Loader:
 
     Attributes:
         model_metrics: Metrics of the models, by deployment, version and role.
-        watching: Whether to record the fingerprint of each stored model when it is loaded. `changed` needs
-            it.
+        watching: Whether to record the fingerprint of each stored model when the model is loaded. `changed`
+            needs the fingerprint.
 
     Raises:
         ConfigurationError: A public key or *array_dir* is invalid, or the store does not verify signatures.
@@ -80,7 +80,7 @@ class Loader:
         # Models are loaded in other threads, where scikit-learn would use its default configuration.
         self._sklearn_config = current_sklearn_config()
         self._values = values
-        # Models in memory exist already. A copy of them would add to the memory.
+        # A `MemoryStore` has its models in memory. Sharing their arrays would only add copies.
         self._arrays = (
             None if array_dir is None or isinstance(store, MemoryStore) else SharedArrays(array_dir)
         )
@@ -210,7 +210,7 @@ class Loader:
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
         path = deployment.path
         if deployment.sha256 is not None and (path is None or not path.is_dir()):
-            # The digest covers the whole file, and cannot be verified from a part of it.
+            # The digest covers the whole file, so it cannot be verified from a part of the file.
             return None
         if path is not None:
             return read_package_metadata(path, self._policy_for(deployment))
@@ -329,7 +329,7 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
 
 
 def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] | None:
-    """Return the example of the deployment. The exposure is removed unless it is an input of the model."""
+    """Return the example of the deployment, without the exposure unless it is an input of the model."""
     example, exposure = deployment.example, deployment.exposure
     if example is None or exposure is None or exposure.column in predictor.schema.names:
         return example
@@ -348,7 +348,7 @@ def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence
 
 
 def _version(deployment: Deployment, manifest: Manifest | None) -> str:
-    """Return the version in the package, else the version in the model's name in the store."""
+    """Return the version in the package, else the version in the model's name in the store, else ``"1"``."""
     if manifest is not None:
         return manifest.version
     version = (deployment.stored_name or "").partition("@")[2]

@@ -53,13 +53,13 @@ class ModelHandle:
         return self._detached_predictor or self._cache.get_cached(self.name)
 
     def peek(self) -> Predictor | None:
-        """Return the model if it is in memory, or None."""
+        """Return the model if it is in memory, else None. This counts as a use of the model in the cache."""
         if self._detached_predictor is not None:
             return self._detached_predictor
         return self._cache.peek(self.name)
 
     def load(self, timeout: float | None = None) -> Flow[tuple[Predictor, bool]]:
-        """Return the model, and True if it was in memory. Waits and raises like `ModelCache.get`."""
+        """Return the model, and whether it was in memory. Wait and raise errors like `ModelCache.get`."""
         if self._detached_predictor is not None:
             return self._detached_predictor, True
         predictor, hit = yield from self._cache.get(self.name, timeout)
@@ -70,8 +70,8 @@ class ModelHandle:
     def publish(self, predictor: Predictor) -> None:
         """Put *predictor* into the cache.
 
-        If this handle has a detached model, the cache is not changed, because its entry of this name may
-        already belong to another model.
+        If this handle has a detached model, the cache is not changed, because the cached model of this name
+        may already be another one.
         """
         predictor.set_serving(True)
         if self._detached_predictor is None:

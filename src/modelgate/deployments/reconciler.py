@@ -17,7 +17,7 @@ logger = logging.getLogger("modelgate")
 class DesiredDeployment(Protocol):
     """Protocol of a registry record, which describes one desired deployment.
 
-    Two reads of an unchanged record are equal.
+    Two objects that are read from an unchanged record are equal.
     """
 
     @property
@@ -28,14 +28,14 @@ class DesiredDeployment(Protocol):
 
 
 class Registry(Protocol):
-    """Protocol of registries: the desired deployments of several gates. See `SqlRegistry`."""
+    """Protocol of a registry, which contains the desired deployments of several gates; see `SqlRegistry`."""
 
     def list(self) -> Sequence[DesiredDeployment]:
         """Return all records. This call may block. It raises `StoreError` if the registry cannot be reached."""
 
 
 def resolve_registry(registry: Registry | str) -> Registry:
-    """Return *registry*, or if it is a URL, a `SqlRegistry` for that database.
+    """Return *registry*, or a `SqlRegistry` if *registry* is the URL of a database.
 
     Raises:
         ConfigurationError: *registry* is neither a registry nor a URL.
@@ -65,7 +65,7 @@ class RegistryReconciler:
     If a record cannot be applied, the failure is logged once, and each poll tries again. Until then, the
     deployment serves its current models, and only the state in the record is applied. While the registry
     cannot be reached, all deployments stay unchanged. Changes made in this process by other means stay in
-    effect until the record changes.
+    effect until the deployment's record changes.
 
     Args:
         registry: Registry to follow.
@@ -98,7 +98,7 @@ class RegistryReconciler:
         self._unreachable = False
         self._reconcile(records, load=load)
         if not load:
-            # The first poll replaces no registered model, so apply all records before testing any model.
+            # No model of the registry serves yet, so all records are applied before any model is tested.
             for name in self._own.keys() & self._applied.keys():
                 self._test_or_revert(name)
 

@@ -71,7 +71,7 @@ class Rollout:
 
 @dataclass(frozen=True, eq=False)
 class Shadow:
-    """Second model that scores a deployment's requests, so that its predictions can be compared.
+    """Second model that scores a deployment's requests, so that the predictions of both can be compared.
 
     The shadow has its own thread and a queue of 32 requests; when the queue is full, requests are
     skipped. Callers neither wait for the shadow nor see its errors.
@@ -138,7 +138,7 @@ def boundaries(shares: Sequence[float]) -> list[float]:
 def pick_model(edges: Sequence[float], position: float) -> int:
     """Return the index of the model at *position*: 0 for the deployment's own, 1 for the first candidate.
 
-    When the share of the first or the last candidate grows, its earlier positions stay assigned to it.
+    When the share of the first or the last candidate grows, this candidate keeps its earlier positions.
 
     Args:
         edges: Result of `boundaries`.
@@ -156,7 +156,7 @@ class TrafficSplitter:
         name: Deployment name. Sticky assignments differ between deployments.
         schema: Schema of the deployment's own model, or a function that returns it. It provides the column
             names for rows without names, such as CSV without a header line.
-        random_number: Returns a number from 0 to 1, to assign requests at random.
+        random_number: Function that returns a number from 0 to 1, to assign requests at random.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class TrafficSplitter:
         schema = self._schema
         if not isinstance(schema, Schema):
             try:
-                # A separate query, because this sets its predictor to the deployment's own model.
+                # Use a separate query, because the call sets its predictor to the deployment's own model.
                 schema = yield from schema(Query(b"", load_timeout=load_timeout))
             except (NotFound, DeploymentUnavailable):
                 return rows

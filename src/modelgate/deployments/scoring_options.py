@@ -1,4 +1,4 @@
-"""Scoring options of a deployment: the decision, intervals, explanations, exposure and humility rules."""
+"""Scoring options of a deployment: threshold, intervals, explanations, exposure and humility rules."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -72,9 +72,7 @@ def _check_forecaster_options(deployment: Deployment) -> None:
 
 
 def _set_decision(predictor: Predictor, deployment: Deployment, package: ModelPackage | None) -> None:
-    """Set the threshold of *predictor* to that of the deployment, or else the package, or else the
-    classifier.
-    """
+    """Set the threshold and positive class: those of the deployment, else the package, else the classifier."""
     threshold, positive_class = deployment.threshold, deployment.positive_class
     if package is not None:
         manifest = package.manifest
@@ -163,9 +161,13 @@ def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
 
 
 def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
-    """Check that each dialect can tell the outputs apart by name, and that *decimals* names only outputs.
+    """Check that the names in responses are unambiguous, and that the keys of *decimals* are output names.
 
-    Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
+    Wire formats join the name of an output with its classes (``datarobot``, CSV) or with ``probabilities``
+    (``open_inference``).
+
+    Raises:
+        ConfigurationError: A check fails.
     """
     names = [target.name for target in targets]
     for target in targets:
@@ -180,15 +182,15 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
     unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
     if unknown:
         raise ConfigurationError(
-            f"decimals must have only names of outputs: {', '.join(names[: len(targets)])}"
+            f"decimals must have only output names as keys: {', '.join(names[: len(targets)])}"
             f" (got {', '.join(unknown)})"
         )
 
 
 def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequence[Target]) -> None:
-    """Add the exposure column to the request schema, unless it is an input of the model.
+    """Add the exposure column to the request schema, unless the column is an input of the model.
 
-    If it is an input, leave it out of explanations.
+    If the column is an input of the model, leave it out of explanations.
 
     Raises:
         ConfigurationError: The model cannot have an exposure.

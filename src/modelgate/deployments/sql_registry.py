@@ -110,7 +110,7 @@ class SqlRegistry:
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines. A `SqlModelStore` can
             use the same database.
-        clock: Returns the time in seconds since the epoch.
+        clock: Function that returns the time in seconds since the epoch.
 
     Raises:
         ConfigurationError: The URL is not supported, or a Python package is missing.
@@ -128,12 +128,12 @@ class SqlRegistry:
         self._db.close()
 
     def list(self) -> Sequence[DeploymentRecord]:
-        """Return all rows by name, including rows that fail `DeploymentRecord.check`.
+        """Return all rows in the order of their names, including rows that fail `DeploymentRecord.check`.
 
         Raises:
             StoreError: The database cannot be queried.
         """
-        # Read raw times: if SQLAlchemy converted them, one invalid value would fail all rows.
+        # Read raw times: if SQLAlchemy converted them, one invalid value would make the whole query fail.
         changed = sa.type_coerce(_DEPLOYMENTS.c.changed, sa.types.NullType()).label("changed")
         columns = [column for column in _DEPLOYMENTS.c if column.name != "changed"]
         chosen = sa.select(*columns, changed).order_by(_DEPLOYMENTS.c.name)

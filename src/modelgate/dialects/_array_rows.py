@@ -60,7 +60,8 @@ def decode_lists(raw: bytes | msgspec.Raw) -> Sequence[Sequence[Any]]:
 
 
 def _decode_rows(raw: bytes, decode: Callable[[bytes], Sequence[Sequence[Any]]]) -> Sequence[Sequence[Any]]:
-    # As Python objects, rows can take 40 times the memory of their JSON. Count them first.
+    # As Python objects, rows can take 40 times the memory of their JSON. Count them before they are decoded,
+    # so that a request with too many rows is rejected first.
     return LazyRows(count_items(raw), partial(decode, raw)) if len(raw) > LARGE else decode(raw)
 
 

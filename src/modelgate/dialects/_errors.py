@@ -14,7 +14,7 @@ PROBLEM = "application/problem+json"
 def problem_response(
     error: AnswerableError, request_id: str | None, *, status: int | None = None, detail: str = ""
 ) -> Response:
-    """Return *error* as problem details (RFC 9457), with its details as further members.
+    """Return *error* as problem details (RFC 9457). The items of ``error.details`` become members.
 
     Args:
         error: Error to encode.
@@ -43,7 +43,7 @@ def json_error(request: Request, error: AnswerableError) -> Response:
 
     If columns are missing, the message names them.
 
-    Use this for protocols whose clients only show the message.
+    Use this for protocols whose clients show nothing but the message.
     """
     if not isinstance(error, InvalidInput):
         error.details.clear()

@@ -14,8 +14,8 @@ _FIELDS = ("feature", "value", "strength", "qualitative_strength")
 def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
     """Yield headers that describe the explanations of *prediction*, if it has any.
 
-    The header with the base value is left out if the rows have different base values, as is possible for
-    different classes.
+    The header with the base value is left out if the rows have different base values, for example because
+    they explain different classes.
     """
     explanations = [row for output in prediction.outputs for row in output.explanations or ()]
     if explanations:
@@ -31,8 +31,8 @@ def contribution_columns(
 ) -> Iterator[tuple[str, list[Any]]]:
     """Yield the CSV columns of explanations, if *query* requests explanations.
 
-    There are columns for as many contributions as a row can have. Rows with fewer get empty cells. If there are
-    several outputs, column names begin with the name of the output and ``_``.
+    There are columns for as many contributions as a row can have. Rows with fewer contributions have empty
+    cells. If there are several outputs, column names begin with the name of the output and ``_``.
 
     Args:
         prediction: Prediction with explanations.

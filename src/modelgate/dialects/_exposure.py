@@ -73,10 +73,10 @@ def parse_flag(name: str, value: str) -> bool:
 
 
 def includes_adjusted(query_string: str) -> bool:
-    """Return whether the query string of the DataRobot Prediction API requests adjusted predictions.
+    """Return whether the query string of a DataRobot request requests adjusted predictions.
 
     Raises:
-        InvalidInput: The value of the parameter is neither true nor false.
+        InvalidInput: See `parse_flag`.
     """
     options = parse_qsl(query_string)
     excludes = [parse_flag(name, value) for name, value in options if name == EXCLUDE_ADJUSTED]

@@ -1,4 +1,4 @@
-"""Parse the options of forecasts and find their encoders, for the dialects that support forecasts."""
+"""Parse forecast options and find forecast encoders, for the dialects that support forecasts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,8 +21,8 @@ _PARAMETERS: Mapping[str, tuple[str, JSONSchema]] = {
         "Date after which to predict; by default the latest date for which all series have history",
         _DATE,
     ),
-    "start": ("First date to predict, from all forecast points that the rows allow", _DATE),
-    "end": ("Date before which these predictions end", _DATE),
+    "start": ("First date of a range to predict, from all forecast points that have their history", _DATE),
+    "end": ("Date at which the range to predict ends; this date is not predicted", _DATE),
     "relax_known_in_advance": ("Accept missing values of columns known in advance", _BOOLEAN),
     "relax_history": ("Accept missing rows in the history, if the model does", _BOOLEAN),
     "relax_series": ("Accept series that the model was not trained with, if it can predict them", _BOOLEAN),

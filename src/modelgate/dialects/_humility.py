@@ -72,7 +72,10 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
 
 
 def add_native_humility(rows: Sequence[dict[str, Any]], prediction: Prediction, start: int) -> None:
-    """Add the members ``humility`` and ``model_prediction``. For the arguments see `add_datarobot_humility`."""
+    """Add the member ``humility`` and, if the prediction was overridden, the member ``model_prediction``.
+
+    For the arguments see `add_datarobot_humility`.
+    """
     for row, index, rules in _triggered_rows(prediction, start, len(rows)):
         rows[row]["humility"] = [rule._asdict() for rule in rules]
         model_values = prediction.outputs[0].model_values
@@ -88,9 +91,10 @@ def humility_column(humility: Sequence[Sequence[TriggeredRule]]) -> list[str]:
 def _triggered_rows(
     prediction: Prediction, start: int, count: int
 ) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
-    """Yield the triggered rules of each row with at least one, among the *count* rows beginning with *start*.
+    """Yield the rows that have triggered rules, among the *count* rows beginning with the row *start*.
 
-    Each item is a tuple of the row's index relative to *start*, its index in *prediction*, and its rules.
+    Each item is a tuple of the row's index relative to *start*, the row's index in *prediction*, and the
+    triggered rules.
     """
     for row, rules in enumerate((prediction.humility or ())[start : start + count]):
         if rules:

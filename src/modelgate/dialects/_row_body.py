@@ -19,20 +19,20 @@ __all__ = ["decode_row_body"]
 _Reader: TypeAlias = Callable[[bytes], bytes | CSV]
 
 _CSV = ("text/csv", "text/plain", "application/csv")
-# Browsers and curl send CSV files with these types when they cannot tell what is in them.
+# Browsers and curl use one of the last two types for CSV files that they do not recognize.
 _CSV_FILES = (*_CSV, "application/vnd.ms-excel", "application/octet-stream")
 
 
 _JSON_ROWS = re.compile(rb"\s*(\[\s*\{|\{\s*('|\"[^\"\n]*\"\s*[^\s,]))")
-"""Start of JSON rows. A CSV header can begin with a bracket, as in ``[id],[age]`` or ``{"id",age``."""
+"""Pattern of the start of JSON rows, which excludes CSV headers such as ``[id],[age]`` and ``{"id",age``."""
 
 
 def decode_row_body(request: Request) -> Flow[bytes | CSV]:
     """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, both in UTF-8.
 
-    A body without a content type is read as JSON. A form's file without a content type is read as CSV.
-    ``text/plain``, which browsers use for JSON by default, is read as CSV unless the text is JSON or begins
-    like JSON rows.
+    A body without a content type is read as JSON, and a file uploaded in a form without one as CSV.
+    ``text/plain``, which browsers use for JSON by default, is read as JSON if it is a JSON object or array,
+    else as CSV. Text that begins like JSON rows but is not valid JSON is rejected.
 
     Raises:
         UnsupportedMediaType: The content type is not JSON, CSV or a form, or its charset is not supported.

@@ -17,7 +17,7 @@ PIECE_ROWS = 4096
 
 
 def row_spans(rows: int) -> Iterator[slice]:
-    """Yield slices of at most `PIECE_ROWS` rows."""
+    """Divide *rows* rows into slices of at most `PIECE_ROWS` rows."""
     for start in range(0, rows, PIECE_ROWS):
         yield slice(start, min(start + PIECE_ROWS, rows))
 

@@ -14,9 +14,9 @@ __all__ = ["Dialect"]
 class Dialect(WireFormat, Protocol):
     """Wire format of one service. A dialect decodes requests to queries, and encodes predictions and errors.
 
-    All methods are pure functions, except that `credentials` and `decode` may read the body. `decode` sets
-    defaults of the service in the `Query`, which a deployment can override: the maximum number of rows, and
-    the number of decimals.
+    All methods are pure functions, except that `credentials` and `decode` may read the body. In the `Query`,
+    `decode` sets the service's maximum number of rows and its number of decimals. A deployment can override
+    these defaults.
 
     Two optional attributes let the gate describe requests and responses to callers: ``request_template``, a
     `modelgate.dialects.RequestTemplate`, and ``openapi_spec``, a `modelgate.dialects.OpenAPISpec`.

@@ -4,7 +4,7 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
 
     POST /predApi/v1.0/deployments/<deployment>/predictions      also as /deployments/<deployment>/…
     POST /predApi/v1.0/deployments/<deployment>/predictionExplanations
-    Authorization: Bearer <key>                                  rows as JSON, CSV or a form's file
+    Authorization: Bearer <key>                                  rows as JSON, CSV or a file in a form
 
     200  {"data": [{"predictionValues": [{"value": 0.26, "label": 1}, {"value": 0.74, "label": 0}],
                     "predictionThreshold": 0.5, "prediction": 0, "rowId": 0}]}
@@ -66,7 +66,7 @@ _SCHEMES = ("bearer", "token", "basic")
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="modelgate"'}
 
-# The headers of the example response in "File input".
+# The headers of the example response in the section "File input".
 _CORS = (
     ("access-control-allow-methods", "OPTIONS, POST"),
     ("access-control-allow-credentials", "true"),
@@ -82,7 +82,7 @@ _CORS = (
 
 
 class _Unauthenticated(Unauthorized):
-    """Error for a response with status 401 and the exact message in DataRobot's document."""
+    """Error for a response with status 401 and the exact message from DataRobot's document."""
 
 
 def _answer_preflight(request: Request) -> Flow[Response]:  # noqa: ARG001
@@ -92,7 +92,7 @@ def _answer_preflight(request: Request) -> Flow[Response]:  # noqa: ARG001
 
 def _reject_unknown_url(request: Request) -> Flow[Response]:  # noqa: ARG001
     yield from ()
-    # DataRobot's example in "Error responses" is 400, not 404, for a URL that does not exist.
+    # In the section "Error responses", the example for a URL that does not exist has status 400, not 404.
     raise RequestError(
         "The requested URL was not found on the server.  If you entered the URL manually,"
         " please check your spelling and try again."
@@ -109,8 +109,8 @@ class DataRobot:
     Args:
         datarobot_key: Value that callers must send in the header ``datarobot-key``, in addition to
             their own key. If None, the header is ignored.
-        escape_formulas: Whether to put a ``'`` before text in CSV responses that a spreadsheet would
-            run as a formula.
+        escape_formulas: Whether CSV responses have a ``'`` before any text that a spreadsheet would run as a
+            formula.
         original_timestamps: Whether forecasts in JSON have the member ``originalFormatTimestamp`` with the
             date as it was sent. According to DataRobot's document, the service has it only "if enabled by
             your administrator".
@@ -217,9 +217,9 @@ class DataRobot:
         return _respond(request, query, prediction, kind, body)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode the error as ``{"message": …}``.
+        """Encode the error as ``{"message": …}``, or as problem details if the client accepts them.
 
-        Its details are in the message, because clients only show this.
+        The message contains the details of the error, because clients show nothing else.
         """
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
@@ -265,7 +265,7 @@ def _digest(text: str) -> bytes:
 
 
 def _check_request_line(request: Request) -> None:
-    # The server has already parsed the line, and a proxy may have changed the path. Rebuild it.
+    # Rebuild the line, because the server has already parsed it. A proxy may have changed the path.
     line = f"{request.method} {request.root_path}{request.path}?{request.query_string} HTTP/1.1"
     if len(line) > RequestLineTooLong.longest:
         raise RequestLineTooLong
@@ -274,7 +274,7 @@ def _check_request_line(request: Request) -> None:
 def _parse_passthrough_columns(
     parameters: Iterable[tuple[str, str]],
 ) -> Sequence[str] | Literal["all"] | None:
-    """Return the columns to echo, as in `Query.passthrough_columns`.
+    """Return the passthrough columns, as in `Query.passthrough_columns`.
 
     Args:
         parameters: Parameters of the query string, without those of forecasts.
@@ -289,6 +289,7 @@ def _parse_passthrough_columns(
                 raise InvalidInput(f"{name!r}: value is not exactly 'all'")
             is_all = True
         elif name not in (*EXPLANATION_PARAMETERS, "passthroughColumns", EXCLUDE_ADJUSTED):
+            # The text of the service.
             raise InvalidInput(f"{name!r}: {name} is not allowed key")
         elif not value:
             raise InvalidInput(f"{name!r}: blank value is not allowed")

@@ -3,7 +3,8 @@
 There are two routes. On the older one, ``/predictionExplanations``, rows have exactly the members in the
 document "DataRobot Prediction API", so they have no ``predictionThreshold``. On
 ``/predictions?maxExplanations=3``, each row also has an ``explanationMetadata``, which is an extension.
-Strengths are Shapley values, not XEMP, and the qualitative strengths follow the tables for XEMP.
+Strengths are Shapley values instead of DataRobot's XEMP, but the qualitative strengths follow the tables for
+XEMP.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ OPENAPI_PARAMETERS: Sequence[JSONSchema] = (
         {
             "name": name,
             "in": "query",
-            "description": f"Explain predictions {side} this value, which may be null",
+            "description": f"Explain predictions {side} this value; null for no such threshold",
             "schema": {"type": ["number", "null"]},
             "example": example,
         }
@@ -120,7 +121,8 @@ def parse_explain(request: Request) -> Explain | None:
     algorithm = options.get("explanationAlgorithm")
     if algorithm is not None and (count or algorithm.lower() != "xemp"):
         raise InvalidInput(
-            "'explanationAlgorithm': the algorithm cannot be chosen: leave it out, and set maxExplanations"
+            "'explanationAlgorithm': the algorithm cannot be chosen: leave out this option, and set"
+            " maxExplanations"
         )
     if not count:
         if thresholds != [None, None]:
@@ -147,7 +149,7 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 def explanation_members(
     outputs: Sequence[Output], span: slice, *, has_metadata: bool
 ) -> dict[str, list[Any]]:
-    """Return the members that explain the rows in *span*, as a mapping of names to values, one value per row.
+    """Return the members that explain the rows in *span*: for each name, a list with one value per row.
 
     If there are several outputs, the label of a class is the output's name, ``_`` and the class, as in
     ``predictionValues``.

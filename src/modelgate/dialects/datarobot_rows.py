@@ -30,7 +30,7 @@ _EXPLANATION_COLUMNS = [
 def rows_to_csv(
     prediction: Prediction, query: Query, *, escape_formulas: bool = False
 ) -> bytes | Iterator[bytes]:
-    """Encode a CSV body with the column names of the page "Output format"; see `stream_if_long`.
+    """Encode *prediction* as CSV with the column names of the page "Output format"; see `stream_if_long`.
 
     Args:
         prediction: Predictions to encode.
@@ -86,7 +86,7 @@ def _json_pieces(prediction: Prediction, is_explanation_route: bool) -> Iterator
 def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
     """Return the threshold and the positive class of a binary classifier, or None for other models.
 
-    For an output without a threshold, the returned threshold is 0.5 if all labels agree with it, else None.
+    If the output has no threshold, the returned threshold is 0.5 if all labels agree with 0.5, else None.
     """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
@@ -99,9 +99,9 @@ def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
 
 
 def _labels_agree(threshold: float, output: Output) -> bool:
-    """Return whether all labels agree with *threshold*.
+    """Return whether *threshold* could have produced all labels of *output*.
 
-    If the probability equals the threshold, either label agrees with it. A null label always agrees.
+    If a probability equals the threshold, either label is possible. A null label is always possible.
     """
     assert output.probabilities is not None and output.classes is not None
     positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
@@ -121,7 +121,7 @@ def _model_values(output: Output) -> Any:
 
 
 def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
-    """Return the class indices in the order of a response.
+    """Return the class indices in the order in which a response lists the classes.
 
     If there are two classes, the positive class is first.
     """
@@ -193,7 +193,7 @@ def _prediction_values(output: Output, span: slice, prefix: str | None = None) -
 
 
 def _has_plain_rows(prediction: Prediction) -> bool:
-    """Return whether `_columns` returns all members of the rows."""
+    """Return whether the rows have only members that `_columns` returns."""
     output = prediction.outputs[0]
     return prediction.humility is None and output.explanations is None and output.adjusted is None
 
@@ -201,7 +201,7 @@ def _has_plain_rows(prediction: Prediction) -> bool:
 def _columns(
     prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None
 ) -> dict[str, JSONColumns]:
-    """Return the rows in *span* in columns. The rows are the same as in `_rows`."""
+    """Return the rows in *span* as columns. Their content is the same as that of `_rows`."""
     outputs = prediction.outputs
     columns: dict[str, JSONColumns] = {"predictionValues": _value_columns(outputs, span)}
     if threshold is not None and threshold[0] is not None:

@@ -27,7 +27,7 @@ def ready(request: Request) -> Flow[Response]:
 
 
 def startup(request: Request) -> Flow[Response]:
-    """Report whether there was a time since the start of the process when all active deployments were ready.
+    """Report whether all active deployments have been ready at the same time since the process started.
 
     Models that are not loaded yet are loaded in the background. The response does not wait for them.
     """

@@ -17,7 +17,7 @@ from .tensors import DATATYPES, TensorError, from_binary, from_json, has_element
 __all__ = ["MAX_ID", "InferenceRequest", "Parameters", "read_request"]
 
 MAX_ID = 256
-"""Maximum number of characters of a request's id."""
+"""Maximum number of characters in the id of a request."""
 
 _MAX_LENGTHS = 31
 """Maximum number of dimensions of one value. An array of numpy 1.26 has at most 32, of which one is for the rows."""
@@ -174,7 +174,7 @@ def _read_nested_tensor(tensor: _Input, binary: bytes) -> _Block:
 
 
 def _flatten(data: Any, shape: Sequence[int]) -> Any:
-    """Return the elements of *data*, a flat list or nested lists of *shape*."""
+    """Return the elements of *data*, which is a flat list, or nested lists with the lengths in *shape*."""
     for length in shape[1:]:
         if not (isinstance(data, list) and data and isinstance(data[0], list)):
             return data

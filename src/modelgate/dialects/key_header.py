@@ -1,4 +1,4 @@
-"""Change the header field in which a dialect expects the API key."""
+"""Describe the requests of a dialect with the API key in another header field."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -12,7 +12,7 @@ __all__ = ["with_key_header"]
 
 
 def with_key_header(dialect: Dialect, header: str) -> Dialect:
-    """Return a copy of *dialect* whose template and OpenAPI description send the key in *header*.
+    """Return a copy of *dialect* whose request template and OpenAPI description have the key in *header*.
 
     Args:
         dialect: Dialect to copy.

@@ -52,7 +52,7 @@ from .request_template import RequestTemplate
 __all__ = ["MLClever"]
 
 _DECIMALS = 2
-"""Decimals of the numbers in the document's "Success Response"."""
+"""Number of decimals in the document's "Success Response"."""
 
 _NAMES = {"api_key", "deployment", "input_data"}
 
@@ -97,7 +97,7 @@ class MLClever:
                 api_key={"type": ["string", "null"]},
                 deployment={
                     "type": ["string", "null"],
-                    "description": "Required if the key is for several",
+                    "description": "Required if the key is for several deployments",
                 },
                 input_data=any_of_schema(ROW, ROWS),
             )
@@ -117,7 +117,7 @@ class MLClever:
         if key is None or is_json_web_token(key):
             request.context.envelope = members = yield from read_json_members(request)
             if "api_key" in members:
-                # The document's status for an invalid key is 401, also for one that is not text.
+                # The document's status for an invalid key is 401, even for a key that is not text.
                 key = decode_text(members["api_key"]) or ""
         return key
 
@@ -149,9 +149,10 @@ class MLClever:
         return Query(rows, deployment=deployment, single=rows[:1] == b"{", decimals=_DECIMALS)
 
     def decode_usual(self, body: bytes) -> tuple[str | None, Query] | None:
-        """Return the key in *body* if it has one, and the query for its row.
+        """Return the key in *body*, or None if there is no key, and the query for the row in *body*.
 
-        Return None if `credentials` or `decode` might reject the body. The row is not checked.
+        Return None instead of the pair if `credentials` or `decode` might reject the body. The row is not
+        checked.
         """
         try:
             envelope = _USUAL.decode(body)
@@ -172,7 +173,7 @@ class MLClever:
         return response
 
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes:  # noqa: ARG002
-        """Return the body of the response."""
+        """Return the body of the response with *prediction*."""
         outputs, single = prediction.outputs, query.single
         if len(outputs) == 1:
             values, table = outputs[0].values.tolist(), outputs[0].probabilities
@@ -187,7 +188,7 @@ class MLClever:
         return msgspec.json.encode(members)
 
     def usual_field(self, query: Query) -> tuple[str, str]:  # noqa: ARG002
-        """Return the header field of a response to a usual request, besides its type."""
+        """Return the header field that this dialect adds to a response of the quick path."""
         return "x-model-cache-hit", "true"
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
@@ -199,7 +200,7 @@ def _key_outside_body(request: Request) -> str | None:
     """Return the key from a header or the path, or None if neither has one.
 
     Raises:
-        ConflictingCredentials: The two keys differ.
+        ConflictingCredentials: The header and the path have different keys; see `select_key`.
     """
     header_key, path_key = credentials_from_headers(request.headers), request.params.get("key")
     if header_key is None or path_key is None or header_key == path_key:
@@ -215,13 +216,16 @@ def _check_body_key(request: Request, key: str) -> None:
 
 
 def _join_values(outputs: Sequence[Output], single: bool) -> list[Any]:
-    """Return a list of the values of all *outputs* for each row; for a *single* row, the list of its values."""
+    """Return a list of rows, each of which is a list of the values of all *outputs*.
+
+    If *single* is True, return only the list of the single row.
+    """
     columns = [output.values.tolist() for output in outputs]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
 def _join_probabilities(outputs: Sequence[Output], single: bool) -> list[Any] | None:
-    """Return the probabilities of all *outputs* for each row, or None if there are none."""
+    """Return the probabilities of all *outputs* in the form of `_join_values`, or None if there are none."""
     tables: list[list[list[float]]] = [
         output.probabilities.tolist() for output in outputs if output.probabilities is not None
     ]

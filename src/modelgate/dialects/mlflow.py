@@ -109,7 +109,7 @@ def _routes(environ: Mapping[str, str]) -> Iterator[Route]:
         if not prefix.startswith("/endpoints"):
             yield Route("GET", f"{prefix}/health", _ping, is_public=unnamed)
             yield Route("GET", f"{prefix}/version", _version, is_public=unnamed)
-    # Vertex AI, "Custom container requirements for prediction".
+    # Source: Vertex AI, "Custom container requirements for prediction".
     if predict := environ.get("AIP_PREDICT_ROUTE"):
         yield Route("POST", predict.rstrip("/"))
     if health := environ.get("AIP_HEALTH_ROUTE"):
@@ -137,7 +137,7 @@ class MLflow:
     """Scoring protocol of MLflow, dialect ``mlflow``."""
 
     name = "mlflow"
-    # Amazon SageMaker, "Inference options": real-time inference takes payloads of up to 6 MB.
+    # Source: Amazon SageMaker, "Inference options": real-time inference takes payloads of up to 6 MB.
     max_body = 6 * 1024 * 1024
     request_template = RequestTemplate(
         "/mlflow/{deployment}/invocations",
@@ -161,20 +161,20 @@ class MLflow:
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization: Bearer``, ``x-api-key``, or the password of ``Basic``.
 
-        MLflow's client can only send a password, which it reads from the file netrc.
+        The only key that MLflow's client can send is a password, which it reads from the file ``.netrc``.
         """
         yield from ()
         return credentials_from_headers(request.headers, ("bearer", "basic"))
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows. Objects stay undecoded; arrays and columns become `SplitRows`.
+        """Decode the rows. Rows sent as objects or CSV stay undecoded; all other rows become `SplitRows`.
 
         Raises:
             UnsupportedMediaType: The body is neither JSON nor CSV, or its charset is not supported.
             InvalidInput: The body does not have exactly one member with rows, or has parameters.
         """
         content_type = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
-        # MLflow's page says application/csv, its server accepts only text/csv: clients send either.
+        # MLflow's page names application/csv, but its server accepts only text/csv. Clients send either.
         if content_type in ("text/csv", "application/csv"):
             return Query((yield from decode_row_body(request)))
         members = yield from _read_members(request)
@@ -210,7 +210,7 @@ class MLflow:
 
 
 def _read_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
-    """Return the members of the body, with every NaN replaced by null; see `_NAN`."""
+    """Return the members of the body, with every literal ``NaN`` replaced by null; see `_NAN`."""
     try:
         return (yield from read_json_members(request))
     except MalformedBody:
@@ -237,13 +237,13 @@ def _decode_rows(members: Mapping[str, msgspec.Raw]) -> bytes | SplitRows:
 
 
 def _decode_split(raw: bytes) -> SplitRows:
-    """Decode ``{"columns": […], "data": [[…]]}``. An ``index`` is ignored."""
+    """Decode ``{"columns": […], "data": [[…]]}``. A member ``index`` is ignored."""
     members = decode_json(raw, _MEMBERS)
     check_unread_members(raw, members, ("columns", "data"))
     if "data" not in members:
         raise InvalidInput("dataframe_split has no data: send columns and data")
     names = decode_json(members.get("columns", msgspec.Raw(b"null")), _NAMES)
-    # pandas numbers the columns of a DataFrame without names.
+    # If the columns of a DataFrame have no names, pandas numbers them from 0.
     if names is None or names == list(range(len(names))):
         return SplitRows(None, decode_lists(members["data"]))
     return SplitRows([str(name) for name in names], decode_lists(members["data"]))

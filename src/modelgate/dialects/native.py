@@ -9,8 +9,8 @@
     400  {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "missing_columns",
           "detail": "…", "missing_columns": ["plan"], "request_id": "…"}
 
-For a model with several outputs, the member ``outputs`` replaces ``prediction`` and ``probabilities``. It has
-an object with these two members for each output.
+For a model with several outputs, the member ``outputs`` replaces ``prediction`` and ``probabilities``. It
+contains an object with these two members for each output.
 
 A single row whose only column is called ``rows`` must be sent in an array. Errors are problem details
 (RFC 9457). `native_curves` describes response curves.
@@ -18,7 +18,7 @@ A single row whose only column is called ``rows`` must be sent in an array. Erro
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response.
 
-The query string has options. All but the last one add something to the predictions:
+These are options of the query string. All but the last one add something to the predictions:
 
 * ``passthrough=id``: the column ``id`` of the request
 * ``explain=3``: the three strongest contributions
@@ -131,7 +131,7 @@ def _intervals_schema(target: Target) -> JSONSchema:
     limits = object_schema(["low", "high"], low=number_schema(target), high=number_schema(target))
     return {
         "type": "object",
-        "description": "By level in percent, the limits of the requested prediction intervals",
+        "description": "Limits of the requested prediction intervals, by level in percent",
         "additionalProperties": limits,
         "examples": [{"90": {"low": 1.5, "high": 2.5}}],
     }
@@ -141,7 +141,7 @@ class Native:
     """modelgate's own wire format, dialect ``native``.
 
     Args:
-        escape_formulas: Whether to put a ``'`` before text in CSV responses that a spreadsheet would run as a
+        escape_formulas: Whether CSV responses have a ``'`` before any text that a spreadsheet would run as a
             formula.
     """
 
@@ -222,7 +222,7 @@ class Native:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows of the body, by its ``Content-Type``, and the options of the query string.
+        """Decode the rows of the body, according to ``Content-Type``, and the options of the query string.
 
         Raises:
             InvalidInput: The query string has an unknown option, or one with a wrong value.
@@ -244,11 +244,9 @@ class Native:
         return Query(rows, single=single, max_rows=None, **options)
 
     def decode_usual(self, body: bytes) -> tuple[None, Query] | None:
-        """Return ``(None, query)`` for the row in *body*.
+        """Return ``(None, query)`` for the row in *body*, or None if *body* does not begin like a single row.
 
-        The first item is None, because the body never contains the key.
-
-        Return None if `decode` might reject a body that is valid JSON. The row is not checked.
+        The first item is None, because the body never contains the key. The row is not checked.
         """
         if body[:1] != b"{" or _WRAPPER.match(body):
             return None
@@ -274,7 +272,10 @@ class Native:
         return Response(200, body, headers)
 
     def encode_usual(self, request: Request, query: Query, prediction: Prediction) -> bytes | None:
-        """Return the body of the response to a usual request; None if the caller does not accept JSON."""
+        """Return the body of the response, or None if the caller accepts no JSON.
+
+        Call this only if `Request.is_usual` is True.
+        """
         if best_media_type(request.headers.get("accept"), _MEDIA_TYPES) != JSON:
             return None
         assert query.predictor is not None
@@ -282,7 +283,7 @@ class Native:
         return ENCODERS[JSON](prediction, query, members=members)  # type: ignore[return-value]  # a single row
 
     def usual_field(self, query: Query) -> tuple[str, str]:
-        """Return the header field of a response to a usual request, besides its type."""
+        """Return the header field that this dialect adds to a response of the quick path."""
         assert query.predictor is not None
         return "x-model-version", query.predictor.version
 
@@ -298,7 +299,7 @@ class Native:
         return Response(200, native_forecast.ENCODERS[kind](prediction, members, **options), headers)
 
     def _csv_options(self, kind: str) -> tuple[dict[str, Any], str]:
-        """Return the encoder options and the charset parameter of the media type *kind*. Only CSV has them."""
+        """Return the options of the encoder for *kind*, and the charset parameter; only CSV has either."""
         if kind != "text/csv":
             return {}, ""
         return {"escape_formulas": self._escape_formulas}, "; charset=utf-8"

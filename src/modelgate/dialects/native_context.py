@@ -13,7 +13,7 @@ CONTEXT_PARAMETER: JSONSchema = {
 
 CONTEXT_SCHEMA: JSONSchema = {
     "type": "object",
-    "description": "By column, the place of the value in the training data",
+    "description": "Comparison of the values with the training data, by column",
     "additionalProperties": object_schema(
         percentile={"type": "number", "minimum": 0, "maximum": 100},
         outside={"enum": ["below", "above"], "description": "The number is outside of the training range"},

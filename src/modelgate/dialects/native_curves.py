@@ -7,9 +7,9 @@
           "model_version": "1", "request_id": "…"}
 
 The member ``grid`` of a request lists the values of the column. If it is left out, the grid consists of the
-levels of the column or, for a column without levels, of evenly spaced numbers from the 10th to the 90th
-percentile of the training data. ``points`` is their number. ``"average": true`` adds a member ``average``
-with the mean predictions for the packaged rows. In this case, ``row`` can be left out.
+levels of the column or, for a column without levels, of ``points`` evenly spaced numbers from the 10th to the
+90th percentile of the training data. ``"average": true`` adds a member ``average`` with the mean predictions
+for the training rows in the model's package. In this case, ``row`` can be left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def decode_curve(request: Request) -> Flow[Query]:
 
     Raises:
         MalformedBody: The body is not JSON of the right shape.
-        InvalidInput: Neither a row nor the average is requested, or the grid is invalid.
+        InvalidInput: The request has a query string, neither a row nor ``average``, or an invalid grid.
     """
     if request.query_string:
         raise InvalidInput("Options of a response curve are members of the body: leave out the query string")
@@ -71,7 +71,7 @@ def decode_curve(request: Request) -> Flow[Query]:
     row = b"" if body.row == _NULL else bytes(body.row)
     if row[:1] != b"{" and (row or not body.average):
         raise InvalidInput(
-            "row must be an object of feature names and values: it can be left out only with average"
+            "row must be an object of feature names and values: it can be left out only if average is true"
         )
     layer = AddCurve(body.column, body.grid, body.points, average=bool(body.average))
     return Query(row or b"[]", single=bool(row), max_rows=None, layer=layer)
@@ -96,9 +96,7 @@ def _by_output(outputs: Mapping[str, Any]) -> Any:
 
 
 def _points(output: Output | Average) -> dict[str, Any]:
-    """Return the members ``prediction`` (an array with an item per point) and ``probabilities`` (one per
-    class).
-    """
+    """Return the predictions for the points of a curve, and the probabilities of each class."""
     members: dict[str, Any] = {} if output.values is None else {"prediction": output.values.tolist()}
     if output.probabilities is not None:
         members["probabilities"] = dict(
@@ -114,11 +112,11 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         grid={**_GRID, "description": "Values of the column"},
         curve={
             **_outputs_schema(targets, {target.name: _curve_schema(target) for target in targets}),
-            "description": "Predictions for the row, an item for each value of the grid",
+            "description": "Predictions for the row, with one item for each value of the grid",
         },
         average={
             **_outputs_schema(targets, {target.name: _average_schema(target) for target in targets}),
-            "description": "Mean predictions of the packaged rows: numbers, or probabilities of classes",
+            "description": "Mean predictions for the training rows in the package: numbers, or probabilities",
         },
         model_version={"type": "string"},
         request_id={"type": "string"},
@@ -162,7 +160,7 @@ CURVES_OPERATION = OperationSpec(
             "maxItems": MAX_POINTS,
             "description": "Values of the column; by default its levels, or numbers over its usual range in training",
         },
-        # Without the keyword "default", which clients of openapi-generator send together with a grid.
+        # There is no keyword "default": clients of openapi-generator would send it even with a grid.
         points={
             "type": ["integer", "null"],
             "minimum": 1,
@@ -171,7 +169,7 @@ CURVES_OPERATION = OperationSpec(
         },
         average={
             "type": ["boolean", "null"],
-            "description": "Whether to add the mean predictions of the packaged rows",
+            "description": "Whether to add the mean predictions for the training rows in the package",
         },
     ),
     _response_schema,

@@ -101,7 +101,7 @@ EXPLANATION_SCHEMA: JSONSchema = {
 
 
 def parse_explain(options: Mapping[str, str]) -> Explain:
-    """Return the explanations that the query string options *options* request; None if they request none.
+    """Return the request for explanations in *options*, the parameters of the query string.
 
     Raises:
         InvalidInput: An option has a wrong value, or there are thresholds without ``explain``.
@@ -123,7 +123,7 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
 
 
 def explanation_columns(explanations: Sequence[RowExplanation]) -> dict[str, list[Any]]:
-    """Return the members that explain rows, as a mapping of names to values, one value per row.
+    """Return the members that explain rows: for each name, a list with one value per row.
 
     A contribution is encoded as an object of its attributes.
     """

@@ -24,7 +24,7 @@ from .openapi_spec import WARNINGS, JSONSchema, array_schema, number_schema, obj
 __all__ = ["ENCODERS", "OPTIONS", "PARAMETERS", "response_schema"]
 
 OPTIONS = {name: name for name in ForecastOptions.__struct_fields__}
-"""Parameters of the query string by name."""
+"""Field of `ForecastOptions` for each parameter of the query string."""
 
 
 PARAMETERS = forecast_parameters(OPTIONS)
@@ -42,11 +42,14 @@ def response_schema(targets: Sequence[Target]) -> JSONSchema:
         step={"type": "integer"},
         date=_TEXT,
         timestamp=_TEXT,
-        row={"type": "integer", "description": "Index in the submitted rows, or after them if not submitted"},
+        row={
+            "type": "integer",
+            "description": "Index of the row in the request; rows that were not sent have the next indices",
+        },
         prediction=number_schema(targets[0]),
         intervals={
             "type": "object",
-            "description": "Prediction intervals by level in percent: lower and upper end",
+            "description": "Lower and upper end of the prediction intervals, by level in percent",
             "additionalProperties": object_schema(["low", "high"], low=_NUMBER, high=_NUMBER),
         },
         passthrough={"type": "object"},
@@ -71,7 +74,7 @@ def _encode_ndjson(prediction: Prediction, _: Mapping[str, Any]) -> bytes:
 
 
 def _encode_csv(prediction: Prediction, _: Mapping[str, Any], *, escape_formulas: bool) -> bytes:
-    """Encode the passthrough columns, then the forecasts, with two columns for each interval."""
+    """Encode the passthrough columns, then the forecasts, with two columns for each level of intervals."""
     output = prediction.outputs[0]
     columns: list[tuple[str, Any]] = [
         (name, list(values)) for name, values in (_passthrough(prediction) | _identity(prediction)).items()

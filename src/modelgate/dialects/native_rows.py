@@ -48,7 +48,7 @@ def _json_pieces(prediction: Prediction, members: Mapping[str, Any]) -> Iterator
 
 
 def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]:  # noqa: ARG001  as all encoders
-    """Encode an object per line."""
+    """Encode one object per row, each on its own line."""
     lines = (rows + b"\n" for rows in _encode_steps(prediction, b"\n"))
     return stream_if_long(prediction, lines)
 
@@ -106,7 +106,7 @@ ENCODERS: Mapping[str, Callable[..., bytes | Iterator[bytes]]] = {
 
 
 def _encode_steps(prediction: Prediction, separator: bytes) -> Iterator[bytes]:
-    """Yield rows as JSON objects joined by *separator*, in parts of many rows."""
+    """Yield the JSON of at most `PIECE_ROWS` rows at a time: one object per row, joined by *separator*."""
     by_column = len(prediction) >= COLUMN_ROWS and _has_plain_rows(prediction)
     for span in row_spans(len(prediction)):
         if by_column:
@@ -134,7 +134,10 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
 
 
 def _plain_row(prediction: Prediction) -> dict[str, Any] | None:
-    """Return the first row as an object, as `_rows` does but faster; None if the prediction has extras."""
+    """Return the first row as an object, like `_rows` but faster.
+
+    Return None unless the only members are the prediction and the probabilities of one output.
+    """
     output = prediction.outputs[0]
     if not (
         len(prediction.outputs) == 1
@@ -174,7 +177,7 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
 
 
 def _has_plain_rows(prediction: Prediction) -> bool:
-    """Return whether `_row_columns` returns all members of the rows."""
+    """Return whether the rows have only members that `_row_columns` returns."""
     return (
         prediction.context is None
         and prediction.humility is None
@@ -183,7 +186,7 @@ def _has_plain_rows(prediction: Prediction) -> bool:
 
 
 def _row_columns(prediction: Prediction, span: slice) -> dict[str, JSONColumns]:
-    """Return the rows in *span* in columns. The rows are the same as in `_rows`."""
+    """Return the rows in *span* as columns. Their content is the same as that of `_rows`."""
     first, *others = prediction.outputs
     row = _output_columns(first, span)
     if others:

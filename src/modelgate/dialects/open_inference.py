@@ -98,7 +98,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     names = [tensor["name"] for target in targets for tensor in _target_metadata(target)]
     if len(targets) == 1:
         names += _MLSERVER_NAMES[: len(names)]
-    # The outputs of a function may have other names than the declared targets.
+    # The names of a function's outputs may differ from the declared targets.
     is_known = all(target.classes is not None or target.number for target in targets)
     name: JSONSchema = {"name": {"enum": names}} if is_known else {}
     tensor = {**_TENSOR, "properties": {**_TENSOR["properties"], **name}}
@@ -202,7 +202,7 @@ def _version() -> str:
 
 
 def _get_model_metadata(request: Request) -> Flow[Response]:
-    """Return the input and output tensors of a deployment."""
+    """Describe the input and output tensors of a deployment."""
     context: RequestContext = request.context
     assert context.catalog is not None and context.deployment is not None
     description = yield from context.catalog.describe(context.deployment)
@@ -233,7 +233,7 @@ def _probabilities_name(output: str) -> str:
 
 
 class _Tensor(NamedTuple):
-    """Output of a model as a tensor."""
+    """Values or probabilities of an output as a tensor."""
 
     name: str
     datatype: str
@@ -256,14 +256,14 @@ def _values_tensor(output: Output) -> _Tensor:
     # A number that is not finite is null in JSON, and NaN in binary data.
     datatype = "FP64" if output.values.dtype.kind == "f" else infer_datatype(values)
     if datatype is None:
-        # A function can return values of mixed types. All become text: strings as they are, others as JSON.
+        # A function can return values of mixed types. Strings are unchanged, and other values become JSON.
         datatype = "BYTES"
         values = [v if isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
     return _Tensor(output.name, datatype, [len(values)], values, {})
 
 
 def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Tensor, bool]]:
-    """Yield the requested tensors, each with a flag for binary encoding.
+    """Yield each requested tensor, and whether to encode the tensor as binary data.
 
     A tensor that is requested by name is removed from *tensors*.
     """

@@ -89,8 +89,8 @@ class OpenAPISpec:
         answer: Function that takes the targets of a model and returns the schema of the response body.
         error: Schema of the body of an error response.
         answer_types: Media types of responses in addition to JSON. They are described as text.
-        keys: Ways to send the API key. Each way is a list of names in `SCHEMES`, which are all required. An
-            empty list stands for a key in the body or the path.
+        keys: Ways to send the API key. Each way is a list of names in `SCHEMES`, all of which are required.
+            An empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
         operations: Descriptions of the scoring routes whose body has other members besides rows, by path.
@@ -140,7 +140,7 @@ def lone_member_schema(name: str, schema: JSONSchema) -> JSONSchema:
 
 
 def any_of_schema(*schemas: JSONSchema) -> JSONSchema:
-    """Return a schema that matches any of *schemas*."""
+    """Return a schema for values that match any of *schemas*."""
     return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
 
 
@@ -152,7 +152,7 @@ def value_schema(target: Target) -> JSONSchema:
 
 
 def number_schema(target: Target) -> JSONSchema:
-    """Return the schema of a predicted number, or of a probability, of *target*."""
+    """Return the schema of a number that is predicted for *target*, or of a probability."""
     return {"type": ["number", "null"] if target.nullable else "number"}
 
 
@@ -185,7 +185,7 @@ WARNINGS: JSONSchema = {"warnings": _TEXTS}
 
 DETAILS: Mapping[str, JSONSchema] = {
     "missing_columns": _TEXTS,
-    "errors": {**_BY_COLUMN, "description": "By column, the rule that its values break"},
+    "errors": {**_BY_COLUMN, "description": "Rule that the column's values break, by column name"},
     "did_you_mean": {
         **_BY_COLUMN,
         "description": "By unknown name in the request, the column or deployment it may mean",

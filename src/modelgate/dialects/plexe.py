@@ -8,7 +8,7 @@
     400  {"error": {"code": "invalid_input", "message": "Input validation failed",
                     "details": {"feature2": "must be a number between 0 and 100"}}, "request_id": "…"}
 
-The document shows no regression. Here, the ``result`` of a regression is the number.
+The document shows no regression. Here, the ``result`` of a regression is the predicted number.
 
 Extensions to the document:
 
@@ -102,7 +102,7 @@ class Plexe:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Return the body as the row, or as an array of rows.
+        """Return a query for the body, which is a row or an array of rows.
 
         Raises:
             MalformedBody, UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_json_raw`.
@@ -125,7 +125,7 @@ class Plexe:
         return Response.json(members)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode ``error`` with code, message and details by feature, and the request id."""
+        """Encode ``error``, with a code, a message and details by feature, and ``request_id``."""
         status, code = _STATUS.get(error.code, (error.status, error.code))
         members: dict[str, Any] = {"code": code, "message": error.message}
         details = _details(error)

@@ -69,7 +69,7 @@ def render_request(
 ) -> RenderedRequest:
     """Render *template* as a request that scores *rows*.
 
-    A missing value is sent as the column's default or null, except in rows that are sent as objects.
+    A missing value is sent as the column's default or null. Rows that are sent as objects leave it out.
     """
     words = {"{key}": key, "{deployment}": deployment}
 

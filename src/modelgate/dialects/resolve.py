@@ -46,6 +46,6 @@ def resolve_dialects(
 
 
 def _missing_members(dialect: object) -> list[str]:
-    """Return the members that *dialect* lacks."""
+    """Return the members of `Dialect` that *dialect* lacks."""
     members = ("name", "max_body", "routes", "credentials", "decode", "encode", "encode_error")
     return [name for name in members if not hasattr(dialect, name)]

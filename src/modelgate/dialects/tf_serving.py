@@ -95,7 +95,7 @@ class TFServing:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows. Objects stay undecoded; arrays and columns become `SplitRows`.
+        """Decode the rows. Rows sent as objects stay undecoded; all other rows become `SplitRows`.
 
         Raises:
             InvalidInput: The body does not have exactly one of instances and inputs, or has malformed rows.
@@ -115,7 +115,7 @@ class TFServing:
         return Query((yield from parse_off_loop(decode, raw)))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``predictions`` by row if the request has instances, otherwise ``outputs`` by column."""
+        """Encode ``predictions`` by row if the request has ``instances``, otherwise ``outputs`` by column."""
         columns = {output.name: output.values.tolist() for output in prediction.outputs}
         member = request.context.envelope
         values: Any = columns if len(columns) > 1 else next(iter(columns.values()))

@@ -73,7 +73,8 @@ def _get_index(request: Request, *, keyed: bool, console: bool, hint: str) -> Fl
         response.set("vary", "accept")
         return response
     if not request.path:
-        # Relative links need the trailing slash. Behind a proxy, the prefix that the browser sees is unknown.
+        # Relative links need the trailing slash. The redirect is relative, too, because behind a proxy, the
+        # prefix that the browser sees is unknown.
         return Response(307, headers=[("location", f"./{request.root_path.rpartition('/')[2]}/")])
     names = [] if keyed else request.context.readable_deployments()
     items = "".join(f"<li>{_link(name, console=console)}</li>" for name in names)

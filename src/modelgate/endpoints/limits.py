@@ -46,7 +46,7 @@ class GateLimits:
 
         Raises:
             ConfigurationError: The storage of a limit is neither ``memory://`` nor Redis.
-            StoreError: Redis does not answer.
+            StoreError: Redis does not respond.
         """
         layers = [
             *self._layers,

@@ -65,7 +65,7 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect], openapi:
                 for name, template in templates.items()
                 if template
             ],
-            # Null if the key does not permit reading them.
+            # Null if the key does not permit reading the reports.
             "reports": openapi.reports() if may_monitor else None,
         }
     )

@@ -56,7 +56,7 @@ class MetricsEndpoint:
         values: Storage of the metrics.
         requests: Metrics of the requests.
         deployments: Deployments, with the metrics of their models and their cache.
-        large_bodies: Budget for large bodies; see `BodyLimit`.
+        large_bodies: Budgets for large bodies; see `BodyLimit`.
         hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
         others: Function that returns additional metrics.
     """

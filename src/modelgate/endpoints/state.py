@@ -50,7 +50,7 @@ def describe_process(layers: Sequence[HTTPLayer]) -> dict[str, Any]:
 
 def _describe_model(revision: ModelRevision) -> dict[str, Any]:
     handle, error = revision.handle, revision.model.load_error
-    # A model that was passed as an object stays in memory, so that the flow does not wait.
+    # A model that was passed as an object stays in memory, so the flow does not wait.
     predictor = drive(revision.model.predictor()) if handle is None else handle.loaded
     version = handle.version if handle is not None and predictor is None else predictor and predictor.version
     return {
@@ -63,7 +63,7 @@ def _describe_model(revision: ModelRevision) -> dict[str, Any]:
 
 
 def _changed_options(deployment: Deployment) -> Iterator[tuple[str, Any]]:
-    """Return the options of *deployment* that differ from their defaults."""
+    """Yield the options of *deployment* that differ from their defaults."""
     for option in fields(deployment):
         value = getattr(deployment, option.name)
         default = option.default if option.default_factory is MISSING else option.default_factory()
@@ -91,7 +91,8 @@ def _describe_layer(layer: HTTPLayer) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Convert a value for JSON.
 
-    Numbers, texts and lists of them are unchanged. Other objects become the name of their type.
+    Numbers, texts, None and lists of these are unchanged. A path becomes text, and any other object becomes
+    the name of its type.
     """
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

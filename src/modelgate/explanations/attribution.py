@@ -1,9 +1,9 @@
 """Interface of attribution methods, which divide a prediction among the input columns.
 
-A method returns the *strength* of each column: how much it contributes to a number that the model predicts. A
-model may predict several numbers for a row: a probability or a score for each class, or a number for each
-target. Strengths add up in the *space* of the method, such as log-odds, and a link function converts their
-sum to the number that the model predicts.
+A method returns the *strength* of each column: how much the column contributes to a number that the model
+predicts. A model may predict several numbers for a row: a probability or a score for each class, or a number
+for each target. Strengths add up in the *space* of the method, such as log-odds, and a link function converts
+their sum to the number that the model predicts.
 """
 
 from collections.abc import Callable
@@ -136,4 +136,4 @@ LINKS = {
         Link("margin", _one_versus_rest),
     ],
 }
-"""Links to try, by the kind of the model's numbers (see `ExplainedModel`). The first one is the identity."""
+"""Links to try for each kind of numbers; see `ExplainedModel`. The first link of a kind is the identity."""

@@ -33,7 +33,7 @@ def describe_rows(
     """
     features = int(np.count_nonzero(listed))
     all_requested = explain.count >= features
-    # A contribution without strength is not listed.
+    # A column that must not be listed gets the strength 0, and contributions without strength are left out.
     order, shares = rank(strengths * listed, explain.count)
     strongest = strengths[np.arange(len(order))[:, None], order]
     rows = zip(

@@ -21,7 +21,7 @@ from .trees import TreeMethod, is_tree_model
 __all__ = ["ExplainedModel", "Explainer", "create_explainer"]
 
 _TESTED_ROWS = 4
-"""Number of background rows on which the permutation method is tested. It is additive by construction."""
+"""Number of background rows with which the permutation method, additive by construction, is tested."""
 
 
 class ExplainedModel(NamedTuple):
@@ -92,7 +92,9 @@ def create_explainer(model: ExplainedModel, background: Table, options: Explanat
     fallback = PermutationMethod(model.score, model.columns, background, options.permutations, link)
     strengths = fallback.attribute(tested, numbers[:_TESTED_ROWS])
     if not is_additive(fallback, strengths, numbers[:_TESTED_ROWS]):
-        raise ConfigurationError("the model must predict finite numbers for combinations of background rows")
+        raise ConfigurationError(
+            "the model must predict finite numbers for rows that combine values of several background rows"
+        )
     explainer = Explainer([*methods, fallback], options, model.columns)
     row = background.slice(0, 1)
     started_at = time.perf_counter()
@@ -141,7 +143,7 @@ def _candidates(
     transform: TransformFn = model.transform(steps, final)
     for link in LINKS[model.kind]:
         if is_linear:
-            # A linear model does not predict a probability that is linear in its features.
+            # The probabilities that a linear model predicts are not linear in its features.
             if link.space != "probability":
                 yield LinearMethod(final, transform, background, origins, len(model.columns), count, link)
         else:

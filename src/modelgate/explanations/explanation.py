@@ -87,7 +87,8 @@ class Contribution(msgspec.Struct, frozen=True):
 class RowExplanation(msgspec.Struct, frozen=True):
     """Explanation of the prediction for a row.
 
-    The base value, the strengths of all contributions and *remaining* add up to the prediction.
+    On the scale of *space*, the base value, the strengths of all contributions and *remaining* add up to the
+    prediction.
 
     Attributes:
         label: Explained class: the positive class of a binary classifier, or the predicted class of a

@@ -35,7 +35,7 @@ class _Coalitions(NamedTuple):
     Attributes:
         masks: Whether each column is replaced, of shape (sets, columns). The last two sets are the empty
             set and the set of all columns.
-        weights: Weights of shape (columns, sets).
+        weights: Weight of each set in the contribution of each column, of shape (columns, sets).
     """
 
     masks: npt.NDArray[np.bool_]
@@ -81,14 +81,14 @@ class PermutationMethod:
         if len(replaced):
             scores = self._score(self._combine(table, replaced))
             grouped = scores.reshape(len(table), len(replaced), len(self._background), -1)
-            # The sum of a mean may exceed the largest float.
+            # The sum that a mean needs may exceed the largest float.
             with np.errstate(over="ignore"):
                 means = grouped.mean(axis=2)
             values[:, :-2] = (
                 means if np.isfinite(means).all() else (grouped / len(self._background)).sum(axis=2)
             )
         values[:, -2], values[:, -1] = self.base_values, numbers
-        # Contributions that exceed it do not add up to the prediction, which `is_additive` finds.
+        # Contributions above the largest float do not add up to the prediction; `is_additive` detects this.
         with np.errstate(all="ignore"):
             strengths: Numbers = np.einsum("cs,rsn->rcn", weights, values)
         return strengths
@@ -117,9 +117,10 @@ class PermutationMethod:
 
 
 def _sample_coalitions(names: Sequence[str], pairs: int) -> _Coalitions:
-    """Draw random orders of the columns, and return the sets of columns that are replaced in their course.
+    """Return the sets of columns that occur when columns are replaced one by one, in *pairs* random orders.
 
-    The orders depend only on the column names, not on the order of the columns in the schema.
+    Each order is also used backwards. The orders depend only on the column names, not on the order of the
+    columns in the schema.
     """
     count = len(names)
     by_name = np.array(sorted(range(count), key=names.__getitem__))

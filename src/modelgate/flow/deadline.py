@@ -18,7 +18,7 @@ __all__ = ["DeadlinePassed", "resume", "wait_with_deadline", "with_deadline"]
 T = TypeVar("T")
 
 _EARLY = 0.02
-"""Seconds by which a wait may time out too early where the clock is coarse, as on Windows."""
+"""Seconds by which a wait may time out too early if the clock is coarse, as on Windows."""
 
 
 def with_deadline(
@@ -138,7 +138,7 @@ class _DeadlineWait:
         try:
             timers.add(self)
             if isinstance(awaitable, asyncio.Future):
-                # It has nothing to clean up, so an error at this wait need not be raised inside of it.
+                # A future has nothing to clean up, so an error at this wait need not be raised inside it.
                 yield signal
                 return awaitable.result()
             return (yield from resume(steps, signal))
@@ -215,7 +215,7 @@ class _LoopTimers:
             self.waiting.discard(wait)
             wait.expire()
         self._timer, self._fires_at = None, math.inf
-        # A wait that ends early does not reset the timer, so it may fire before the next deadline.
+        # A wait that ends early does not reset the timer, so the timer may fire before the next deadline.
         if self.waiting:
             self._set_timer(min(wait.until for wait in self.waiting))
 

@@ -123,7 +123,7 @@ class FairThreadPool:
                 self._dequeue(job)
 
     def find_stuck(self) -> None:
-        """Find the jobs that have become slow or stuck."""
+        """Update which running jobs count as slow or stuck."""
         with self._lock:
             self._age()
 
@@ -185,7 +185,7 @@ class FairThreadPool:
         return next(iter(quota.small), None)
 
     def _start_polling(self) -> None:
-        """Start a thread that checks regularly whether slow jobs allow a queued job to start."""
+        """Start a thread that regularly checks for jobs that became slow, so that queued jobs can start."""
         thread = threading.Thread(target=self._poll, name="modelgate queue", daemon=True)
         # If the system cannot start a thread, queued jobs start when the next job is submitted or ends.
         with contextlib.suppress(RuntimeError):
@@ -222,7 +222,7 @@ class FairThreadPool:
         """Start a thread if none is idle. Raises `Overloaded` if the system cannot start one."""
         if self._idle:
             return
-        # Again, because gunicorn --preload patches after the fork.
+        # Check again, because gunicorn --preload patches after the fork.
         warn_if_patched_late()
         try:
             threading.Thread(target=_work, args=(self._started,), name="modelgate", daemon=True).start()
@@ -262,7 +262,7 @@ class FairThreadPool:
                 self._end(job, stuck=1)
 
     def _end(self, job: "_Job", stuck: int = 0) -> None:
-        """Remove *job* from the running jobs, and add *stuck* to its quota's number of stuck jobs."""
+        """Stop counting *job* as running. If *stuck* is 1, count it as stuck instead."""
         if job in self._slow:
             del self._slow[job]
             job.quota.slow -= 1

@@ -1,9 +1,9 @@
 """Layers as generators, and the two drivers that run them.
 
 A layer is written once and runs under WSGI and ASGI. It is a generator that yields a `Wait` for every
-blocking operation. The driver performs it: `drive` blocks, and `adrive` awaits. A layer calls the next
-handler with ``response = yield from call_next(request)``. Code above this line runs before the request is
-handled, code below it afterwards, and ``try``/``finally`` around it works as usual.
+blocking operation. A driver performs the operation: `drive` blocks, and `adrive` awaits. A layer calls the
+next handler with ``response = yield from call_next(request)``. Code above this line runs before the request
+is handled, code below it afterwards, and ``try``/``finally`` around it works as usual.
 
 Never block or sleep in a layer directly: under ASGI that stops the event loop for all requests. Use
 `run` instead.
@@ -87,8 +87,8 @@ def _around(layer: Layer[In, Out], call_next: Handler[In, Out]) -> Handler[In, O
     function = getattr(call, "__func__", call)
     if not isinstance(function, FunctionType) or not _takes_only(function, 2 if function is call else 3):
         return lambda request: layer(request, call_next)
-    # A copy with *call_next* as a default. A wrapper would cost each call an additional frame, and a
-    # `functools.partial` a keyword argument.
+    # Copy the function with *call_next* as a default argument. A wrapper would cost each call an additional
+    # frame, and a `functools.partial` a keyword argument.
     code, name = function.__code__, function.__name__
     bound = FunctionType(code, function.__globals__, name, (call_next,), function.__closure__)
     return bound if function is call else MethodType(bound, call.__self__)

@@ -28,8 +28,8 @@ def reset_after_fork(method: Callable[[], None]) -> None:
     """Call *method* in every forked child, in the order of registration.
 
     Args:
-        method: Bound method. Registering another method of the same object replaces it. Only a weak reference
-            is stored.
+        method: Bound method. It replaces a method of the same object that was registered before. Only a weak
+            reference to the object is stored.
     """
     bound = cast(MethodType, method)
     _resets[bound.__self__] = bound.__func__

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return the result of *call*, and convert its exceptions by `isolate_error`."""
+    """Return the result of *call*. If it raises an exception, raise the result of `isolate_error` instead."""
     try:
         return call(*args, **kwargs)
     except BaseException as error:

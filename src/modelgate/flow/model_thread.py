@@ -85,7 +85,10 @@ class ModelLock:
 
     @classmethod
     def of(cls, model: object) -> "ModelLock":
-        """Return the lock of *model*, the same one for all who call it. They must keep it and *model* in memory."""
+        """Return the lock of *model*, which is the same for all callers.
+
+        Callers must keep references to the lock and to *model*.
+        """
         return _locks.setdefault(id(model), cls())
 
     def __init__(self) -> None:
@@ -97,8 +100,8 @@ class ModelLock:
         self._lock = threading.RLock()
 
     def call_model(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `call_model`, but make only one call at a time."""
-        # The thread that calls the model must hold the lock, because only that thread can enter it again.
+        """Like the function `call_model`, but make only one call at a time."""
+        # The thread that calls the model must hold the lock, because only that thread can acquire it again.
         return call_model(self._call, partial(call, *args, **kwargs))
 
     def _call(self, call: Callable[[], T]) -> T:

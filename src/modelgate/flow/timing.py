@@ -22,7 +22,7 @@ class Timing:
         self.phases: list[tuple[str, float, float]] = []
 
     def mark(self, phase: str) -> None:
-        """End *phase* now."""
+        """Record that *phase* ends now."""
         start = self.phases[-1][2] if self.phases else self._started
         self.phases.append((phase, start, perf_counter()))
 

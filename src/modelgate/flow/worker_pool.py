@@ -1,4 +1,4 @@
-"""Blocking calls in a flow: in the caller's thread under WSGI, in a thread pool under ASGI."""
+"""Run blocking calls: in the calling thread under WSGI, and in a thread pool under ASGI."""
 
 import asyncio
 import contextvars
@@ -59,12 +59,12 @@ class WorkerPool:
         call is queued.
 
         Raises:
-            Overloaded: Too many calls in this share of the pool do not finish.
+            Overloaded: Too many calls in this share of the pool are stuck.
         """
         return (yield self.wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 
     def wait(self, call: Callable[[], Any], *, inline_ok: bool = False, rows: int = 0) -> Wait:
-        """Return a `Wait` that makes *call* (see `run`).
+        """Return a `Wait` that performs *call*; see `run`.
 
         Args:
             call: Function without arguments that raises only isolated errors (see `isolate_error`).
@@ -73,7 +73,7 @@ class WorkerPool:
             rows: Number of rows to predict, which count as queued until the call starts.
 
         Raises:
-            Overloaded: Too many calls in this share of the pool do not finish.
+            Overloaded: Too many calls in this share of the pool are stuck.
         """
         if self.hang_timeout is not None:
             self._share.raise_if_stuck()
@@ -113,7 +113,7 @@ class WorkerPool:
 
 _workers = WorkerPool(hang_timeout=60)
 _functions: WeakKeyDictionary[Any, WorkerPool] = WeakKeyDictionary()
-"""Share of the threads for each function, by its code object. One that hangs does not block the others."""
+"""Share of the threads for each function, by code object. A function that hangs does not block the others."""
 
 
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:

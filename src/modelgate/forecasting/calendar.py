@@ -26,7 +26,7 @@ _SEASONS = {"1h": 24, "1D": 7, "1W": 52, "1M": 12, "1Q": 4}
 
 
 class Step(NamedTuple):
-    """Step: the time between two rows of a series.
+    """Time between two rows of a series.
 
     Attributes:
         microseconds: Fixed duration; 0 for a step of months.

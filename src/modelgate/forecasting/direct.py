@@ -25,7 +25,7 @@ from .spec import TimeSeriesSpec
 __all__ = ["DirectForecaster", "DirectState"]
 
 _MAX_RESIDUALS = 1000
-# Not the first day of the year 1, which east of Greenwich begins before it in UTC.
+# Start on the second day: east of Greenwich, the first day of the year 1 begins before the year 1 in UTC.
 _ALL_DATES = ForecastOptions(start="0001-01-02", end="9999-12-31", relax_history=True)
 
 
@@ -53,9 +53,9 @@ class DirectState(msgspec.Struct, frozen=True, kw_only=True):
 class DirectForecaster:
     """Forecaster that predicts all steps directly with one regressor, for a `modelgate.Deployment`.
 
-    The regressor learns from all series. Its features are the history divided by its mean absolute value, the
-    value one season before, the step, the calendar, and the columns known in advance. The name of the series
-    is not a feature, so the forecaster can also predict series that it was not trained with.
+    The regressor learns from all series. Its features are the history divided by the history's mean absolute
+    value, the value one season before, the step, the calendar, and the columns known in advance. The name of
+    the series is not a feature, so the forecaster can also predict series that it was not trained with.
 
     Prediction intervals come from a backtest: a copy of the regressor is fitted to the earlier part of the
     rows, and its errors in the later part are collected by step. An interval of 80 % covers about 80 % of
@@ -66,7 +66,7 @@ class DirectForecaster:
         regressor: Regressor that takes arrays, such as ``Ridge()`` or ``HistGradientBoostingRegressor()``.
         spec: Columns, step and windows of the series.
         levels: Levels of the prediction intervals in percent; empty for no intervals and no backtest.
-        backtest: Fraction of the forecast points, the latest ones, that the backtest predicts.
+        backtest: Fraction of the forecast points that the backtest predicts. These are the latest ones.
 
     Attributes:
         state: Fitted state without the regressor. Before `fit`, it contains only the levels.
@@ -115,7 +115,7 @@ class DirectForecaster:
 
     @property
     def medians(self) -> Mapping[str, float]:
-        """Median of each column known in advance in the training rows."""
+        """Median in the training rows of each column that is known in advance."""
         return self.state.medians
 
     @property
@@ -194,7 +194,7 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the table of *rows*, its histories and rows to predict, and their targets."""
+        """Return the table of *rows*, its histories and rows to predict, and the targets of these rows."""
         try:
             table = self.spec.schema().read(rows)
             request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)
@@ -247,7 +247,7 @@ class DirectForecaster:
     def _reject_backtest(self, count: int) -> None:
         raise ConfigurationError(
             f"levels must be lower for these rows, or empty for no prediction intervals (got {max(self.levels)}:"
-            f" the backtest has {count} forecast points for a step): fit more rows, or raise backtest"
+            f" the backtest has only {count} forecast points for a step): fit more rows, or raise backtest"
         )
 
     def _example(self, table: Table, request: ForecastRequest) -> list[dict[str, Any]]:

@@ -17,10 +17,10 @@ class Window:
     """Histories of the target, one for each series and forecast point.
 
     Args:
-        series: Names of the series, as text, of shape (histories,).
+        series: Name of the series of each history, as text.
         values: Target values, oldest first, of shape (histories, `TimeSeriesSpec.history_length`). NaN occurs
             only if the request permits missing history.
-        points: Forecast points, as datetime64[us] of shape (histories,).
+        points: Forecast point of each history, as datetime64[us] of shape (histories,).
     """
 
     series: Sequence[str]
@@ -52,8 +52,8 @@ class Forecaster(Protocol):
     These attributes are optional:
 
     * ``series``: names of the training series, as text. Without it, every series is accepted.
-    * ``medians``: replacements for missing values, by name of the column known in advance. Without medians,
-      these columns must not have missing values.
+    * ``medians``: replacements for missing values of the columns known in advance, by column name. Without
+      medians, these columns must not have missing values.
     * ``allows_missing``: True if the history may contain NaN.
     * ``allows_new_series``: True if the forecaster can predict series that are not among the training series.
     * ``example``: rows of a request. They are used to test the forecaster when it is loaded.

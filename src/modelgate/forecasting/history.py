@@ -102,7 +102,7 @@ def select_point(rows: SeriesRows, point: int | None, *, allows_missing: bool) -
 
 
 def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool) -> Selection:
-    """Select the rows of a range of dates, once for each forecast point whose window contains them.
+    """Select each row of a range of dates once for every forecast point whose window contains the row.
 
     Forecast points before the first complete history, or after the last one, are not used.
 
@@ -132,7 +132,7 @@ def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool
 
     predicted = np.flatnonzero((rows.keys >= start) & (rows.keys < end))
     if len(predicted) * len(spec.steps) > _MAX_ROWS:
-        raise InvalidInput(f"The range has more than {_MAX_ROWS} predictions: send a shorter one")
+        raise InvalidInput(f"The range has more than {_MAX_ROWS} predictions: send a shorter range")
     steps = np.array(spec.steps)
     codes = rows.codes[predicted][:, None]
     points = positions[predicted][:, None] - steps
@@ -166,7 +166,7 @@ def select_range(rows: SeriesRows, start: int, end: int, *, allows_missing: bool
 def _latest_point(rows: SeriesRows, warnings: list[str]) -> int:
     """Return the latest forecast point for which every series has its history.
 
-    Add a warning if some series have targets after their history.
+    Add a warning if some series have later targets, which are not used.
     """
     known = ~np.isnan(rows.values)
     dates = np.full(len(rows.names), np.iinfo(np.int64).min)
@@ -222,7 +222,7 @@ def _values_in(rows: SeriesRows, slots: _Indices) -> npt.NDArray[np.float64]:
 def _reject_off_grid(rows: SeriesRows, wrong: npt.NDArray[np.bool_], origin: int) -> None:
     if wrong.any():
         date = describe_dates(np.array([origin]))
-        rule = f"must be whole steps of {rows.spec.step} from {date}"
+        rule = f"must be a whole number of steps of {rows.spec.step} from {date}"
         raise InvalidValues(
             {rows.spec.date_column: f"{rule} ({describe_rows(np.flatnonzero(wrong).tolist())})"}
         )

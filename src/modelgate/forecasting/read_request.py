@@ -27,8 +27,8 @@ def read_request(
     """Check the rows of a request, and divide them into histories and rows to predict.
 
     Args:
-        table: Rows of the schema of the forecaster's `TimeSeriesSpec`.
-        forecaster: Forecaster. Its attributes determine which values may be missing.
+        table: Rows that match the schema of the forecaster's `TimeSeriesSpec`.
+        forecaster: Forecaster, whose attributes determine which values may be missing.
         options: Options of the request.
         levels: Levels of the prediction intervals in percent; empty for the default levels of the forecaster.
 
@@ -133,7 +133,7 @@ def _known_values(
     forecaster: Forecaster,
     options: ForecastOptions,
 ) -> npt.NDArray[np.float64]:
-    """Return the values of a column known in advance in the rows to predict."""
+    """Return the values, in the rows to predict, of a column that is known in advance."""
     missing = np.isnan(values)
     if not missing.any():
         return values

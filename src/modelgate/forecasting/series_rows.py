@@ -22,7 +22,7 @@ class SeriesRows:
     """Rows of a table, indexed by series and date.
 
     Args:
-        table: Rows of the schema of *spec*.
+        table: Rows that match the schema of *spec*.
         spec: Columns of the series.
 
     Attributes:
@@ -60,10 +60,14 @@ class SeriesRows:
             self.codes = np.array([codes.setdefault(name, len(codes)) for name in ids], dtype=np.int64)
             self.ids, self.names = list(codes), list(map(_series_name, codes))
             if len(set(self.names)) < len(self.names):
-                raise InvalidInput("A series is sent both as a number and as text: use one form")
+                raise InvalidInput(
+                    f"{spec.series_id} must not name a series both by a number and by text (1 and '1')"
+                )
             # True equals 1 and 1.0 as the key of a dictionary.
             if not codes.keys().isdisjoint((0, 1)) and _has_both_kinds(ids):
-                raise InvalidInput("A series is sent both as a number and as a boolean: use one form")
+                raise InvalidInput(
+                    f"{spec.series_id} must not name a series both by a number and by a boolean (1 and true)"
+                )
         self.values: npt.NDArray[np.float64] = table[spec.target]
         self.columns: Mapping[str, npt.NDArray[np.float64]] = {
             name: table[name] for name in spec.known_in_advance
@@ -73,7 +77,7 @@ class SeriesRows:
         return len(self.keys)
 
     def parse(self, option: str, text: str) -> int:
-        """Parse the date of a request option, in the same form as *keys*.
+        """Parse the date in a request option, and return it in the form of the dates in *keys*.
 
         Raises:
             InvalidInput: *text* is not a date.

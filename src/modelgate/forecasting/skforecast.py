@@ -26,9 +26,9 @@ class SkforecastForecaster:
 
     Args:
         model: Fitted ``ForecasterRecursive`` for a single series, or ``ForecasterRecursiveMultiSeries`` for a
-            spec with a ``series_id``. Its training series must have dates without time zone as index.
+            spec with a ``series_id``. Its training series must be indexed by dates without a time zone.
         spec: Columns, step and windows of the series. The columns known in advance must be the ``exog``
-            columns of the training.
+            columns that the model was trained with.
         levels: Levels of the prediction intervals in percent; empty for no intervals. The intervals are
             conformal. They are computed from the residuals of ``set_out_sample_residuals`` if there are any,
             else from the training residuals, which are usually too small.
@@ -92,7 +92,7 @@ class SkforecastForecaster:
     def _predict(
         self, predict: Any, names: list[str], window: Window, future: Future, **options: Any
     ) -> npt.NDArray[np.float64]:
-        """Call *predict*, and return its columns *names* for each row, of shape (rows, names).
+        """Return the columns *names* of the result of *predict* for each row, of shape (rows, names).
 
         Series with the same forecast point and the same last step are predicted in one call.
         """
@@ -139,15 +139,13 @@ class SkforecastForecaster:
         if not np.array_equal(expected.to_numpy(), dates):
             freq, date = self._model.index_freq_.freqstr, expected[0].date()
             raise InvalidValues(
-                {
-                    self.spec.date_column: f"must be dates of the frequency {freq} of the training, such as {date}"
-                }
+                {self.spec.date_column: f"must be dates of the training frequency {freq}, such as {date}"}
             )
 
     def _exog(
         self, series: list[str], rows: list[npt.NDArray[np.int64]], future: Future, ahead: Any
     ) -> dict[str, Any]:
-        """Return the values known in advance for the dates *ahead*, by series."""
+        """Return the columns known in advance for the dates *ahead*, by series."""
         import pandas as pd
 
         frames = {}
@@ -190,7 +188,7 @@ def _check_index(model: Any, spec: TimeSeriesSpec) -> None:
 
     ranges = model.training_range_ if spec.series_id is None else next(iter(model.training_range_.values()))
     if not isinstance(ranges, pd.DatetimeIndex) or ranges.tz is not None:
-        raise ConfigurationError("model must be fitted to series whose index has dates without time zone")
+        raise ConfigurationError("model must be fitted to series indexed by dates without a time zone")
     dates = pd.date_range(ranges[0], periods=10, freq=model.index_freq_)
     keys = dates.to_numpy().astype("datetime64[us]").astype(np.int64)
     positions, on_grid = Grid(spec.parsed_step, int(keys[0]), keys).positions(keys)

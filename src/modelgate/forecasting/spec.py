@@ -33,7 +33,7 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         known_in_advance: Numeric columns whose values are known for the dates to predict.
         unknown_series: ``"accept"`` to predict series that are not among the training series; ``"reject"`` to
             reject them.
-        timezone: Time zone of dates without UTC offset, such as ``Europe/Berlin``; None for UTC. Set it for
+        timezone: Time zone of dates without a UTC offset, such as ``Europe/Berlin``; None for UTC. Set it for
             hourly rows in local time.
 
     Raises:

@@ -29,8 +29,8 @@ class StatsforecastForecaster:
         levels: Levels of the prediction intervals of the models, in percent; empty for no intervals.
 
     Raises:
-        ConfigurationError: The value of an option is not valid, or a model cannot be applied to a history of
-            the spec.
+        ConfigurationError: The value of an option is not valid, or a model cannot be applied to the history
+            that *spec* describes.
     """
 
     def __init__(self, models: Any, spec: TimeSeriesSpec, *, levels: Sequence[float] = ()) -> None:
@@ -74,7 +74,7 @@ class StatsforecastForecaster:
     def _forward(
         self, window: Window, future: Future, names: Sequence[str], **options: Any
     ) -> npt.NDArray[np.float64]:
-        """Return the values *names* in the results of ``forward`` for each row, of shape (rows, names)."""
+        """Return the results *names* of ``forward`` for each row, as an array of shape (rows, names)."""
         results = np.empty((len(future.steps), len(names)))
         steps = future.steps - self.spec.feature_derivation_window[1]  # from the end of the history
         for history, (series, values) in enumerate(zip(window.series, window.values, strict=True)):

@@ -35,7 +35,7 @@ def parse_moment(text: str, zone: str | None) -> Moment | None:
 
     Args:
         text: Text to parse.
-        zone: Time zone of `Moment.wall`, and of a text without UTC offset. If None, `Moment.wall` is the
+        zone: Time zone of `Moment.wall`, and of a text without a UTC offset. If None, `Moment.wall` is the
             time in the text.
     """
     moment = parse_iso(text)

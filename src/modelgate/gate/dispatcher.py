@@ -91,7 +91,7 @@ class RequestDispatcher:
         try:
             route, request.wire, request.params = self._router.find(request.method, request.path)
         except RequestError as error:
-            # The error is encoded in the wire format of the most similar path.
+            # Encode the error in the wire format of the most similar path.
             request.wire = self._router.nearest(request.path) or self._default_dialect
             template = getattr(request.wire, "request_template", None)
             if isinstance(error, NotFound) and template is not None:
@@ -106,7 +106,7 @@ class RequestDispatcher:
         """Respond to a request that has passed the gate's HTTP layers. Errors become responses.
 
         The deployment's own layers run after the path and the body have been decoded, so they do not see
-        errors in them.
+        errors in the path or the body.
         """
         context: RequestContext = request.context
         try:
@@ -155,7 +155,7 @@ class RequestDispatcher:
             finally:
                 in_flight.end(request)
         except BaseException:
-            # Call it again: an interruption may have ended the first call before it did anything.
+            # Call `end` again: an interruption may have ended the first call before it took effect.
             in_flight.end(request)
             raise
 

@@ -53,7 +53,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @suggest_options
 class Gate:
-    """Serves deployments from inside an app.
+    """Prediction gate that serves deployments from inside an app.
 
     Mount `asgi` or `wsgi` in an app, call `handle` in a route of the app, or call `score` without a server. A
     gate can also be called as a request handler. Several gates in one process share no state.
@@ -66,7 +66,7 @@ class Gate:
             ``"authorization"``; None for the places that each dialect defines. See `KeyAuth`.
         limits: Rate limits per caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit`. The
             default is that of the ML Clever Prediction API, 1,000,000 requests a minute and 10,000,000 a day.
-        idempotency: True to repeat the answer to a repeated ``Idempotency-Key``, or an `Idempotency` layer.
+        idempotency: True to send the same response to a repeated ``Idempotency-Key``, or an `Idempotency`.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is trusted; see
             `TrustedProxies`. An empty list declares that there are no proxies.
@@ -90,7 +90,7 @@ class Gate:
         cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds from the start of a model load after which waiting requests get 503. `warm` and
             `score` wait until the model is loaded.
-        poll_interval: Seconds between checks for changed model files, which are swapped in; None to disable.
+        poll_interval: Seconds between checks for changed model files, which are swapped in; None for never.
         deployment_registry: Registry of deployments that several processes share: a `SqlRegistry`, or its
             URL. The gate reads it every *poll_interval* seconds; every 10 seconds by default.
         threads: Maximum number of concurrent model calls under ASGI. Default: cores + 4, at most 32.
@@ -99,7 +99,7 @@ class Gate:
         on_prediction: Function or list of functions to call with the `PredictionRecord` of each prediction.
         metrics_dir: Directory in which the processes of one machine share their metrics, such as
             ``"/dev/shm/gate"``; None for metrics of this process only. Each gate needs its own.
-        array_dir: Directory in which the processes of one user share large arrays of loaded models, or None.
+        array_dir: Directory in which the processes of one user share large model arrays; None to share none.
         tracing: Whether to record spans with OpenTelemetry; see `Tracing`.
 
     Attributes:
@@ -176,7 +176,7 @@ class Gate:
         self.limits = GateLimits(self.layers, self.deployments)
         self._router.add(self.limits.route(), PLAIN_JSON)
         self._poll_callbacks = create_poll_callbacks(self.deployments, poll_interval, deployment_registry)
-        # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
+        # This layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
         self._poll = create_polling_layer(self._poll_once, poll_interval, deployment_registry)
         first: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies]
         requests = Metrics(self._catalog, values) if metrics else None
@@ -309,7 +309,7 @@ class Gate:
     def openapi(self, name: str | None = None) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of a deployment, or of all deployments if *name* is None.
 
-        The path ``openapi.json`` serves the same document. Make its ``servers`` absolute to publish it.
+        The path ``openapi.json`` serves the same document. To publish it, make its ``servers`` absolute.
 
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.

@@ -149,7 +149,7 @@ def _limit_layers(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTT
 
 def _auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
     with error_context("auth_failure_limit"):
-        # Without trusted_proxies, the address of a forwarded request is not known.
+        # Without trusted_proxies, the caller's address is not known if a proxy has forwarded the request.
         return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
 
 
@@ -196,7 +196,7 @@ def _check_custom_layers(
         )
     kinds = [type(layer) for layer in layers]
     if Idempotency in kinds and KeyAuth in kinds[kinds.index(Idempotency) :]:
-        raise ConfigurationError("layers must have KeyAuth before Idempotency, which does not check keys")
+        raise ConfigurationError("layers must have KeyAuth before Idempotency, which does not check API keys")
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
     return layers

@@ -34,7 +34,7 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def read_json_body(request: Request, *also: str) -> Flow[bytes]:
     """Return the decompressed body of *request*, which must be JSON in UTF-8.
 
-    A missing ``Content-Type`` counts as JSON, because clients of these services often omit it.
+    A missing ``Content-Type`` counts as JSON, because clients often omit it.
     ``text/plain``, which browsers send for a string, counts as JSON if the body begins like an object or an
     array.
 
@@ -63,7 +63,7 @@ def _read_body_of_type(request: Request, content_type: str) -> Flow[bytes]:
 # Cached, because most callers send the same Content-Type.
 @lru_cache(maxsize=64)
 def _is_text(content_type: str) -> bool:
-    """Return whether *content_type* is plain text, which may hold JSON.
+    """Return whether *content_type* is plain text, which may contain JSON.
 
     Raises:
         UnsupportedMediaType: *content_type* is neither JSON nor plain text, or its charset is not UTF-8.
@@ -113,7 +113,7 @@ def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
 
 
 def _decompress_small(raw: bytes, coding: str, limit: int) -> bytes | None:
-    """Return the decompressed body, or None if this has more than *limit* bytes."""
+    """Return the decompressed body, or None if it has more than *limit* bytes."""
     try:
         return decompress(raw, coding, limit)
     except BodyTooLarge:

@@ -54,7 +54,7 @@ class TrustedNetworks:
                 raise ValueError("it is not a list")
         except ValueError as error:
             raise ConfigurationError(
-                'trusted_proxies must be a list of networks such as "10.0.0.0/8", and "unix"'
+                'trusted_proxies must be a list of networks, such as ["10.0.0.0/8", "unix"]'
                 f" (got {trusted!r}: {error})"
             ) from None
         return cls(networks, "unix" in names)
@@ -183,7 +183,7 @@ def _ipv6_network(client: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether *host* can only be reached from this machine."""
+    """Return whether *host* can be reached only from this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -124,7 +124,7 @@ def describe_missing_key(headers: Headers, query_string: str, key_header: str = 
         query_string: Query string of the request.
         key_header: Header field to recommend, one of `KEY_HEADERS`.
     """
-    remedy = f"send it in the header field {_RECOMMENDED[key_header]}"
+    remedy = f"send the key in the header field {_RECOMMENDED[key_header]}"
     if key_header == "authorization" and headers.get("authorization") is not None:
         remedy = f"the field Authorization lacks the scheme Bearer: {remedy}"
     elif field := next((name for name in _OTHER_FIELDS if name != key_header and headers.get(name)), None):

@@ -15,7 +15,7 @@ from ..flow.fork_safety import reset_after_fork
 __all__ = ["BodyShare", "LargeBodies"]
 
 _QUEUE_FACTOR = 4
-"""Largest size of all waiting bodies as they were sent, as a multiple of the budget."""
+"""Largest total size of the waiting bodies before decompression, as a multiple of the budget."""
 
 _SEND_SECONDS = 30.0
 """Longest time for which a body is in progress while the response is sent. No server limits the time to send."""
@@ -91,7 +91,7 @@ class LargeBodies:
             Overloaded: Too many bodies wait already.
         """
         share = BodyShare(min(size, self._budget), sent, self._clock)
-        # Register the removal first: an interruption between the two must not leave the body counted.
+        # Register the removal first, so that an interruption cannot leave the body counted.
         on_close.append(partial(self._remove, share))
         with self._lock:
             self._waiting[share] = None
@@ -108,7 +108,7 @@ class LargeBodies:
                 yield from wait_for(share, _RECHECK_SECONDS)
             except TimeoutError:
                 with self._lock:
-                    # One of the waiting bodies is enough.
+                    # It is enough if the first waiting body does this.
                     if next(iter(self._waiting), share) is share:
                         self._start_waiting()
         return share

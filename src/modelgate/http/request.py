@@ -125,7 +125,8 @@ class Request:
         id: Request id, set by `RequestId`.
         params: Variable parts of the path, by their names in the route.
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
-        deadline: Time by which `Deadline` ends the waits of the request, on the same clock; infinity for none.
+        deadline: Time at which `Deadline` stops waiting and responds with 504, on the clock of *started*;
+            infinity for no deadline.
         timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response; None if there was no error.
         on_exception: Function that reports an exception to the framework's error tracker; None if only the
@@ -203,11 +204,10 @@ class Request:
 
     @property
     def needs_length(self) -> bool:
-        """Whether responses need a ``Content-Length``, because the server may end them by closing the
-        connection.
+        """Whether responses need a ``Content-Length``, so that an error does not look like their end.
 
-        In this case, an error in the middle of the response would look like its end. HTTP/1.0, which nginx
-        uses by default, has no other way to end a response.
+        This is the case if the server may end a response by closing the connection. In HTTP/1.0, which nginx
+        uses by default, this is the only way to end a response without a ``Content-Length``.
         """
         return False
 
@@ -257,7 +257,7 @@ class Request:
         return (yield from run_long(body.load))
 
     def limit_read(self, wait: Wait) -> Wait:
-        """Apply the `read_limit` of the request, if there is one, to *wait*, which reads the body."""
+        """Return *wait*, which reads the body, with the `read_limit` of the request, if there is one."""
         if self.read_limit is None:
             return wait
         timeout, on_wait = self.read_limit

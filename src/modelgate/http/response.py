@@ -90,13 +90,12 @@ def error_response(
     request_id: str | None = None,
     message_members: Mapping[str, object] | None = None,
 ) -> Response:
-    """Return ``{"error": message}`` with the details of *error*, and the request id if the server is at
-    fault.
+    """Return ``{"error": message}`` with the details of *error* and, for a `ServingError`, the request id.
 
     Args:
         error: Error to encode.
         request_id: Id of the request, if it has one.
-        message_members: Names of the members for the message, which replace ``error`` in some wire formats.
+        message_members: Members in place of ``{"error": message}``, for wire formats with other names.
     """
     members = dict({"error": error.message} if message_members is None else message_members)
     members.update(error.details)

@@ -20,13 +20,13 @@ _PARTS = {"deployment": "[^/:]+", "version": "[^/]+(?<!:predict)"}
 
 
 class RouteSpec(NamedTuple):
-    """Description of a route of a deployment for OpenAPI documents.
+    """OpenAPI description of a route of a deployment.
 
     Args:
         summary: Name of the operation.
         answer: Type of the JSON body of a response.
         request: Type of the JSON body of a request; None for a request without a body.
-        query: Description of each parameter of the query string by name. All are optional texts.
+        query: Description of each parameter of the query string by name. All parameters are optional texts.
     """
 
     summary: str
@@ -37,7 +37,7 @@ class RouteSpec(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Route: the handler for requests with a given method and path.
+    """Handler for requests with a given method and path.
 
     Args:
         method: HTTP method, upper case.

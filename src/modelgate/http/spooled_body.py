@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 __all__ = ["SPOOL_SIZE", "SpooledBody"]
 
 SPOOL_SIZE = 1024 * 1024
-"""Number of bytes above which a body is stored in a file while it is received, and written at once."""
+"""Size in bytes above which a body is stored in a file. Under ASGI, also the size of the written parts."""
 
 
 class SpooledBody:

@@ -12,7 +12,7 @@ from .response import Response
 __all__ = ["CallNext", "call_encoding_errors", "check_wrapping", "encode_error", "http_stack"]
 
 CallNext: TypeAlias = Handler[Request, Response]
-"""Second argument of an HTTP layer: calls the layers within it, and then the handler."""
+"""Second argument of an HTTP layer: calls the inner layers, and then the handler."""
 
 _APP_PARAMETERS = (["environ", "start_response"], ["scope", "receive", "send"])
 

@@ -23,13 +23,14 @@ class NoOperation:
 class OverridePrediction:
     """Action that replaces the prediction.
 
-    Probabilities, and in ``datarobot`` the ``predictionValues``, do not change.
+    Probabilities do not change, nor do the ``predictionValues`` in responses of the dialect ``datarobot``.
 
     Args:
         value: Number for a regression, or one of the labels of a classifier.
 
     Raises:
-        ConfigurationError: *value* is not a finite number, a text or a boolean.
+        ConfigurationError: *value* is NaN, infinite, an integer beyond 2**53, or of another type than number,
+            text or boolean.
     """
 
     value: bool | int | float | str
@@ -39,7 +40,10 @@ class OverridePrediction:
         value = self.value
         is_number = type(value) in (int, float)
         if type(value) not in (bool, str) and not (is_number and _is_exact(value)):
-            raise ConfigurationError(f"value must be a finite number, a text or a boolean (got {value!r})")
+            raise ConfigurationError(
+                "value must be a finite number (integers from -2**53 to 2**53), a text or a boolean"
+                f" (got {value!r})"
+            )
 
 
 @dataclass(frozen=True)

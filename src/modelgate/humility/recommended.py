@@ -18,7 +18,7 @@ __all__ = ["recommended_rules"]
 _MAX_DISTANCE = 0.1
 """Largest distance between the threshold and a probability that is uncertain."""
 _MAX_PROBABILITY = 0.5
-"""Largest probability of the predicted class, one of more than two, that is uncertain."""
+"""Largest probability of the predicted class that is uncertain, if there are more than two classes."""
 
 
 def recommended_rules(package: ModelPackage, uncertain: float, min_rows: int) -> list[HumilityRule]:
@@ -66,7 +66,8 @@ def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return the range of the training targets, or None if the statistics in *target* do not contain it."""
     if "deciles" in target:
         return target["deciles"][0], target["deciles"][-1]
-    # Whole numbers have counts if there are fewer than the limit. Packages of earlier versions have the most frequent.
+    # If there are fewer than MAX_LEVELS different whole numbers, the statistics count all of them. Packages
+    # of earlier versions count only the most frequent ones.
     values = [value for value, _ in target.get("levels", ())]
     return (float(min(values)), float(max(values))) if 0 < len(values) < MAX_LEVELS else None
 
@@ -74,7 +75,7 @@ def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
 def _bound(values: npt.NDArray[np.float64], share: float, largest: float) -> float:
     """Return a bound such that at most the fraction *share* of *values* are at or below it.
 
-    The bound is at most *largest*. If a larger fraction of *values* than *share* is 0, the bound is 0.
+    The bound is at most *largest*. If more than this fraction of *values* is 0, the bound is 0.
     """
     ordered = np.sort(values)
     excluded = ordered[int(share * len(ordered)) :]

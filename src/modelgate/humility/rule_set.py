@@ -142,7 +142,7 @@ class HumilityRules(Sequence[HumilityRule]):
             raise HumilityError(sorted(rows))
 
     def apply(self, prediction: Prediction, triggered: RowsByRule) -> None:
-        """Report the *triggered* rules in *prediction*, and override the values of their rows, in place.
+        """Add the *triggered* rules to *prediction*, and apply their overrides, in place.
 
         Raises:
             ValueError: A function predicted several outputs, or a type other than that of the override.
@@ -170,7 +170,8 @@ def _override(output: Output, overrides: Sequence[tuple[list[int], Any]]) -> Non
 
     Args:
         output: Output to change.
-        overrides: New values by row index. If a row has several new values, the first one counts.
+        overrides: Row indices, and the new value of these rows. If a row has several new values, the first
+            one counts.
     """
     output.model_values = output.values
     kind = output.values.dtype.kind

@@ -75,7 +75,7 @@ class HumilityRule(ABC):
     @property
     @abstractmethod
     def options(self) -> dict[str, Any]:
-        """Options of the trigger that are set, by name, as plain values."""
+        """Plain values of the trigger's options that are set, by option name."""
 
     @abstractmethod
     def check(self, schema: Schema, targets: Sequence[Target]) -> None:
@@ -155,7 +155,7 @@ class UncertainPrediction(HumilityRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the trigger that are set, by name, as plain values."""
+        """Plain values of the trigger's options that are set, by option name."""
         return _without_none(lower=self.lower, upper=self.upper)
 
     def check(self, schema: Schema, targets: Sequence[Target]) -> None:
@@ -212,7 +212,7 @@ class InputRule(HumilityRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the trigger that are set, by name, as plain values."""
+        """Plain values of the trigger's options that are set, by option name."""
         missing = None if self.missing == "ignore" else self.missing
         return _without_none(feature=self.feature, missing=missing)
 
@@ -265,7 +265,7 @@ class OutlyingInput(InputRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the trigger that are set, by name, as plain values."""
+        """Plain values of the trigger's options that are set, by option name."""
         return {**super().options, **_without_none(lower=self.lower, upper=self.upper)}
 
     def find_rows(self, table: Table) -> list[int]:
@@ -279,7 +279,7 @@ class LowObservationRegion(InputRule):
     """Rule for rows with a value that is rare in the training data, that is, not among *values*.
 
     If the column has levels, a value that is not one of them is rejected before rules are applied, unless the
-    deployment sets ``unknown_levels="accept"``.
+    deployment sets ``unknown_levels="accept"`` or ``"warn"``.
 
     Args:
         feature: Name of a column of texts, numbers or booleans.
@@ -308,7 +308,7 @@ class LowObservationRegion(InputRule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the trigger that are set, by name, as plain values."""
+        """Plain values of the trigger's options that are set, by option name."""
         return {**super().options, "values": list(self.values)}
 
     def _check_column(self, column: Column) -> None:

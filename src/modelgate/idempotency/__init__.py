@@ -1,4 +1,4 @@
-"""Stores for responses by idempotency key."""
+"""Stores of responses by idempotency key."""
 
 from .answer_store import AnswerStore, MemoryAnswerStore
 from .create_store import create_answer_store

@@ -1,4 +1,4 @@
-"""Interface of the stores for idempotent responses, and the store in memory."""
+"""Interface of the stores of responses by idempotency key, and the store in memory."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ _OVERHEAD = 512
 
 
 class AnswerStore(Protocol):
-    """Store for idempotent responses.
+    """Store of responses by idempotency key.
 
     Each key has at most one record: the reservation of a request that is running, or the answer to a request
     that has finished. A caller that owns a reservation can replace or release it; other callers cannot.

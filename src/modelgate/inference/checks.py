@@ -22,7 +22,7 @@ _SHOWN = 20
 
 
 class UnrepresentableError(ValueError):
-    """A model predicted values that JSON cannot represent.
+    """Error for predicted values that JSON cannot represent.
 
     Attributes:
         problem: Problem with the values, for example "is not a finite number".
@@ -129,7 +129,7 @@ def _is_non_finite(value: object) -> bool:
 
 
 def _is_finite(values: npt.NDArray[Any]) -> bool:
-    # numpy's reductions are slow on small arrays: for one row, they took a tenth of the request.
+    # numpy's reductions are slow on small arrays: for one row, they took a tenth of the time of a request.
     if values.size <= _SMALL_ARRAY:
         return all(map(math.isfinite, values.ravel().tolist()))
     return bool(np.isfinite(values).all())

@@ -93,8 +93,8 @@ def to_plain_array(values: Any) -> npt.NDArray[Any]:
 def output_names(target: str | Sequence[str], count: int) -> list[str]:
     """Return the names of *count* outputs.
 
-    These are the names in *target* if it is a sequence of the right length, otherwise ``target_0``,
-    ``target_1`` and so on.
+    These are the names in *target* if it is a sequence of the right length. Otherwise, they are made from
+    *target*, or from its first item: ``name`` for one output, and ``name_0``, ``name_1`` … for several.
     """
     if not isinstance(target, str) and len(target) == count:
         return list(target)

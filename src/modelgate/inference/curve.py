@@ -11,7 +11,10 @@ __all__ = ["default_grid", "mean_outputs"]
 
 
 def default_grid(column: Column, statistics: Mapping[str, Any], points: int) -> list[Any]:
-    """Return the levels of *column*, or evenly spaced numbers in the usual range of the training data.
+    """Return values of *column* for the points of a curve.
+
+    These are its levels, False and True for a boolean, or evenly spaced numbers in the usual range of the
+    training data.
 
     The usual range is from the 10th to the 90th percentile, or from the minimum to the maximum if these
     percentiles are equal or unknown.

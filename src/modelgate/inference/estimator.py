@@ -30,7 +30,7 @@ __all__ = ["Estimator"]
 logger = logging.getLogger("modelgate")
 
 _CHUNK_ROWS = 8192
-"""Largest number of rows in one call of an estimator, which limits the memory for intermediate results."""
+"""Largest number of rows in one call of an estimator. It limits the memory for intermediate results."""
 
 
 class Estimator:
@@ -84,7 +84,7 @@ class Estimator:
         if isinstance(model, OnnxModel):
             if input is not None:
                 raise ConfigurationError(f"input must be None for an ONNX graph (got {input!r})")
-            required_names(model, schema.columns)  # raises if the schema lacks one
+            required_names(model, schema.columns)  # raises an error if the schema lacks one
             self._to_input: Callable[[Table], Any] = Table.to_array
             self._set_runtime(find_runtime(model)(model, self._to_input))
             return
@@ -97,7 +97,7 @@ class Estimator:
         )
         self.plan = self._build_plan(schema, plans, name, sample)
         if not isinstance(self.plan, str):
-            # An overflow is rejected with the whole prediction; numpy's warning would go to the host's log.
+            # `check_values` finds an overflow; numpy's warning about it would only go to the host's log.
             # As a decorator, errstate costs half as much as in a with statement.
             self._call_plan = np.errstate(all="ignore")(self.plan.predict)
         # An exact plan computes with values, not with dtypes.
@@ -174,7 +174,7 @@ class Estimator:
         else:
             outputs = self._outputs(values, probabilities)
         prediction = Prediction(outputs)
-        # The output shapes of an exact plan were verified when it was built. Values must be checked always.
+        # The output shapes of an exact plan were verified when it was built. Its values are checked always.
         if type(self.plan) is not Plan:
             check_shape(prediction, rows)
         check_values(prediction, nullable=self._nullable)

@@ -53,7 +53,7 @@ def explained_numbers(predictor: Predictor, table: Table, prediction: Prediction
 
     The numbers of several outputs are concatenated.
 
-    For a classifier, these are the probabilities of the classes, or the class scores if there are no
+    For a classifier, they are the probabilities of the classes, or the class scores if there are no
     probabilities. Otherwise, they are the predicted numbers.
     """
     columns = []

@@ -1,5 +1,4 @@
-"""Exposure of rows in a regression of counts, that is, the time or the number of occasions for the counted
-event.
+"""Exposure of rows in a regression of counts: the time, or the number of occasions, for the counted event.
 
 As in the DataRobot Prediction API, ``prediction`` includes the exposure of its row, and
 ``adjustedPrediction`` is the prediction for one unit of exposure.
@@ -106,7 +105,7 @@ class Exposure:
 
         Raises:
             ValueError: An output is not numeric.
-            InvalidValues: With the exposure of a row, a finite prediction becomes an infinite count or rate.
+            InvalidValues: The exposure of a row turns a finite prediction into an infinite count or rate.
         """
         for output in prediction.outputs:
             values = _numbers(output)

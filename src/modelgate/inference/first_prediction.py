@@ -84,8 +84,8 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
       training data.
     - All errors are identical although the values differ, so the values are not the cause. If there are
       text columns, a ValueError is a proof only if it comes from XGBoost, LightGBM or CatBoost, which raise
-      it for a column of the wrong dtype. Any other ValueError may come from an encoder that knows only
-      categories that the schema does not contain.
+      it for a column of the wrong dtype. Otherwise it may come from an encoder, which rejects the categories
+      in synthetic rows.
     """
     unknown = [
         column

@@ -38,7 +38,7 @@ class ForecastFunction:
     ) -> None:
         self._forecaster = forecaster
         self._nullable = nullable
-        self.plan: Plan | str = "a forecaster"
+        self.plan: Plan | str = "it is a forecaster"
         if isinstance(forecaster, DirectForecaster):
             self._use_plan(forecaster, plans, name)
 
@@ -85,7 +85,7 @@ def check_forecaster_options(
 
     Args:
         forecaster: Forecaster.
-        schema: Schema with the option ``columns``.
+        schema: Schema, changed by the option ``columns``.
         target: Option ``target``.
         form: Option ``input``.
     """
@@ -134,7 +134,7 @@ def try_forecast(
 
 
 class _PlannedRegressor:
-    """Regressor with the same interface as *regressor*, which predicts by its exact plan if there is one.
+    """Wrapper around *regressor* that predicts with its exact plan if there is one.
 
     Args:
         regressor: Fitted regressor.

@@ -1,4 +1,4 @@
-"""Predict with a `MultiTarget`: each of its models predicts, or the exact plan of the model."""
+"""Predict with the models of a `MultiTarget`, or with the exact plans of these models."""
 
 from collections.abc import Hashable
 from typing import Any

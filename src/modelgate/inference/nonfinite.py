@@ -1,6 +1,4 @@
-"""Handle predictions that JSON cannot represent: raise an error that names the rows, or replace NaN and
-infinities by null.
-"""
+"""Reject predictions that JSON cannot represent, or replace NaN and infinities by null."""
 
 import numpy as np
 

@@ -105,9 +105,7 @@ class Output(msgspec.Struct, eq=False):
         return output
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
-        """Return a part of the output for each pair (start, stop) of *bounds*, with the rows
-        ``[start:stop]``.
-        """
+        """Return an output with the rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
         parts = []
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]

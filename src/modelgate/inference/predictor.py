@@ -203,7 +203,7 @@ class Predictor:
 
     @property
     def estimator(self) -> Estimator | None:
-        """Estimator as it is called, after `force_single_job`; None for a function."""
+        """Function that calls a fitted model, with ``n_jobs=1``; None for other functions and forecasters."""
         return self._function if isinstance(self._function, Estimator) else None
 
     @property
@@ -276,7 +276,7 @@ class Predictor:
             raise prediction_error(error) from error
 
     def predict_now(self, table: Table | ForecastRequest) -> Prediction | None:
-        """Return the prediction for *table*, which has rows, if it is made without a wait. Otherwise return None.
+        """Return the prediction for *table*, which must have rows, or None if scoring would take a wait.
 
         Raises:
             PredictionError, AnswerableError: See `predict`.

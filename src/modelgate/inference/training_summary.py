@@ -13,14 +13,15 @@ __all__ = ["summarize_training"]
 def summarize_training(predictor: Predictor) -> dict[str, Any]:
     """Return a summary of the training data of *predictor*, with only what callers may see.
 
-    The result contains aggregates, and the example rows that the deployment's owner has released. Values of a
-    text column that are not among its levels are left out, because they may be names or notes:
+    The result has these items:
 
     - ``rows``: number of training rows, 0 if it is unknown
     - ``columns``, ``targets``: aggregates by name. For numbers these are ``minimum``, ``median``, ``maximum``
       and ``histogram``, the counts in bins of equal width from the minimum to the maximum. For levels they
       are ``levels``, pairs of a level and its count. ``nulls`` is the number of missing values.
-    - ``examples``: example rows
+    - ``examples``: example rows that the deployment's owner has released
+
+    Values of a text column that are not among its levels are left out, because they may be names or notes.
     """
     training = predictor.training
     rows = 0 if training is None else training.rows
@@ -40,7 +41,7 @@ def summarize_training(predictor: Predictor) -> dict[str, Any]:
 
 def _summarize_column(column: Column, statistics: Mapping[str, Any] | None, rows: int) -> dict[str, Any]:
     if statistics is None:
-        # A scaler in the model may have stored the range.
+        # A scaler in the model may have stored the range of the training data.
         observed = column.observed_range
         return {} if observed is None else {"minimum": observed[0], "maximum": observed[1]}
     if column.kind == "boolean" and "mean" in statistics:

@@ -101,7 +101,7 @@ class KeyAdmin:
         """Add existing keys that callers already use. Either all keys are added, or none.
 
         Args:
-            keys: Pairs of a key or its digest, and the other arguments of `create`:
+            keys: Pairs of a key (or its digest) and a mapping with the other arguments of `create`:
                 ``("the-key-of-an-older-service", {"owner": "sales", "scopes": "churn"})``.
 
         Returns:
@@ -306,7 +306,7 @@ class KeyAdmin:
         digest = digest_own_key(key, "key", self._pepper)
         stored = self.fetch(digest)
         if stored is not None:
-            raise ConfigurationError(f"key must not be in the store yet (got the key of {stored.id})")
+            raise ConfigurationError(f"key must not be in the store yet (got the key with id {stored.id})")
         if not key.isprintable() or key.strip() != key:
             raise ConfigurationError(
                 "key must be printable, without white space around it (got other characters)"

@@ -27,7 +27,7 @@ constant_time_equal = hmac.compare_digest
 def hash_key(key: str, pepper: bytes | None = None) -> bytes | None:
     """Return the digest of *key*, or None if no store can contain *key*.
 
-    This applies to keys that are empty, too long or not ASCII.
+    No store contains keys that are empty, too long or not ASCII.
 
     Args:
         key: Any text.

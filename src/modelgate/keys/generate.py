@@ -15,7 +15,7 @@ __all__ = ["PREFIX", "display_prefix", "generate"]
 
 PREFIX = "mg_live"
 
-# 155 random bits. 131 bits stay secret after the four characters in `display_prefix`.
+# 26 characters have 155 random bits. `display_prefix` shows four of them, so 131 bits stay secret.
 _RANDOM_LENGTH, _DISPLAYED_LENGTH = 26, 4
 _PREFIX = re.compile(r"(?=.{1,32}\Z)[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
 

@@ -22,12 +22,12 @@ class KeyRecord:
         owner: Owner of the key.
         scopes: Permitted deployments and actions, as returned by `parse_scopes`.
         limits: Rate limits of this key, which replace the gate's limits.
-        counted_as: Id under which rate limits count this key. A key and its replacement have the same id.
+        counted_as: Id under which rate limits count this key, the same for a key and its replacement.
         created: Time of creation.
         not_before: Start of validity.
         expires: End of validity.
         revoked: Time of revocation.
-        replaced_by: Id of the key that replaces this key. Both keys are valid until *expires*.
+        replaced_by: Id of the key that replaces this key. This key stays valid until *expires*.
         last_used: Time of the last accepted request, accurate to a minute.
     """
 
@@ -73,7 +73,7 @@ class NewKey:
 
 
 def inactive_key_error(record: KeyRecord, now: datetime) -> KeyInactive | None:
-    """Return the error for callers who use an inactive key, or None if the key is active at the time *now*."""
+    """Return the error for a caller who uses the key, or None if the key is active at the time *now*."""
     state = record.state(now)
     if state == "active":
         return None

@@ -22,7 +22,7 @@ def digest_own_key(key: str, subject: str, pepper: bytes | None = None) -> bytes
 
     Args:
         key: Key of any form, or ``sha256:`` followed by the digest of a key.
-        subject: Name of the key to show in error messages.
+        subject: First words of the error messages, such as "keys: a key".
         pepper: Secret of the digests; see `hash_key`.
 
     Raises:

@@ -10,11 +10,12 @@ from ..errors import ConfigurationError, InsufficientScope
 __all__ = ["ACTIONS", "OPERATE", "Principal", "is_scope", "parse_scopes"]
 
 ACTIONS = ("predict", "explain", "read", "monitor", "outcomes")
-"""Actions on a deployment. ``read`` permits reading its description, but no predictions. ``monitor`` permits
-reading statistics of the predictions of all callers, ``outcomes`` reporting actual outcomes."""
+"""Actions on a deployment. ``read`` permits reading the deployment's description, but no predictions.
+``monitor`` permits reading statistics of the predictions of all callers. ``outcomes`` permits reporting
+actual outcomes."""
 
 OPERATE = "operate"
-"""Action of operators, which only a scope that names it permits: ``"*"`` does not."""
+"""Action of operators. Only a scope that names this action permits it: ``"*"`` does not."""
 
 _NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -28,8 +29,8 @@ class Principal:
         deployments: Deployments that the key may use for predictions; None for all.
         owner: Owner of the key.
         limits: Rate limits of this key, which replace the gate's limits.
-        limit_bucket: Id under which rate limits count this key; None for *id*. A key and its replacement have
-            the same id.
+        limit_bucket: Id under which rate limits count this key, the same for a key and its replacement; None
+            for *id*.
         scopes: Permitted actions, as returned by `parse_scopes`; None for all actions on *deployments*.
     """
 

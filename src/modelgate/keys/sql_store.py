@@ -33,7 +33,7 @@ logger = logging.getLogger("modelgate")
 T = TypeVar("T")
 
 _WITHOUT_CHECKSUM = b""
-"""Placeholder in look-ups and in the cache, instead of a digest: any key without a checksum."""
+"""Pseudo-digest: a look-up of it returns any key without a checksum. A real digest is never empty."""
 _USE_INTERVAL = 60.0
 """Minimum time between two writes of a key's last use, in seconds."""
 _THREADS = 4
@@ -83,9 +83,9 @@ class _LookUp:
 class SqlKeyStore(KeyAdmin):
     """Key store in SQLite or PostgreSQL.
 
-    Look-ups are cached for *cache_ttl* seconds, also for unknown keys. A revocation therefore takes effect in
-    every process within that time. While the database is down, a request gets 503 once the cache entry of its
-    key has expired.
+    Results of look-ups are cached for *cache_ttl* seconds, including those for unknown keys. A revocation
+    therefore takes effect in every process within that time. While the database is down, a request gets 503
+    once the cache entry of its key has expired.
 
     Concurrent requests with the same key share one look-up, which runs in a thread of the store. The
     database counts as down when a look-up fails or takes two seconds. If no thread is free within two
@@ -257,11 +257,10 @@ class SqlKeyStore(KeyAdmin):
                 del self._loading[digest]
 
     def _record_failure(self, failures: int, error: StoreError | None = None) -> None:
-        """Record that the database is down, unless another look-up has recorded it since this look-up
-        started.
+        """Record that the database is down, unless another failure was recorded during this look-up.
 
         Args:
-            failures: Number of failures when the look-up started.
+            failures: Number of recorded failures when the look-up started.
             error: Error of the look-up; None if it took too long.
         """
         with self._lock:
@@ -286,7 +285,7 @@ class SqlKeyStore(KeyAdmin):
         return _CachedLookup(record, principal, now, until, last_used + _USE_INTERVAL)
 
     def _schedule_use_write(self, result: _CachedLookup, now: float) -> None:
-        """Write the time at which the key was used in a thread, so that the request is not delayed."""
+        """Let a thread write that the key was used at the time *now*, so that the request is not delayed."""
         assert result.record is not None
         result.next_use_write = now + _USE_INTERVAL
         with self._lock:

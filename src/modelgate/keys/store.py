@@ -151,7 +151,7 @@ def key_store(keys: KeyStore | Mapping[str, str | Sequence[str]] | str) -> KeySt
             return SqlKeyStore(keys)
         if scheme == "env" and variable:
             return MemoryKeyStore.from_environ(variable)
-        # The text may be a key, or contain a password.
+        # Do not show the text: it may be a key, or contain a password.
         raise ConfigurationError(f"keys must be {ACCEPTED} (got another string)")
     if isinstance(keys, type) or not callable(getattr(keys, "find", None)):
         raise ConfigurationError(f"keys must be {ACCEPTED} (got {type(keys).__name__})")

@@ -18,7 +18,7 @@ Identity: TypeAlias = Callable[[Request], str]
 
 ANONYMOUS = "anonymous"
 MAX_NAME_LENGTH = 64
-"""Maximum length of a name, in characters. Longer names are replaced by their digest."""
+"""Maximum length of a caller's name, in characters. Longer names are replaced by their digest."""
 
 _HEADER = re.compile(r"header:([A-Za-z0-9!#$%&'*+.^_`|~-]+)")
 
@@ -68,7 +68,7 @@ def _digest(text: str) -> str:
 
 
 def stored_identities(name: str) -> set[str]:
-    """Return the identities under which limits may count *name*: the id of a key, an address or another name."""
+    """Return the identities under which limits may count the caller *name*, which may be an address."""
     return {_digest(name) if len(name) > MAX_NAME_LENGTH else name, str(rate_limit_address(name))}
 
 

@@ -1,9 +1,8 @@
-"""Limits for requests with a key that has not been accepted yet: slots to read bodies, and turns for
-look-ups.
+"""Limit body reads and key look-ups of callers whose key has not been accepted yet.
 
-A request may end at any time: when a signal handler raises, or when garbage collection closes it while this
-thread holds a lock. So a slot or a turn can be released at any time and more than once, and releasing it
-never waits for a lock.
+A body is read in a slot, and a key is looked up in a turn. A request may end at any time: when a signal
+handler raises, or when garbage collection closes it while this thread holds a lock. So a slot or a turn can
+be released at any time and more than once, and releasing it never waits for a lock.
 """
 
 import threading
@@ -65,9 +64,9 @@ class LookupTurn(Future[bool]):
 
 
 class LookupQueue:
-    """Queue that runs a limited number of look-ups. Addresses take turns.
+    """Queue that lets a limited number of look-ups run at once. Addresses take turns.
 
-    An address may have at most this many running look-ups:
+    Two limits apply to the running look-ups of one address:
 
     - half of *max_running*;
     - the number of failures still allowed for the address, because every key may be wrong.
@@ -111,10 +110,10 @@ class LookupQueue:
         self._update()
 
     def _update(self) -> None:
-        """Add the look-ups that have joined to the queue, remove those that have left, and start those due.
+        """Queue the look-ups that have joined, remove those that have left, and start those that are due.
 
-        If the lock is held, this returns at once, and its holder does this before it releases the lock. The
-        holder may be this same thread, if garbage collection calls `leave`: waiting would be a deadlock.
+        If the lock is held, return at once: its holder looks for further changes after releasing the lock.
+        The holder may be this same thread, if garbage collection calls `leave`: waiting would be a deadlock.
         """
         while (self._joined or self._left) and not self._lock.locked():
             with self._lock:

@@ -31,7 +31,7 @@ def rate_limit_headers(decision: RateLimitDecision, unit: str | None = None) -> 
 
 
 def add_rate_limit_headers(response: Response, decision: RateLimitDecision, unit: str | None = None) -> None:
-    """Add the headers to *response*.
+    """Add the headers that describe *decision* to *response*.
 
     If an inner limit has already set them, ``X-RateLimit-*`` describe the stricter limit, and
     ``RateLimit-Policy`` and ``RateLimit`` list both limits.

@@ -67,14 +67,14 @@ class TrafficReport(msgspec.Struct):
 
 
 class Ring:
-    """Ring buffer with a slot for each minute of the last hour, which counts the requests to one version.
+    """Ring buffer that counts the requests to one version, with a slot for each minute of the last hour.
 
     Not thread-safe.
 
     A slot contains its minute, the numbers of rejected, failed and cancelled requests, a histogram of the
-    durations of answered requests, and the number and the phase durations of measured requests. Minutes are
-    counted on the clock of `time.perf_counter`, which all processes of a machine share and which never goes
-    back.
+    durations of answered requests, and, for the requests whose phases were measured, their number and the
+    total duration of each phase. Minutes are counted on the clock of `time.perf_counter`, which all processes
+    of a machine share and which never goes back.
 
     Args:
         cells: Values of the slots.

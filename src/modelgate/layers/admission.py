@@ -54,7 +54,7 @@ class Admission:
     def admit(self, request: Request) -> bool:
         """Count *request* as in flight until it is closed, and return True.
 
-        Return False if there are too many.
+        Return False if too many requests are in flight.
 
         A request that is already counted is not counted again.
         """

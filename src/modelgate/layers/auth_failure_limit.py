@@ -18,7 +18,7 @@ logger = logging.getLogger("modelgate")
 
 
 class AuthFailureLimit:
-    """Reject addresses that failed to authenticate too often, before their keys are looked up.
+    """Reject requests from addresses that failed to authenticate too often, before a key is looked up.
 
     A request counts as a failure if its key is missing, unknown, inactive or without the required scope, that
     is, if its response is 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately

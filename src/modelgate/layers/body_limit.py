@@ -22,8 +22,8 @@ class BodyLimit:
     ready.
 
     Args:
-        limit: Maximum size in bytes. None for the limit that the service documents whose wire format the
-            request uses, or 1 MiB if it documents none.
+        limit: Maximum size in bytes. None for the documented limit of the service whose wire format the
+            request uses, or 1 MiB if that service documents none.
         max_expansion: Maximum size after decompression, as a multiple of the compressed size. Sizes up to 256
             KiB are always accepted.
         budget: Maximum total size of the large bodies in progress, in bytes after decompression. A body

@@ -52,7 +52,7 @@ class ConcurrencyLimit:
 
     def _leave(self, caller: str, request: Request) -> None:
         with self._lock:
-            # Rejected requests are not in the set, nor, in a forked child, the parent's requests.
+            # The set lacks rejected requests and, in a forked child, the requests of the parent.
             requests = self._in_flight.get(caller, set())
             requests.discard(request)
             if not requests:

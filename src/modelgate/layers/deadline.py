@@ -63,8 +63,7 @@ def _limit(
 
 
 def parse_prefer_wait(preferences: str) -> float:
-    """Return the value of ``wait=`` in a ``Prefer`` header, in seconds, or infinity if there is no valid
-    value.
+    """Return the seconds of ``wait=`` in a ``Prefer`` header, or infinity if there is no valid value.
 
     The value is a whole number of seconds (RFC 7240, section 4.3). A value of 0 is ignored.
     """

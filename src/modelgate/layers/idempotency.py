@@ -40,26 +40,27 @@ logger = logging.getLogger("modelgate")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 _RESERVED, _ANSWERED = b"R", b"A"
-"""First byte of a record, before the fingerprint of the request and a random token or the encoded answer."""
+"""First byte of a record, followed by the fingerprint of the request, and a random token or the answer."""
 
 _GRACE, _MAX_LEASE = 30.0, 3600.0
-"""Seconds for which a request in progress is reserved: after its deadline, and without one. Afterwards, the key can
-be used again, because the process has probably ended. Under WSGI, a request may exceed its deadline."""
+"""Seconds for which a request in progress reserves its key: after the deadline of the request, or in total if
+it has no deadline. Then the key can be used again, because the process of the request has probably ended. The
+first number is not 0, because a request may exceed its deadline under WSGI."""
 
 _FORMAT = 1
-"""Version of the records. A change of it hides the records of other versions."""
+"""Version of the record format. Records of other versions are not found."""
 
 _LARGE_BODY = 1 << 20
 
 _OF_ONE_RESPONSE = re.compile(r"(x-)?ratelimit|retry-after|server-timing|set-cookie|date|x-request-id")
-"""Header fields that do not belong to the answer, but to the response in which it was sent first."""
+"""Header fields that do not belong to the answer, but to the response that sent it first."""
 
 
 _CREDENTIALS = ("authorization", "cookie", "x-api-key", "api-key", "apikey", "x-api-token", "x-auth-token")
 """Header fields by which an app, or a layer of a deployment, may tell its callers apart."""
 
 _VARYING = ("content-type", "content-encoding", "accept", "inference-header-content-length")
-"""Header fields that the answer depends on."""
+"""Header fields of a request that the answer depends on."""
 
 _releases = WorkerPool(threads=2)
 
@@ -76,18 +77,18 @@ class _Answer(msgspec.Struct, array_like=True):
 
 @suggest_options
 class Idempotency:
-    """Answer the first request with an ``Idempotency-Key``, and repeat this answer for later requests with
-    the same key.
+    """Repeat the answer to a request for later requests with the same ``Idempotency-Key``.
 
     A repeated request is not scored again. It is not charged either if this layer is outside of `RateLimit`.
     The response has the header ``Idempotency-Replayed: true``. The layer applies to POST requests for
     predictions with the header ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header-07).
 
     - The same key of different callers, or sent to different paths, counts as different keys.
-    - A request with another body, query string or media type gets 422 (`IdempotencyKeyReused`).
-    - While the first request is in progress, others get 409 with ``Retry-After`` (`RequestInProgress`). If
-      the process of the first request ends, the request counts as in progress until 30 seconds after its
-      `Deadline`, or for an hour if it has none.
+    - A request with the same key but another body, query string or media type gets 422
+      (`IdempotencyKeyReused`).
+    - While the first request is in progress, a repeated request gets 409 with ``Retry-After``
+      (`RequestInProgress`). If the process of the first request ends, the request counts as in progress until
+      30 seconds after its `Deadline`, or for an hour if it has none.
     - Without a `KeyAuth` outside of this layer, callers are identified by their address, cookies and other
       credentials in header fields.
     - Around an app that is not a gate, responses to requests with the header are not streamed.
@@ -178,7 +179,7 @@ class Idempotency:
 
     def _record_key(self, request: Request, key: str) -> str:
         principal = request.context.principal
-        # Another permission is another request: a key must not get an answer that it may no longer request.
+        # Include the permissions: an API key must not get an answer that it may no longer request.
         permitted = None if principal is None else (principal.deployments, principal.scopes)
         credentials = [request.headers.get(name) for name in _CREDENTIALS] if principal is None else None
         caller = self._identity(request), permitted, credentials
@@ -257,7 +258,7 @@ class Idempotency:
                     yield from target.replace(name, reservation, record, self._ttl)
                 return
             except StorageUnavailable:
-                # Next, store the answer in this process, to which the request may be repeated.
+                # Next, try the memory of this process, which may receive the repeated request.
                 continue
 
 

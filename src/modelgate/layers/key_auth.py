@@ -64,8 +64,8 @@ class KeyAuth:
     callers. Requests above these limits get 503.
 
     A key that was accepted before is looked up immediately. Look-ups of new keys are queued, and addresses
-    take turns. With `AuthFailureLimit`, an address has at most as many look-ups at once as it has failures
-    left.
+    take turns. With `AuthFailureLimit`, the number of look-ups that an address has at once is at most the
+    number of failures still allowed for it.
 
     Args:
         keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database, or a key store.
@@ -74,7 +74,7 @@ class KeyAuth:
         max_bodies: Maximum number of bodies that are read concurrently to find a key. One address may use a
             quarter of them.
         body_timeout: Timeout in seconds, from the arrival of the request, for receiving a body that may
-            contain the key. After it the response is 401.
+            contain the key. After that, the response is 401.
         max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half of
             them.
         split_forwarded: Whether *max_bodies* and *max_look_ups* count callers behind one proxy separately, by
@@ -162,15 +162,15 @@ class KeyAuth:
         return (yield from call_next(request))
 
     def is_plain(self) -> bool:
-        """Return whether keys need no scope or header field, and the key store belongs to this package.
+        """Return whether *scope* and *key_header* are None, and the key store is a store of this package.
 
-        A look-up in another store may have side effects, so it must not be repeated.
+        The quick path may repeat a look-up, which could have side effects in another store.
         """
         own_store = type(self.keys).__module__.startswith(f"{MemoryKeyStore.__module__.rpartition('.')[0]}.")
         return own_store and self._scope is None and self.key_header is None
 
     def find_accepted(self, key: str) -> Principal | None:
-        """Return the principal of a *key* that was accepted before, or None if finding it requires a wait."""
+        """Return the principal of *key* if it was accepted before and is found without a wait, else None."""
         if hash(key) not in self._accepted:
             return None
         if type(self.keys) is MemoryKeyStore:
@@ -292,8 +292,8 @@ class KeyAuth:
 def _describe(error: Exception, key: str) -> str:
     """Return the traceback of *error* as text without *key*.
 
-    Error tracking may store the local variables of a traceback, such as the key. The message may contain the
-    key, too, for example that of a `KeyError`.
+    Log the text instead of the exception, because error tracking may store the local variables of its
+    traceback, such as the key. The message of an error such as `KeyError` may contain the key, too.
     """
     text = "".join(traceback.format_exception(error))
     return text.replace(key, "***") if len(key) >= MIN_KEY_LENGTH else text

@@ -32,7 +32,7 @@ _ROWS = len(SECONDS) + 2
 """Index of the number of rows with predictions, after the buckets and the sum of the durations."""
 
 _MEASURE_INTERVAL = 1.0
-"""Seconds between two requests whose phases are measured, if their callers do not request it."""
+"""Seconds between two requests whose phases are measured although their callers do not request this."""
 
 _RESPONSES, _ERRORS, _IN_FLIGHT = "responses", "errors", "requests_in_flight"
 
@@ -58,7 +58,7 @@ class Metrics:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start without counts, also in forked children: each process counts its own requests."""
+        """Start without counts. Run again in a forked child, because each process counts its own requests."""
         # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
         self._under_way: set[Request] = set()
@@ -94,7 +94,7 @@ class Metrics:
             raise
 
     def measures_next(self, request: Request) -> bool:
-        """Return whether the phases of *request* must be measured. One request a second is measured."""
+        """Return whether to measure the phases of *request*. One request a second is measured."""
         return request.started >= self._next_measured
 
     def begin(self, request: Request) -> None:

@@ -26,7 +26,7 @@ _JITTER = 0.25
 class PollingLayer:
     """HTTP layer that calls a method periodically in a background thread.
 
-    The thread starts on the first request, also in a forked child. It ends when the method's object is
+    The thread starts on the first request of each process. It ends when the method's object is
     garbage-collected. Errors are logged and do not end the polling.
 
     Args:
@@ -48,7 +48,7 @@ class PollingLayer:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Return to the state before the first request, also in a forked child."""
+        """Set the initial state, in which the next request starts the thread. Run again in a forked child."""
         self._lock = threading.Lock()
         self._first_poll: Future[None] = Future()
         self._started_at: float | None = None
@@ -95,7 +95,7 @@ def _run(
     first_poll: "Future[None]",
     stop: threading.Event,
 ) -> None:
-    # A generator of its own: a program that seeds the shared one expects that no other thread changes it.
+    # Not the shared random generator: a program that seeds it expects that no other thread uses it.
     jitter = random.Random()  # noqa: S311
     while True:
         call = poll()

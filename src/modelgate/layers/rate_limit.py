@@ -220,7 +220,7 @@ class RateLimit:
         )
 
     def charge(self, request: Request) -> RateLimitDecision:
-        """Charge 1 if there is room for it. Call this only if `is_plain` is True."""
+        """Charge *request* a cost of 1 if there is room for it. Call this only if `is_plain` is True."""
         return self._limiter.hit(self._rate_for(request), self._identity(request))  # type: ignore[return-value]
 
     def headers(self, decision: RateLimitDecision) -> list[tuple[str, str]]:
@@ -295,7 +295,7 @@ class RateLimit:
     def _refund_failed(
         self, request: Request, error: BaseException, charges: list[tuple[str, RateLimitDecision]]
     ) -> Flow[None]:
-        """Refund the charges of a request that *error* has ended, unless it counts.
+        """Refund the charges of a request that *error* has ended, unless the request counts.
 
         An error of the app counts like its response 500. A cancelled request counts if the model or the app was
         called. A generator that is being closed cannot wait for a refund.

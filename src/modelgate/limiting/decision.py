@@ -45,7 +45,10 @@ class RateLimitDecision(msgspec.Struct):
 
     @property
     def binding_quota(self) -> tuple[int, int, int]:
-        """Amount, `remaining` and `reset` of `binding_window`, in whole seconds since the epoch, rounded up."""
+        """Amount, remaining room and reset time of `binding_window`.
+
+        The reset time is in whole seconds since the epoch, rounded up.
+        """
         index = self.binding_window
         remaining, reset = self.quota(index)
         return self.rate.amounts[index], remaining, math.ceil(reset)

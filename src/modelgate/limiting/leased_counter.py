@@ -20,7 +20,7 @@ from .windows import Rate
 __all__ = ["LeasedCounter", "require_lease"]
 
 _REJECTION_TTL = 1.0
-"""Maximum time for which a rejection is repeated without the server, in seconds."""
+"""Maximum time in seconds for which a rejection is repeated without a call of the server."""
 
 
 def require_lease(lease: float, rate: Rate) -> None:
@@ -51,9 +51,9 @@ class LeasedCounter:
     many callers send only one request. Requests that arrive while a block is being charged are charged
     without a lease, too.
 
-    A lease ends with the current step of any window, so that every request is counted in the step in which it
-    passes. When the next block is charged, the unused part of the lease is refunded in the windows that still
-    count it.
+    A lease ends when the current step of one of the windows ends, so that every request is counted in the
+    step in which it passes. When the next block is charged, the unused part of the lease is refunded in the
+    windows that still count it.
 
     Args:
         counter: Counter on the Redis server.
@@ -89,7 +89,7 @@ class LeasedCounter:
             with self._lock:
                 sent_at = self._clock()
                 lease = self._leases.get((rate.text, identity))
-                # During an outage, this request may be the one that has to try the server again.
+                # During an outage, do not decide here: this request may have to try the server again.
                 if lease is not None and not self.breaker.open:
                     decision = lease.decide(cost, sent_at)
                     if decision is not None:
@@ -116,7 +116,7 @@ class LeasedCounter:
             if lease is None and cost:
                 lease, evicted = self._add(rate, identity)
             if lease is not None and not decision.allowed:
-                # Another request may have charged all that was left, and not have spent it.
+                # Another request may have leased all the remaining quota without having spent it.
                 leased = lease.decide(cost, self._clock())
                 if leased is None:
                     lease.reject(decision, sent_at)
@@ -130,7 +130,10 @@ class LeasedCounter:
         return decision
 
     def _add(self, rate: Rate, identity: str) -> "tuple[_Lease | None, _Lease | None]":
-        """Add an empty lease. Return it and the lease that it replaces, or None if it replaces none."""
+        """Add a lease without quota, and return it and the lease that was removed to make room.
+
+        The second is None if there was room. Both are None if the oldest lease cannot be removed now.
+        """
         evicted = None
         if len(self._leases) >= self._max_buckets:
             oldest = next(iter(self._leases))
@@ -150,7 +153,7 @@ class LeasedCounter:
         yield from self._counter.refund(rate, identity, cost, when)
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*; see `Limiter.reset`."""
+        """Discard the counts of *identity*; see `Limiter.reset`."""
         with self._lock:
             for key in [key for key in self._leases if key[1] == identity]:
                 del self._leases[key]

@@ -47,7 +47,7 @@ class Limiter(Protocol):
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*, and return the number of counts discarded. This call blocks.
+        """Discard the counts of *identity*, and return how many were discarded. This call blocks.
 
         Raises:
             ConfigurationError: The storage does not support resets.
@@ -113,7 +113,7 @@ def _limits_counter(
         )
     if refunds and not counter.can_refund:
         raise ConfigurationError(
-            "charge_when must be None in this storage, which cannot refund a charge (got a function):"
+            "charge_when must be None for this storage, which cannot refund a charge (got a function):"
             ' use memory:// or redis://, or Redis Sentinel, Redis Cluster or Valkey with strategy="fixed"'
         )
     return counter

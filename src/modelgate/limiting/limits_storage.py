@@ -233,7 +233,7 @@ class LimitsCounter:
     def _charge(self, rate: Rate, key: str, cost: int, available: list[int]) -> Flow[bool]:
         for index, (_, item) in enumerate(_items(rate)):
             if not (yield from self._call(methodcaller("hit", item, key, cost=cost))):
-                # Other requests took the room in the meantime.
+                # Other requests have used the room in the meantime.
                 available[index] = min(available[index], cost - 1)
                 return False
         return True

@@ -44,7 +44,7 @@ _OWN_SCHEMES = ("memory", "redis", "rediss", "unix")
 """Schemes of modelgate's own limiters."""
 
 _CLIENT_SCHEMES = {"redis+unix": "unix", "valkey": "redis", "valkeys": "rediss", "valkey+unix": "unix"}
-"""Scheme in redis-py for each scheme that `limits` adds for a single server."""
+"""Scheme in redis-py for each scheme of a single server that `limits` defines itself."""
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
     "memcached": ("pymemcache", "memcachio"),
@@ -185,7 +185,7 @@ def _read_memcached(scheme: str, rest: str) -> StorageSettings:
 
 
 def _pooled_client() -> Callable[..., Any]:
-    """Return a function for the `limits` option `client_getter`, which always returns the same client.
+    """Return a function that always returns the same client, for the option `client_getter` of `limits`.
 
     By default, `limits` creates a client per thread.
     """

@@ -15,7 +15,7 @@ __all__ = ["MemoryLimiter"]
 
 _BucketKey: TypeAlias = str | tuple[str, str]
 _Bucket: TypeAlias = tuple[tuple[Any, ...], float, float]
-"""State of all windows; see `windows`, and the period in which it changes by charges only: start and end."""
+"""State of all windows (see `windows`), and start and end of the period in which only charges change it."""
 
 _NO_PERIOD = math.inf, -math.inf
 
@@ -78,7 +78,7 @@ class MemoryLimiter:
         return RateLimitDecision(rate, allowed, available, state, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
-        """Return the decision of `hit` for a cost of 1 without a charge, or None if *identity* has no bucket."""
+        """Return the decision on a cost of 1, or None if *identity* has no bucket. Nothing is charged."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None
@@ -99,7 +99,7 @@ class MemoryLimiter:
             generation[key] = (*state,), *_NO_PERIOD
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity* at all rates, and return the number of buckets discarded."""
+        """Discard the counts of *identity* at all rates, and return how many were discarded."""
         with self._lock:
             buckets = [
                 (generation, key)

@@ -45,7 +45,7 @@ class SharedCounter(Protocol):
         """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*; see `Limiter.reset`."""
+        """Discard the counts of *identity*; see `Limiter.reset`."""
 
 
 class SharedLimiter:
@@ -124,7 +124,7 @@ class SharedLimiter:
             yield from self._refund_shared(rate, identity, cost, when)
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*; see `Limiter.reset`."""
+        """Discard the counts of *identity*; see `Limiter.reset`."""
         self._local.reset(identity)
         return self._counter.reset(identity)
 
@@ -207,14 +207,15 @@ class RedisCounter:
             map(partial(_has_restarted, decision.now), decision.rate.windows, charged, starts)
         ):
             self.breaker.report_data_loss()
-            del self._charged[key]
+            # Another thread may have noticed it, too.
+            self._charged.pop(key, None)
         if decision.allowed and decision.cost and (charged is None or starts >= charged):
             if len(self._charged) >= _MAX_CHARGED:
                 self._charged.clear()
             self._charged[key] = starts
 
     def reset(self, identity: str) -> int:
-        """Discard the charges of *identity*; see `Limiter.reset`."""
+        """Discard the counts of *identity*; see `Limiter.reset`."""
         return self._store.reset_counts(identity, self._name)
 
     def _key(self, rate: Rate, identity: str) -> str:

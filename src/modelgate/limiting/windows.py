@@ -106,7 +106,7 @@ class FixedWindow:
     def available_at(self, step_start: float, counts: int, cost: int) -> float:  # noqa: ARG002
         """Return the time at which the window will have room for *cost*.
 
-        Call this only if it has no room now.
+        Call this only if the window has no room now.
         """
         return step_start + self.step
 

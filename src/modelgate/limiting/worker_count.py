@@ -13,7 +13,7 @@ _OPTION = re.compile(r"(?:--workers(?:=|\s+)|(?<!\S)-w\s*)(\d+)")
 
 def detect_worker_count(environ: Mapping[str, str], argv: Sequence[str]) -> int:
     """Return the number of workers that the command line or the environment sets, or 1 if neither does."""
-    # This module exists only inside uWSGI, which does not pass its options on.
+    # This module exists only inside uWSGI, whose options are not in *argv*.
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is not None:
         return int(uwsgi.numproc)

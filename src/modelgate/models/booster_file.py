@@ -19,7 +19,7 @@ __all__ = ["BOOSTER_SUFFIXES", "GENERIC_SUFFIXES", "native_suffix", "read_booste
 BOOSTER_SUFFIXES = (".ubj", ".cbm", ".json", ".txt")
 
 GENERIC_SUFFIXES = (".json", ".txt")
-"""Suffixes that are not specific to models. Such files in a folder of models are not taken for models."""
+"""Suffixes that other files have, too. ``modelgate serve FOLDER`` ignores files with these suffixes."""
 
 
 def read_booster(content: bytes, suffix: str) -> Any:
@@ -71,8 +71,8 @@ def _read_lightgbm(lightgbm: Any, content: bytes) -> Any:
 
 def _read_catboost(catboost: Any, content: bytes) -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        # Load a file: from bytes, CatBoost does not restore the loss function, so for Poisson it would
-        # predict in another unit.
+        # Load a file: from bytes, CatBoost does not restore the loss function, so a model for Poisson loss
+        # would predict logarithms.
         path = Path(folder, "model.cbm")
         path.write_bytes(content)
         is_classifier = len(catboost.CatBoost().load_model(str(path)).classes_) > 0
@@ -89,7 +89,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any, bytes], Any]]] = {
 
 
 def native_suffix(model: Any) -> str | None:
-    """Return the suffix of the native files of *model*, or None for a model of any other library."""
+    """Return the suffix of native files of *model*, or None if the library of *model* has none."""
     return {"xgboost": ".ubj", "lightgbm": ".txt", "catboost": ".cbm"}.get(library_of(model))
 
 

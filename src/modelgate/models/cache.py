@@ -89,7 +89,7 @@ class ModelCache(Generic[T]):
         maxsize: Maximum number of models. The default is the same as in the DataRobot Prediction API
             (section "Model caching").
         maxbytes: Maximum total size of the models in bytes; None for no limit. A model that is larger than
-            the limit is cached, but no other model with it.
+            the limit is cached alone, apart from pinned models.
         sizeof: Function that returns the size of a model in bytes. A gate uses the size of the model's file.
         load_timeout: Maximum number of seconds that a caller waits, counted from the start of the load.
             Callers of `get` can set another limit.
@@ -131,7 +131,7 @@ class ModelCache(Generic[T]):
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Discard counts and running loads, because a forked child does not have the threads of the loads."""
+        """Start without counts and running loads. A forked child has no threads that would finish loads."""
         self._lock = threading.Lock()
         self._loading: dict[str, _Load[T]] = {}
         self._counts = self._values.allocate(CACHE_COUNTS, (), len(CACHE_EVENTS))
@@ -336,7 +336,7 @@ class ModelCache(Generic[T]):
         return int(self._counts[_EVICTIONS])
 
     def publish(self) -> None:
-        """Store the number and the size of the cached models, for other processes to read."""
+        """Store the number and the total size of the cached models, for other processes to read."""
         cells = self._values.allocate(CACHE_SIZE, (), 2, gauge=True)
         cells[0], cells[1] = len(self._models), self._currbytes()
 

@@ -52,7 +52,7 @@ class Calibration(msgspec.Struct, frozen=True):
             level: Level in percent, above 0 and at most `max_level`.
 
         Raises:
-            ValueError: *level* is outside of this range.
+            ValueError: *level* is not a number in this range.
         """
         residuals = self.residuals[output]
         # Try the common types first: `isinstance` is slow for an abstract class such as `Real`.

@@ -53,8 +53,7 @@ def check_opens_no_files(model: Any) -> None:
 
 
 def walk_parts(model: Any) -> Iterator[tuple[_Names, Any]]:
-    """Yield *model* and each object that can be reached from it, with the attribute names that lead to the
-    object.
+    """Yield *model* and each object reachable from it, with the attribute names on the way to the object.
 
     Only the last four names are included.
     """

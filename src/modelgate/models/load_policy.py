@@ -69,8 +69,8 @@ class LoadPolicy:
         digest = hashlib.sha256(content).hexdigest()
         if self.sha256 is not None and not hmac.compare_digest(digest, self.sha256.lower()):
             raise ConfigurationError(
-                f"the file must have the digest in sha256 (got {digest}): restore the file, or set"
-                " sha256 to this digest if the change is intended"
+                f"sha256 must be the digest of the file (the file has {digest}): restore the file, or set"
+                " sha256 to the digest of the file if the change is intended"
             )
         return digest
 

@@ -1,4 +1,4 @@
-"""Manifest of a package, which contains metadata that can be read without loading the model."""
+"""Manifest of a package: metadata that can be read without loading the model."""
 
 import hashlib
 import platform
@@ -58,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     Args:
         name: Model name: letters, digits, ``_``, ``-`` and single dots.
         version: Model version.
-        task: Kind of prediction, with the names of the DataRobot model runner; None if some outputs are
+        task: Kind of prediction, named as in the DataRobot model runner; None if some outputs are
             labels and others are numbers.
         target: Name of the predicted variable, or a list with one name per output.
         classes: List with one item per output: the labels in the order of ``classes_``, or None if the output
@@ -96,7 +96,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 class PackageMetadata(NamedTuple):
-    """Metadata of a packaged model, which is available before the model is loaded."""
+    """Metadata of a packaged model, available before the model is loaded."""
 
     manifest: Manifest
     schema: Schema

@@ -61,7 +61,7 @@ def to_onnx(model: Any, schema: Schema) -> OnnxModel:
         raise ConfigurationError('ONNX export needs skl2onnx: pip install "modelgate[onnx]"') from None
     outputs = outputs_of(model)
     if len(outputs) > 1 and outputs[0] is not None:
-        raise ConfigurationError("several outputs with classes cannot be converted")
+        raise ConfigurationError("a model that predicts several labels cannot be converted")
     names, inputs = _graph_inputs(model, schema, skl2onnx)
     try:
         graph = _converter.convert(model, inputs, skl2onnx)
@@ -130,7 +130,7 @@ def _takes_named_columns(model: Any) -> bool:
 def measure_onnx(
     model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[OnnxModel, Difference]:
-    """Convert *model* with `to_onnx`, and compare the predictions of model and graph for *rows*.
+    """Convert *model* with `to_onnx`, and compare the predictions of both for *rows*.
 
     Raises:
         ConfigurationError: See `to_onnx` and `difference`.

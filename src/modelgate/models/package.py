@@ -111,7 +111,7 @@ class ModelPackage:
             X: Training rows: a DataFrame, a 2-D array, a list of dictionaries, or texts for a model of texts.
                 Up to 200 of them are stored.
             y: Training targets, whose statistics are stored; None to store none. For several outputs, an
-                array of shape (rows, outputs), or a DataFrame with the names of the targets.
+                array of shape (rows, outputs), or a DataFrame with a column for each target.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
             schema: Schema of the input. None to infer it from the estimator. Columns and column types that
@@ -241,7 +241,7 @@ class ModelPackage:
         on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
-        """Read a package, or a bare file: ``.skops``, ``.onnx``, or a pickle.
+        """Read a package, or a bare file: ``.skops``, ``.onnx``, a native file of a booster, or a pickle.
 
         Pickles end in ``.joblib``, ``.pkl`` or ``.pickle``, and may be compressed: ``.joblib.gz``.
 

@@ -38,7 +38,7 @@ P = TypeVar("P", bound=PurePath)
 
 PACKAGE = ".mgpkg"
 _VERSION_BYTES = 1 << 20
-"""Bytes of a bare file that are searched for the version of scikit-learn before it is loaded."""
+"""Number of bytes of a bare file that are searched for the version of scikit-learn before loading."""
 
 SUFFIXES = (PACKAGE, ".skops", *PICKLE_SUFFIXES, ".onnx", *BOOSTER_SUFFIXES)
 
@@ -140,8 +140,8 @@ def read_package_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | N
     """Return the manifest and the schema of a package, or None for a bare file. The model is not read.
 
     Raises:
-        ConfigurationError: The manifest or the schema is damaged, or the signature that *policy* requires is
-            missing.
+        ConfigurationError: The manifest or the schema is damaged, or the package has no valid signature
+            although *policy* requires one.
     """
     with file_errors(path):
         return _load_metadata(path, policy)

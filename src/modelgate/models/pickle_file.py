@@ -31,10 +31,10 @@ _DECOMPRESS: Mapping[bytes, Callable[[bytes, int], bytes]] = {
     b"BZ": lambda content, limit: bz2.BZ2Decompressor().decompress(content, limit),
     b"\x5d\x00": lambda content, limit: lzma.LZMADecompressor().decompress(content, limit),
     b"\xfd7zXZ": lambda content, limit: lzma.LZMADecompressor().decompress(content, limit),
-    # LZ4 cannot grow more than 255 times.
+    # No limit is needed, because LZ4 data grow at most 255-fold when decompressed.
     b"\x04\x22\x4d\x18": lambda content, _: importlib.import_module("lz4.frame").decompress(content),
 }
-"""Decompressors of joblib's formats, by their first bytes; no pickle of a model begins with any of these."""
+"""Decompressors by the first bytes of joblib's formats. No pickle of a model begins with these bytes."""
 
 
 def read_pickle(content: bytes, policy: LoadPolicy) -> Any:

@@ -36,7 +36,7 @@ _RETRY_PERIOD = 5.0
 _WRITE_TIMEOUT = 5.0
 _MAX_WRITES = 4
 _MAX_READS = 64
-"""Number of stuck reads from which Redis is considered down."""
+"""Number of stuck reads at which Redis counts as down."""
 _WARNING_INTERVAL = 60.0
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

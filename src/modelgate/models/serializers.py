@@ -71,8 +71,8 @@ def suffix_for(model: Any, file_format: str) -> str:
     suffix = native_suffix(model) if file_format == "native" else f".{file_format}"
     if suffix is None:
         raise ConfigurationError(
-            "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
-            f" CatBoost (got {file_format!r})"
+            "format must be 'skops', 'joblib' or 'onnx' for a model of another library than XGBoost, LightGBM"
+            f" and CatBoost (got {file_format!r})"
         )
     return ".onnx" if isinstance(model, OnnxModel) else suffix
 

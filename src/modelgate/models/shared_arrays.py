@@ -22,7 +22,7 @@ __all__ = ["SharedArrays"]
 logger = logging.getLogger("modelgate")
 
 _SMALLEST = 4096
-"""Size in bytes from which arrays are shared. Smaller ones save little."""
+"""Smallest size in bytes of an array that is shared. Sharing smaller arrays would save little."""
 
 _ALIGNMENT = 64
 """Alignment of arrays in a file: that of a cache line, as in the ``.npy`` format."""
@@ -61,11 +61,10 @@ class SharedArrays:
         self._fcntl = fcntl
 
     def share(self, model: Any) -> Any:
-        """Return a copy of *model* with its large arrays in a mapped file, or *model* itself if it has no
-        large arrays.
+        """Return a copy of *model* with its large arrays in a mapped file, or *model* itself if it has none.
 
-        The arrays of the copy are read-only. Objects of other libraries and scikit-learn's trees, which store
-        their own copy of their arrays, are not copied. Both models share them.
+        The arrays of the copy are read-only. The copy and *model* share scikit-learn's trees, which store
+        their own copies of their arrays, and objects of other libraries.
 
         Args:
             model: Estimator, or a package.
@@ -176,7 +175,7 @@ class _Pickler(pickle.Pickler):
         module = kind.__module__
         if (
             module.partition(".")[0] in _LIBRARIES
-            # Its __setstate__ copies the arrays.
+            # Tree.__setstate__ copies the arrays.
             and (module, kind.__name__) != ("sklearn.tree._tree", "Tree")
             and not isinstance(obj, types.FunctionType | types.ModuleType | type)
         ):

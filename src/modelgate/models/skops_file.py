@@ -35,10 +35,10 @@ _HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
 _REFERRING = (
     *("FunctionNode", "ObjectNode", "PartialNode", "SparseMatrixNode", "TreeNode", "TupleNode", "TypeNode"),
 )
-"""Loaders of skops that do not call the name in a state. Any other one may."""
+"""Loaders of skops that do not call the name in the state of an object. Any other loader may."""
 
 _REFERRED = {*TRUSTED} - {"numpy.dtype", "sklearn.utils._bunch.Bunch"}
-"""Trusted names that a file may only refer to."""
+"""Trusted names that a file may refer to, but not call."""
 
 _JSON_TYPE = {"__module__": "builtins", "__class__": "str"}
 _JOBLIB = 'use format="joblib", which writes a pickle'
@@ -95,7 +95,11 @@ def foreign_types(content: bytes) -> list[str]:
 
 
 def _drop_fit_only(content: bytes, schema: bytes) -> tuple[bytes, list[str]]:
-    """Return the file without untrusted parts that only fitting uses, and the untrusted types that remain."""
+    """Remove untrusted parts that only fitting uses from the file.
+
+    Returns:
+        The new content of the file, and the untrusted types that remain in it.
+    """
     document = json.loads(schema)
     foreign = _find_foreign(content, document)
     if not foreign:
@@ -118,7 +122,7 @@ def _find_foreign(content: bytes, document: Any) -> set[str]:
 
 
 def _find_calls(document: Any) -> set[str]:
-    """Return the names that loading the file would call, although a file may refer to them but not call them."""
+    """Return the names that loading the file may call, although the file must not call them."""
     states = list(_iterate_states(document))
     calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
     # skops calls the type of each key of a dict. Of all states with the same id, it uses the first.

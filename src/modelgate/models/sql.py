@@ -218,9 +218,7 @@ class SqlModelStore:
         return metadata
 
     def _fetch(self, name: str, column: sa.Column[Any]) -> tuple[str, Any]:
-        """Return the version that *name* refers to, such as ``churn@7``, and the value of *column* in its
-        row.
-        """
+        """Return the version that *name* refers to, and the value of *column* in the row of the version."""
         if not TOKEN.fullmatch(name):
             raise model_not_found()
         stem, _, suffix = name.partition("@")

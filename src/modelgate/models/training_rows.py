@@ -37,8 +37,9 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, X: Any, y: Any, schema: Schema) -> "TrainingRows":  # noqa: N803  scikit-learn's word
-        """Return the fingerprints of the rows of *X*, a DataFrame or 2-D array, with their targets *y* unless
-        *y* is None.
+        """Return the fingerprints of the rows of *X*, including their targets *y* unless *y* is None.
+
+        *X* is a DataFrame or a 2-D array.
         """
         lowest = np.unique(_hash_rows(X, y, schema))[:_MAX_HASHES]
         return cls(y is not None, lowest.astype("<u8").tobytes())
@@ -57,7 +58,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
 
 def to_rows(X: Any) -> Any:  # noqa: N803
-    """Return *X* if it is a DataFrame, an array of (rows, columns), or a list of dictionaries or texts.
+    """Return *X* if it is a DataFrame, a 2-D array, or a list of dictionaries or texts.
 
     A Series or an array of texts is converted to a list.
 
@@ -77,7 +78,7 @@ def to_rows(X: Any) -> Any:  # noqa: N803
 
 
 def list_to_array(rows: Sequence[Any], schema: Schema) -> npt.NDArray[np.object_]:
-    """Return dictionaries or texts as an array of shape (rows, columns), in the order of *schema*."""
+    """Return dictionaries or texts as an array with the columns in the order of *schema*."""
     array = np.empty((len(rows), len(schema)), dtype=object)
     for index, name in enumerate(schema.names):
         array[:, index] = [row if isinstance(row, str) else row.get(name) for row in rows]

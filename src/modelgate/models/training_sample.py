@@ -71,7 +71,7 @@ def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # no
 
 
 def _summarize_target(values: npt.NDArray[Any]) -> dict[str, Any]:
-    # Few whole numbers may be labels. Many are numbers, or their counts would not say much anyway.
+    # Whole numbers with few different values may be labels. With many, the count of each value says little.
     if values.dtype.kind == "f" or (values.dtype.kind in "iu" and len(np.unique(values)) >= MAX_LEVELS):
         return _summarize_numbers(values)
     return _count_levels(values)
@@ -79,7 +79,7 @@ def _summarize_target(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 def _target_columns(y: Any) -> list[npt.NDArray[Any]]:
     if hasattr(y, "columns"):
-        # A DataFrame as one array would have one dtype for labels and numbers.
+        # Converted as a whole, a DataFrame would have a single dtype for labels and numbers.
         return [np.asarray(y[name]) for name in y.columns]
     targets = np.asarray(y)
     return [targets] if targets.ndim == 1 else list(targets.T)

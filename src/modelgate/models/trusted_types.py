@@ -74,7 +74,7 @@ _KERNELS = tuple(
     )
 )
 
-# The defaults of searches and selectors, which only fitting uses. Others are replaced by None.
+# The defaults of searches and selectors, which only fitting uses. `FIT_PARAMETERS` replaces others.
 _FOR_FITTING = (
     "sklearn.feature_selection._univariate_selection.f_classif",
     "sklearn.model_selection._split.KFold",
@@ -128,7 +128,7 @@ FIT_PARAMETERS: Mapping[str, object] = {
     "score_func": None,
     "scoring": None,
 }
-"""Parameters of scikit-learn's estimators that only fitting and scoring use, with values to predict with."""
+"""Parameters that only fitting and scoring use, each with the value that replaces an untrusted one."""
 
 FIT_ATTRIBUTES = frozenset(
     {

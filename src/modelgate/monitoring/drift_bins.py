@@ -40,7 +40,7 @@ _PROBABILITIES = (
     0.999,
     1,
 )
-"""Edges for probabilities. They are closer near 0 and 1, because the probabilities of rare classes are low."""
+"""Edges between ranges of probabilities. Ranges near 0 and 1 are narrow, for rare and frequent classes."""
 
 
 class ColumnReference(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class ColumnReference(msgspec.Struct, frozen=True):
         counts: Number of training rows in each bin; empty if the training data is unknown.
         complete: Whether all levels of the training data have a bin.
         bins: For predictions, the edges between the ranges, or the class labels. Empty for an input column,
-            because its levels may be names of people.
+            because its levels may be names of people, which must not be stored.
         label: Class whose probability is counted; None if the predicted values are counted.
     """
 
@@ -66,8 +66,8 @@ class ColumnReference(msgspec.Struct, frozen=True):
 class Reference(msgspec.Struct, frozen=True):
     """Counts of the training data, for each input column and for the target.
 
-    *prediction* is the count of the targets in the bins of the predictions. It is None if predictions are not
-    monitored, and has no counts for probabilities.
+    *prediction* counts the training targets in the bins of the predictions. It is None if predictions are not
+    monitored. If the bins are for probabilities, its counts are empty.
     """
 
     columns: dict[str, ColumnReference]
@@ -154,7 +154,7 @@ class ModelBins:
         ignore: Columns that are not counted.
 
     Attributes:
-        reference: Training counts in the same bins.
+        reference: Counts of the training data in these bins.
         digest: Digest of the bins and the training counts.
     """
 
@@ -217,7 +217,10 @@ def _column_bins(kind: str, statistics: Mapping[str, Any], rows: int) -> tuple[_
 
 
 def _decile_counts(statistics: Mapping[str, Any], known: int) -> list[int]:
-    """Return the number of training values up to the first decile, and between each two deciles."""
+    """Return the number of training values up to the minimum, and between consecutive deciles.
+
+    *known* is the number of training values that are not missing.
+    """
     deciles = np.asarray(statistics["deciles"])
     # Packages of earlier versions do not have the exact numbers.
     nominal = np.linspace(0, known, len(deciles)).astype(np.int64)
@@ -258,7 +261,7 @@ def _prediction_reference(record: PredictionRecord, bins: _NumberBins | _LevelBi
 def _target_deciles(statistics: Mapping[str, Any]) -> Sequence[float] | None:
     """Return the deciles of a numeric training target, or None if they are unknown."""
     levels = statistics.get("levels", ())
-    # Whole numbers have counts, of all values if there are few.
+    # For whole numbers, the statistics count each value, or the most frequent ones if there are many.
     if not 0 < len(levels) < MAX_LEVELS or not all(isinstance(level, int) for level, _ in levels):
         return statistics.get("deciles")
     numbers, counts = zip(*levels, strict=True)

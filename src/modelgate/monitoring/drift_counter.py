@@ -33,15 +33,15 @@ class DriftCounter:
 
     Args:
         storage: Storage of the counts.
-        window: Seconds of a period.
+        window: Length of a period in seconds.
         thresholds: Thresholds above which a difference counts as drift.
-        sustained: Number of consecutive windows that must differ for an alarm.
+        sustained: Number of consecutive windows with drift that raise an alarm.
         ignore: Columns that are not counted.
         on_alarm: Function that receives new alarms; None to only log them.
         clock: Function that returns the time in seconds since the epoch.
 
     Attributes:
-        latest: State of each model that has predicted recently.
+        latest: Result of the last drift check of each model that has predicted recently.
     """
 
     def __init__(
@@ -65,7 +65,10 @@ class DriftCounter:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start without counts. After a fork, the parent stores the counts made before it."""
+        """Start without counts, also in a forked child.
+
+        The parent stores the counts that were made before the fork.
+        """
         self._bins: dict[tuple[str, str], ModelBins] = {}
         self._buckets: dict[tuple[ModelKey, float], DriftCounts] = {}
         self._parts: dict[tuple[ModelKey, float], str] = {}
@@ -77,7 +80,7 @@ class DriftCounter:
     def write(self, records: Sequence[PredictionRecord], _redact: Collection[str]) -> None:
         """Count *records*, and check their models for drift.
 
-        If the database or the receiver of alarms is unavailable, this is repeated later.
+        If the database is unavailable, the counts are stored later. Alarms that cannot be sent are retried.
         """
         try:
             counted = self._count(records)
@@ -116,7 +119,7 @@ class DriftCounter:
         groups: dict[tuple[ModelKey, float], tuple[ModelBins, list[PredictionRecord]]] = {}
         for record in records:
             if record.prediction.forecast is not None:
-                continue  # Its rows are the history of series, which requests repeat.
+                continue  # The rows are the history of a series, which later requests repeat.
             bins = self._find_bins(record)
             key = ModelKey(record.deployment, record.version, bins.digest)
             start = record.time // self._window * self._window

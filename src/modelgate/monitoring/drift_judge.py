@@ -22,7 +22,7 @@ _GRACE = 30.0
 """Seconds after the end of a window during which other processes may still store counts."""
 
 _RECENT = 3
-"""Number of windows whose alarms may be new. Without requests, a window is judged late."""
+"""Number of latest complete windows whose alarms may be new. Several may end between two requests."""
 
 
 class DriftAlarm(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ class DriftAlarm(msgspec.Struct, frozen=True):
         version: Version of the model.
         column: Column name; None for the prediction.
         measure: Measure that has drifted: ``psi``, ``missing``, ``unseen`` or ``out_of_range``.
-        value: Value of the measure in the last window: an index, or the share of the values.
+        value: Value of the measure in the last window: an index for ``psi``, otherwise a share of the values.
         rows: Number of rows in the last window.
         start, end: Start and end of the last window, in seconds since the epoch.
         since: Start of the first of the consecutive windows.
@@ -51,20 +51,19 @@ class DriftAlarm(msgspec.Struct, frozen=True):
 
 
 class PredictionCounts(msgspec.Struct, frozen=True):
-    """Counts of predictions in the last window and in the baseline, and of training targets, in the same
-    bins.
+    """Counts of predictions and of training targets, in the same bins.
 
     Labels have a bin for each class, and one for other labels. Numbers have a bin below the first edge, one
-    between each two edges, and one above the last edge. A number that equals an edge is counted in the bin
+    between consecutive edges, and one above the last edge. A number that equals an edge is counted in the bin
     below the edge, or above it if it is the first edge.
 
     Attributes:
         kind: ``"number"`` for numbers, ``"level"`` for labels.
         bins: Edges of the numbers, or class labels.
         label: Class whose probability is counted; None if the predicted values are counted.
-        counts: Predictions in each bin.
-        baseline: Predictions of the first complete window; None until there is a later window.
-        training: Training targets; None if they are unknown, or if probabilities are counted.
+        counts: Number of predictions in the last window, by bin.
+        baseline: Number of predictions in the first complete window; None until there is a later window.
+        training: Number of training targets; None if they are unknown, or if probabilities are counted.
     """
 
     kind: Literal["number", "level"]
@@ -101,7 +100,7 @@ def judge(model: MonitoredModel, thresholds: Thresholds, sustained: int, now: fl
     Args:
         model: Stored counts.
         thresholds: Thresholds above which a difference counts as drift.
-        sustained: Number of consecutive windows that must differ for an alarm.
+        sustained: Number of consecutive windows with drift that raise an alarm.
         now: Time in seconds since the epoch. A window that has not ended by this time raises no alarm.
     """
     windows = join_windows(model.buckets, thresholds.min_rows)
@@ -145,7 +144,7 @@ def _without_missing(counts: Sequence[int]) -> list[int]:
 
 
 def _merge_number_bins(counts: Sequence[int]) -> list[int]:
-    """Return *counts* without missing values. Move values that equal the first edge to the bin above it."""
+    """Drop the count of missing values, and count values equal to the first edge in the bin above it."""
     _, below, first, *others = counts
     return [below, first + others[0], *others[1:]]
 

@@ -19,7 +19,7 @@ _MEASURES = (
 
 
 def drift_metrics(judgements: Mapping[ModelKey, Judgement]) -> Iterator[MetricFamily]:
-    """Return the metrics of the last window of each model that has enough rows.
+    """Return metrics for each model. They describe its last window with enough rows.
 
     In metrics of the prediction, the label ``column`` is empty.
     """

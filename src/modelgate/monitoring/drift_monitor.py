@@ -66,27 +66,27 @@ class MonitorReport(msgspec.Struct):
 class DriftMonitor(PredictionHook):
     """Drift monitor for ``Gate(on_prediction=…)``.
 
-    It monitors models with a package that contains training data.
+    The inputs of a model are compared with the training data in its package, and the predictions with those
+    of its first window.
 
     Requests never wait for the monitor. Records are queued, and a background thread counts them. Rows are not
-    stored. ``GET /deployments/{deployment}/monitor`` and the metrics return the comparison with the training
-    data.
+    stored. ``GET /deployments/{deployment}/monitor`` and the metrics report the results.
 
     Args:
         database: URL of a database in which all processes store their counts, such as
             ``"sqlite:///monitor.db"`` (extra ``sql``); None for the memory of this process.
         on_alarm: Function that receives a list of `DriftAlarm`, or URL to which alarms are sent as JSON with
-            POST; None to only log them. If processes share a database, only one of them reports an alarm.
+            POST; None to only log alarms. If processes share a database, only one of them reports each alarm.
         window: Length of a window in seconds. Each window is compared with the training data. Choose a full
             cycle of the traffic, such as a day, because the hours of a day differ even without drift.
         min_rows: Minimum number of rows in a window. A window with fewer rows is joined with the next window.
-        sustained: Number of consecutive windows that must differ for an alarm.
+        sustained: Number of consecutive windows with drift that raise an alarm.
         psi_threshold: Population stability index above which a column or the prediction has drifted.
         share_threshold: Share of unseen or out-of-range values, or change of the share of missing values,
             above which a column has drifted.
         ignore: Columns that are not monitored.
-        max_queued_rows: Maximum number of rows that wait to be counted. Further rows are dropped, and their
-            number is counted.
+        max_queued_rows: Maximum number of rows that wait to be counted. Further rows are dropped, and
+            reported by the metric ``modelgate_prediction_log_lost_rows_total``.
         clock: Function that returns the time in seconds since the epoch.
 
     Raises:

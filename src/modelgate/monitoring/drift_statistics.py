@@ -18,13 +18,13 @@ __all__ = [
 ]
 
 _MIN_SHARE = 0.02
-"""Smallest share of the training rows in a bin. The index is unstable if a bin has few expected values."""
+"""Minimum share of the training values in a bin. Rarer bins make the population stability index unstable."""
 
 _DEVIATIONS = 4.753
-"""Standard deviations that chance exceeds with a probability of 1e-6."""
+"""Number of standard deviations that a normal variable exceeds with a probability of 1e-6."""
 
 _NEW_VALUES = 20
-"""If a set of values has a probability above 20/m, m training rows have none of it only once in 5e8."""
+"""Values with a total probability of 20/m are absent from m training rows only in one of 5e8 cases."""
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -33,9 +33,9 @@ class Thresholds(msgspec.Struct, frozen=True):
     The difference must also be statistically significant.
 
     Attributes:
-        psi: Population stability index.
-        share: Change of the share of missing values, share of unseen levels, or share of numbers out of
-            range.
+        psi: Threshold of the population stability index.
+        share: Threshold of three measures: the change of the share of missing values, the share of unseen
+            levels, and the share of numbers out of range.
         min_rows: Minimum number of values for which measures are computed.
     """
 
@@ -50,11 +50,11 @@ class ColumnDrift(msgspec.Struct):
     Attributes:
         rows: Number of values, including missing ones.
         psi: Population stability index of the values that are not missing; None with fewer than the minimum
-            number of values, or if the training data has only one bin.
+            number of values, or if all training values are in one bin.
         psi_limit: Index above which the column has drifted.
         missing: Share of missing values. This and the other shares are None with too few rows.
         missing_in_training: Share of missing values in the training data.
-        unseen: Share of values whose level is not in the training data; None if the levels are unknown.
+        unseen: Share of values whose level is not in the training data; None if its levels are unknown.
         out_of_range: Share of numbers outside of the training data's range; None for other types of values.
         drifted: Names of the attributes that exceed their limits.
     """
@@ -84,8 +84,8 @@ class Assessment(msgspec.Struct):
         start, end: Start and end of the window, in seconds since the epoch.
         rows: Number of rows.
         columns: Drift by column.
-        prediction: Drift of the predictions, compared with the model's first window; None if predictions are
-            not monitored.
+        prediction: Drift of the predictions since the model's first window; None if predictions are not
+            monitored.
         humility: Number of rows that have triggered each humility rule.
     """
 
@@ -97,16 +97,14 @@ class Assessment(msgspec.Struct):
     humility: dict[str, int]
 
     def drifts(self) -> dict[str | None, ColumnDrift]:
-        """Return the drift by column. The key of the prediction is None."""
+        """Return the drift of each column, and that of the predictions under the key None."""
         drifts: dict[str | None, ColumnDrift] = dict(self.columns.items())
         if self.prediction is not None:
             drifts[None] = self.prediction
         return drifts
 
     def alarms(self) -> set[tuple[str | None, str]]:
-        """Return a pair for each measure that has drifted: the column, and the attribute of its
-        `ColumnDrift`.
-        """
+        """Return the measures that have drifted, as pairs: column, and attribute of its `ColumnDrift`."""
         return {(name, measure) for name, drift in self.drifts().items() for measure in drift.drifted}
 
 
@@ -127,7 +125,7 @@ def join_windows(buckets: Iterable[Window], min_rows: int) -> list[Window]:
 def sustained_alarms(assessments: Sequence[Assessment], times: int) -> set[tuple[str | None, str]]:
     """Return the alarms that occur in all of the last *times* assessments.
 
-    If there are fewer assessments, return none.
+    The set is empty if there are fewer assessments.
     """
     if len(assessments) < times:
         return set()
@@ -142,8 +140,9 @@ def assess(
     Args:
         window: Counts to compare.
         reference: Training counts.
-        baseline: Predictions of the model's first window, with which later predictions are compared; None if
-            there are none yet. Training targets are not suitable, because predictions vary less than targets.
+        baseline: Counts of the predictions in the model's first window, with which later predictions are
+            compared; None if there are none yet. Training targets are not suitable, because predictions vary
+            less than targets.
         thresholds: Thresholds above which a difference counts as drift.
     """
     counts = window.counts
@@ -204,8 +203,11 @@ def _compare_values(
 
 
 def _merge_rare(pairs: Iterable[tuple[int, int]], total: int) -> list[tuple[int, int]]:
-    """Merge pairs of an expected and an observed count with their successors, until each has enough expected
-    rows.
+    """Merge bins in which few values are expected with the bins that follow.
+
+    Args:
+        pairs: Expected and observed count of each bin.
+        total: Sum of the expected counts.
     """
     merged: list[tuple[int, int]] = []
     expected = observed = 0
@@ -221,7 +223,7 @@ def _merge_rare(pairs: Iterable[tuple[int, int]], total: int) -> list[tuple[int,
 
 
 def _stability_index(pairs: Sequence[tuple[int, int]]) -> float:
-    """Return the population stability index of pairs of an expected and an observed count."""
+    """Return the population stability index of bins, each with an expected and an observed count."""
     known = sum(expected for expected, _ in pairs)
     # Add half a value to each bin: an empty bin would make the index infinite.
     present = sum(observed + 0.5 for _, observed in pairs)
@@ -232,7 +234,7 @@ def _stability_index(pairs: Sequence[tuple[int, int]]) -> float:
 def _chi_square_quantile(freedom: int) -> float:
     """Return the value that a chi-square variable exceeds with a probability of 1e-6 (Wilson and Hilferty, 1931).
 
-    Without drift, the population stability index divided by 1/n + 1/m has this distribution, where n and m
+    Without drift, the population stability index divided by 1/n + 1/m is such a variable, where n and m
     are the numbers of values (B. Yurdakul, Statistical Properties of Population Stability Index, 2018).
     """
     variance = 2 / (9 * freedom)

@@ -14,7 +14,7 @@ __all__ = ["DriftStorage", "MemoryDriftStorage", "ModelKey", "MonitoredModel", "
 
 
 class ModelKey(NamedTuple):
-    """Identity of a model. The digest differs if a version was trained again under the same name.
+    """Identity of a model. If a version is trained again under the same name, it has another digest.
 
     Attributes:
         deployment: Deployment name.
@@ -50,13 +50,12 @@ class DriftStorage(Protocol):
     """
 
     def save(self, key: ModelKey, reference: Reference, bucket: Window, part: str) -> None:
-        """Store *bucket* as the counts of the part *part* of its period, and replace earlier counts of the
-        part.
+        """Store one part of the counts of a period. Replace the part if it is already stored.
 
         Args:
             key: Identity of the model.
             reference: Training counts.
-            bucket: Period and counts.
+            bucket: Period, and counts of the part.
             part: Unique id of the part.
         """
 
@@ -72,11 +71,11 @@ class DriftStorage(Protocol):
         """Store *baseline*, unless the model already has one."""
 
     def claim(self, key: ModelKey, subject: str, since: float, end: float) -> bool:
-        """Return whether this process may report an alarm. Only one process may report it.
+        """Record an alarm, and return whether this process is the one that may report it.
 
         The result is False if an alarm with the same *subject* ended after *since*. Such an alarm reports the
-        same drift, even if the windows are not the same: when the oldest period is deleted, the periods may
-        be joined to windows differently.
+        same drift, even if its windows are different: when the oldest period is deleted, the other periods
+        may be joined into different windows.
 
         Args:
             key: Identity of the model.
@@ -88,8 +87,8 @@ class DriftStorage(Protocol):
     def prune(self, periods: int) -> None:
         """Delete the counts and alarms that are older than the newest *periods* periods.
 
-        Their age does not depend on the current time, so that a clock that is temporarily wrong does not
-        delete everything.
+        Periods are counted back from the newest stored period, not from the current time. Otherwise, a clock
+        that is wrong for a moment could delete everything.
         """
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ class SQLDriftStorage:
         return sorted(monitored, key=lambda model: model.buckets[-1].start)
 
     def _decode(self, row: Any, text: str, kind: type[T]) -> T | None:
-        """Decode a JSON value of *row*. If it is damaged, log this once, and return None."""
+        """Decode the JSON *text* from *row*. If it is damaged, log this once, and return None."""
         try:
             return msgspec.json.decode(text, type=kind)
         except (msgspec.DecodeError, ValueError) as error:

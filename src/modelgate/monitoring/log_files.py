@@ -84,7 +84,7 @@ class LogFiles:
             while written < len(lines):
                 written += os.write(file, lines[written:])
         except OSError:
-            # The whole batch will be retried.
+            # The whole batch will be written again, so remove its first part.
             with contextlib.suppress(OSError):
                 os.ftruncate(file, size)
             raise
@@ -120,10 +120,10 @@ class LogFiles:
         return self._folder / f"{'-'.join(filter(None, parts))}{self._suffix}"
 
     def _delete_abandoned(self) -> None:
-        """Delete unfinished Parquet files of processes that were killed, because these files contain rows and
-        cannot be read.
+        """Delete the unfinished Parquet files of killed processes.
 
-        If a process is still writing such a file, its write fails and is retried.
+        They contain rows, but cannot be read. If a process is still writing such a file, its write fails and
+        is retried.
         """
         for path in self._folder.glob(f"*T*-*{_UNFINISHED}"):
             with contextlib.suppress(OSError):
@@ -144,9 +144,10 @@ def _size(path: Path) -> int:
 
 
 def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "polars.DataFrame":
-    """Return the entries as a data frame with a column for each input column, output and class.
+    """Return the log entries of *records* as a data frame.
 
-    The types depend on the schema alone, so that all files of a deployment can be read together.
+    Each input column, output and class has a column. The types depend on the schema alone, so that all files
+    of a deployment can be read together.
     """
     import polars
 

@@ -29,10 +29,10 @@ class PredictionWriter(Protocol):
 def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[dict[str, Any]]:
     """Yield an entry of plain values for each predicted row.
 
-    The member ``hypothetical`` is true for rows that the caller has marked as made up, see `PredictionRecord`.
+    The member ``hypothetical`` is true if the caller marked the rows as hypothetical; see `PredictionRecord`.
     The member ``input`` has all columns except images, tensors and the columns in *redact*. In an entry of a
-    forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction. The
-    series is None if *redact* contains a column of the table.
+    forecast, ``input`` is None, and the members ``series`` and ``timestamp`` identify the prediction.
+    ``series`` is None if *redact* contains any column of the table.
     """
     prediction, table = record.prediction, record.table
     values = [output.values.tolist() for output in prediction.outputs]
@@ -45,7 +45,7 @@ def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[di
     forecast = prediction.forecast
     arrays = [name for name, kind in table.kinds.items() if kind in ("image", "tensor")]
     inputs = table.rows(omit={*redact, *arrays}) if forecast is None else None
-    # The record does not say which column has the series: any redacted one may be it.
+    # The record does not name the column that identifies the series: it may be any redacted column.
     hides_series = not table.kinds.keys().isdisjoint(redact)
     for row in range(len(prediction)):
         entry: dict[str, Any] = {

@@ -34,7 +34,7 @@ __all__ = ["MIN_OUTCOMES", "AccuracyReport", "OutcomeLog", "read_accuracy"]
 logger = logging.getLogger("modelgate")
 
 MIN_OUTCOMES = 100
-"""Smallest number of outcomes for which figures are returned, by default."""
+"""Default minimum number of outcomes for which accuracy is reported."""
 
 _MAX_OUTCOMES = 10_000
 _LARGEST = 2**53
@@ -94,8 +94,8 @@ class OutcomeLog(PredictionHook):
             model or a passthrough column. Rows that always get the same version count as one observation.
         min_rows: Minimum number of outcomes for which accuracy is reported.
         days: Number of days for which predictions are stored.
-        max_queued_rows: Maximum number of rows that wait to be written. Further rows are dropped, and their
-            number is counted.
+        max_queued_rows: Maximum number of rows that wait to be written. Further rows are dropped, and
+            reported by the metric ``modelgate_prediction_log_lost_rows_total``.
         clock: Function that returns the time in seconds since the epoch.
 
     Raises:
@@ -209,10 +209,10 @@ def _check(outcomes: Sequence[Outcome]) -> None:
     for index, outcome in enumerate(outcomes):
         if (outcome.request_id is None) == (outcome.association is None):
             raise InvalidInput(
-                f"outcomes[{index}]: send either association, or request_id (and row if the request had several)"
+                f"outcomes[{index}]: send either association, or request_id (and row, unless it is 0)"
             )
         if not isinstance(outcome.actual, str) and abs(outcome.actual) > _LARGEST:
-            raise InvalidInput(f"outcomes[{index}].actual must be at most 2**53")
+            raise InvalidInput(f"outcomes[{index}].actual must be from -2**53 to 2**53")
 
 
 class _Writer:
@@ -249,7 +249,7 @@ class _Writer:
         now = self._clock()
         if now - self._pruned_at > _DAY:
             self._pruned_at = now
-            # Before the rows are added: if it fails, the log calls this again with the same records.
+            # First, because the log repeats a failed call: rows that were already added would be added twice.
             self._tables.prune(now - self._days * _DAY)
         if rows:
             self._tables.add(rows)
@@ -281,7 +281,7 @@ class _Writer:
             return record.request_id
         if self._sticky_by == "key":
             return record.key_id or record.request_id
-        # All rows of a request get the version of the first row.
+        # A rollout chooses the version of a request by its first row.
         texts = _column_texts(record, self._sticky_by.removeprefix(_COLUMN))
         if texts is None and record.deployment not in self._warned:
             self._warned.add(record.deployment)

@@ -14,7 +14,8 @@ class ScoredRow(msgspec.Struct):
         deployment, version, request_id: See `PredictionRecord`.
         row: Number of the row in the request, from 0.
         association: Value of the association column; None if there is no such column.
-        unit: Id of the group of rows that always get the same version.
+        unit: Value by which a rollout chooses the version: a request id, a key id or the value of a column.
+            Rows with the same value get the same version.
         time: Time of the prediction, in seconds since the epoch.
         label: Predicted label as JSON; None for a number.
         number: Predicted number; None for a label.

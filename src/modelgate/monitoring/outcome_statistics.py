@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 ALPHA = 0.05
-"""Largest probability that any interval of a deployment ever misses the difference."""
+"""Maximum probability that any confidence interval of a deployment ever misses the true difference."""
 
 CALIBRATION_BINS = 10
 """Number of bins of equal width, from a probability of 0 to 1."""
@@ -54,8 +54,8 @@ class VersionAccuracy(msgspec.Struct):
         measure: ``error_rate`` for labels, ``absolute_error`` for numbers.
         error: Share of wrong labels, or mean absolute error of numbers; None with too few outcomes.
         calibration: Calibration bins that contain predictions; empty for numbers, or with too few outcomes.
-        calibration_error: Mean difference between probability and accuracy over the bins, weighted by their
-            rows; None if there are no bins.
+        calibration_error: Mean absolute difference between probability and accuracy over the bins, weighted
+            by their rows; None if there are no bins.
     """
 
     version: str
@@ -76,7 +76,7 @@ class ArmComparison(msgspec.Struct):
         measure: ``error_rate`` or ``absolute_error``.
         difference: Error of the second version minus error of the first version; None with too few outcomes.
         low, high: Limits of a confidence interval for the difference. They are valid even if you check
-            repeatedly.
+            them repeatedly.
         alpha: Maximum probability that the interval, at any check, does not contain the true difference.
         winner: Version with the smaller error; None if the interval contains zero.
     """
@@ -108,9 +108,7 @@ def measure_accuracy(
 
 
 def calibration_error(bins: Sequence[CalibrationBin]) -> float | None:
-    """Return the expected calibration error (Naeini, Cooper and Hauskrecht, 2015), or None if there are no
-    bins.
-    """
+    """Return the expected calibration error (Naeini et al., 2015), or None if there are no bins."""
     rows = sum(each.rows for each in bins)
     return sum(each.rows * abs(each.probability - each.accuracy) for each in bins) / rows if rows else None
 
@@ -120,9 +118,9 @@ def compare_arms(
 ) -> list[ArmComparison]:
     """Compare pairs of versions that served at the same time.
 
-    The error probabilities of the pairs are ``ALPHA`` times 1/2, 1/6, 1/12 and so on, which add up to
-    ``ALPHA`` for any number of pairs. With equal shares, adding a version would change the share of each
-    pair, and a winner could be lost.
+    The error probabilities of the pairs are ``ALPHA`` times 1/2, 1/6, 1/12 and so on. For any number of
+    pairs, their sum is at most ``ALPHA``. If all pairs had the same probability, each new version would lower
+    it, and a comparison could lose its winner.
 
     Args:
         errors: Errors by pair of versions, in the period in which both served. The oldest pair is first.

@@ -94,8 +94,10 @@ class OutcomeTables:
         return self._database.commit(write)
 
     def versions(self, deployment: str) -> list[tuple[str, int, bool, float, float]]:
-        """Return the versions, the oldest first, each with its number of rows, whether it predicts labels,
-        and the times of its first and its last prediction.
+        """Return the versions of a deployment. The oldest version is first.
+
+        Each has a name, a number of rows, whether it predicts labels, and the times of its first and last
+        prediction.
         """
         first = sa.func.min(_ROWS.c.time)
         query = (
@@ -117,7 +119,7 @@ class OutcomeTables:
             ]
 
     def errors(self, deployment: str, version: str, start: float, end: float) -> Mean:
-        """Return the absolute errors of a version's predictions from *start* to *end*, grouped by unit."""
+        """Return the mean absolute error of a version from *start* to *end*, with units as groups."""
         rows = self._known(deployment, version, start, end)
         query = rows.with_only_columns(sa.func.count(), sa.func.sum(sa.func.abs(_ROWS.c.error)))
         with self._database.transaction() as connection:
@@ -126,9 +128,7 @@ class OutcomeTables:
             )
 
     def calibration(self, deployment: str, version: str) -> list[CalibrationBin]:
-        """Return the calibration bins of a version: predicted probabilities, and shares of correct
-        predictions.
-        """
+        """Return the calibration bins of a version. Bins without predictions are left out."""
         number = sa.case(
             # The last range includes the probability 1.
             (_ROWS.c.probability >= 1, CALIBRATION_BINS - 1),
@@ -161,7 +161,7 @@ class OutcomeTables:
         return dict(rows)
 
     def arms(self, deployment: str) -> dict[tuple[str, str], tuple[Mean, Mean]]:
-        """Return the errors of each pair of versions in the period in which both served.
+        """Return the mean errors of each pair of versions, in the period in which both served.
 
         The oldest pair is first.
         """
@@ -202,9 +202,7 @@ def _find(deployment: str, outcome: Outcome) -> "sa.Select[Any]":
 
 
 def _error(prediction: "sa.Row[Any]", actual: Any) -> float | None:
-    """Return the error of a prediction (0 or 1 for a label), or None if the types of prediction and outcome
-    differ.
-    """
+    """Return the error of a prediction (0 or 1 for a label), or None if the outcome has another type."""
     is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
     if prediction.label is None:
         return float(actual - prediction.number) if is_number else None

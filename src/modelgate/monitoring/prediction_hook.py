@@ -84,7 +84,7 @@ class PredictionHook:
     def flush(self) -> object:
         """Write buffered records.
 
-        Called when an ASGI server shuts down, because the process may exit right after.
+        Called when an ASGI server shuts down, because the process may exit right afterwards.
         """
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class PredictionHook:
 
 
 class PredictionHooks:
-    """Prediction hooks of a gate. As a condition, the object is false if there are no hooks.
+    """Prediction hooks of a gate. The object is falsy if there are no hooks.
 
     Args:
         hooks: Value of the option *on_prediction*: None, a hook or a list of hooks.
@@ -109,7 +109,7 @@ class PredictionHooks:
         for hook in listed:
             if isinstance(hook, type) or not callable(hook):
                 raise ConfigurationError(
-                    "on_prediction must be a function of a PredictionRecord, or a list of them"
+                    "on_prediction must be a function of a PredictionRecord, or a list of such functions"
                     f" (got {hook!r})"
                 )
             if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):

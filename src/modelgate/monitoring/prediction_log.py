@@ -26,10 +26,10 @@ __all__ = ["PredictionLog"]
 logger = logging.getLogger("modelgate")
 
 _BATCH = 1000
-"""Number of records that are written together, at most. Each may have many rows."""
+"""Maximum number of records that are written together. Each may have many rows."""
 
 _MAX_PAUSE = 30.0
-"""Largest number of seconds between attempts to write to a destination that fails."""
+"""Maximum number of seconds between attempts to write to a destination that fails."""
 
 _MAX_IDLE = 60.0
 """Number of seconds after which a thread without records ends."""
@@ -50,7 +50,7 @@ class PredictionLog(PredictionHook):
         destination: Folder that contains only this log, URL of a database such as
             ``"postgresql://user:password@host/database"`` (extra ``sql``), or a `PredictionWriter`.
         format: Format of the files: ``"jsonl"`` for one JSON object per line, or ``"parquet"`` for a Parquet
-            file per deployment and flush (extra ``polars``).
+            file per model and write (extra ``polars``).
         sample: Fraction of the requests to log.
         redact: Columns that are never logged.
         max_queued_rows: Maximum number of rows that wait to be written. A request with more rows is logged
@@ -86,7 +86,7 @@ class PredictionLog(PredictionHook):
             flush_interval = 60.0 if format == "parquet" else 1.0
         require_positive_seconds("flush_interval", flush_interval)
         self._writer = _create_writer(destination, format, max_bytes, max_files)
-        # A writer of the caller stays open.
+        # A writer that was passed in stays open.
         self._close_writer = None if self._writer is destination else getattr(self._writer, "close", None)
         self._sample = sample
         self._redact = frozenset(redact)
@@ -102,9 +102,9 @@ class PredictionLog(PredictionHook):
         atexit.register(_close_at_exit, weakref.ref(self))
 
     def _reset(self) -> None:
-        """Start with an empty queue and no thread.
+        """Start with an empty queue and no thread, also in a forked child.
 
-        After a fork, the parent writes the records queued before it.
+        The parent writes the records that were queued before the fork.
         """
         # Reentrant: a signal handler may make a prediction.
         self._lock = threading.RLock()
@@ -161,7 +161,7 @@ class PredictionLog(PredictionHook):
                 self._wake.wait(self._interval)
             self._wake.clear()
             with self._lock:
-                # They stay in the queue until they are written.
+                # Records stay in the queue until they are written.
                 records = list(islice(self._queue, _BATCH))
                 idle = 0.0 if records else idle + self._interval
                 if not records and (self._closed or idle >= _MAX_IDLE):

@@ -46,7 +46,7 @@ class GateCollector(prometheus_client.registry.Collector):
         """Return the metrics as objects of `prometheus_client`."""
         return map(_convert, self._families())
 
-    # A registry compares what its collectors describe: a second gate would repeat every name.
+    # With this method, a registry knows the names, and rejects a second gate that would repeat them.
     describe = collect
 
 

@@ -148,8 +148,9 @@ def _render_arms(accuracy: AccuracyReport) -> str:
         for each in accuracy.arms
     ]
     return (
-        f"{_table(headings, rows)}<p>The error of the second version minus that of the first. The intervals may be"
-        f" looked at any time: the probability that any of them is ever wrong is at most {ALPHA:.0%}.</p>"
+        f"{_table(headings, rows)}<p>The error of the second version minus that of the first. You may look at"
+        f" the intervals as often as you like: the probability that any of them is ever wrong is at most"
+        f" {ALPHA:.0%}.</p>"
     )
 
 

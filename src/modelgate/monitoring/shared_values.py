@@ -63,7 +63,7 @@ class SharedValues:
 
     - A process locks its file while it runs, so a file without a lock belongs to a process that has ended.
       The next process that starts adds the counters in such a file to ``ended.json``, and deletes the file.
-    - ``ended.json`` lists the files it includes, so that no file counts twice if this is interrupted.
+    - ``ended.json`` lists the files it includes, so that no file counts twice if its deletion is interrupted.
     - If the directory was deleted, each process reports only its own values.
     - Files that are damaged, or that other programs or users wrote, are left out and never deleted. A damaged
       ``ended.json`` is replaced.
@@ -77,7 +77,7 @@ class SharedValues:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        # Versions of modelgate may store other values.
+        # Another version of modelgate may store other values.
         version = metadata.version("modelgate")
         self._directory = open_shared_directory("metrics_dir", directory, subdirectory=version)
         # Imported here, because Windows has no fcntl.
@@ -97,7 +97,7 @@ class SharedValues:
         if self._pid == os.getpid():
             return
         if self._file is not None:
-            # The lock would outlive the parent.
+            # Otherwise, this child would hold the lock after the parent has ended.
             self._file.unlock()
         self._file = None
         self._pid = os.getpid()
@@ -108,7 +108,7 @@ class SharedValues:
 
     def allocate(self, name: str, labels: Labels, size: int = 1, *, gauge: bool = False) -> Cells:
         if self._pid != os.getpid():
-            # Objects with values may be reset before this one in a forked child.
+            # In a forked child, objects that allocate values may be reset before this one.
             self._reset()
         with self._lock:
             cells = self._cells.get((name, labels))
@@ -122,7 +122,7 @@ class SharedValues:
                 self._file = self._create_file()
             return self._file.append(_Description(name, labels, gauge), size)
         except OSError as error:
-            # A full disk: counting must not fail a request.
+            # The disk may be full. Requests must not fail for this reason.
             if not self._unstored:
                 logger.error(
                     "metrics_dir: cannot store values, so only process %d reports them: %s", self._pid, error
@@ -141,7 +141,7 @@ class SharedValues:
             (name, labels, each) for name, labels, _, each in entries
         ]:
             metric = totals.setdefault(name, {})
-            # Inserted again: the labels in use by the newest processes are the last.
+            # Insert the labels again, so that those of the newest processes are last.
             metric[labels] = _add(metric.pop(labels, None), values)
         return totals
 
@@ -224,7 +224,7 @@ class SharedValues:
         }
         dead = [path for path in self._directory.glob("*.values") if path.name in ended.files]
         for path in self._files(ended):
-            # Checked first: a process that ends in between may have counted after its file was read.
+            # Check this first: a process may still count after its file was read, and then end.
             entries = None if self._is_live(path) else self._read(path)
             if entries is None:
                 continue
@@ -253,7 +253,7 @@ class SharedValues:
 
 
 def _add(values: list[float] | None, more: list[float]) -> list[float]:
-    # Numbers of values differ in damaged files: the newer file counts.
+    # If a file is damaged, the numbers of values may differ. Then the newer file is used.
     if values is None or len(values) != len(more):
         return more
     return [value + other for value, other in zip(values, more, strict=True)]

@@ -122,7 +122,7 @@ async def _handle_other_scope(
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
         if on_shutdown is not None:
-            # It may block: nothing else is left to do. Servers such as uvicorn then end without exit handlers.
+            # It may block, because nothing else is left to do. Servers such as uvicorn run no exit handlers.
             on_shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -133,7 +133,7 @@ async def _send(response: Response, payload: bytes | Iterable[bytes], receive: R
         await send({"type": "http.response.body", "body": payload})
         return
     chunks = iter(payload)
-    # Servers such as uvicorn ignore what is sent after a disconnect: encode no more then.
+    # Servers such as uvicorn ignore data that is sent after a disconnect: encode no more data then.
     disconnect = asyncio.create_task(_wait_for_disconnect(receive))
     try:
         while (chunk := await adrive(run(next, chunks, None))) is not None:
@@ -265,7 +265,7 @@ class _WrappedRequest(ASGIRequest):
             await self._send(message)
 
     async def _finish(self, body: Any) -> None:
-        """Run the rest of the flow with the response of the app, and send the result."""
+        """Resume the layers with the response of the app, and send their response."""
         assert self._start is not None
         headers = [
             (name.decode("latin-1"), value.decode("latin-1"))

@@ -36,7 +36,7 @@ class ASGIRequest(Request):
     headers: "ASGIHeaders"
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        # Not by `Request.__init__`, which would take as long again.
+        # Calling `Request.__init__` would take as long again.
         self.scope = scope
         self.receive = receive
         self.method = scope["method"]
@@ -99,7 +99,7 @@ class ASGIRequest(Request):
     def read(self) -> Flow[bytes]:
         """Return the complete body as it was sent; see `Request.read`.
 
-        If the body has already arrived, there is no wait.
+        A body that has already arrived is returned without waiting.
         """
         if self.body_read is None:
             steps = self._aread()
@@ -143,7 +143,7 @@ class ASGIRequest(Request):
 
 
 class _Resumed:
-    """Awaitable that continues a coroutine that has already yielded *signal*."""
+    """Awaitable that continues a suspended coroutine, which has already yielded *signal*."""
 
     def __init__(self, steps: Coroutine[Any, Any, Any], signal: Any) -> None:
         self._steps = steps
@@ -218,5 +218,5 @@ def remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def fail_without_loop() -> None:
-    """Raise an error, because an ASGI request is handled without an event loop."""
+    """Raise the error for an ASGI request that is handled without an event loop."""
     raise RuntimeError("an ASGI app cannot be called without an event loop")

@@ -26,9 +26,10 @@ __all__ = ["handle", "urls"]
 def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
     """Return URL patterns that serve a handler, for ``include``.
 
-    Django's middleware applies to the requests. No CSRF token is needed, because a gate requires a key. The
-    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml`` to ``ml/``. If
-    an exception becomes a response with status 500, the signal ``got_request_exception`` is sent.
+    Django's middleware applies to the requests. No CSRF token is needed, because callers send a key, not a
+    cookie. The path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml``
+    to ``ml/``. If an exception becomes a response with status 500, the signal ``got_request_exception`` is
+    sent.
 
     Args:
         handler: Handler, for example a gate.

@@ -34,7 +34,7 @@ async def _handle_async(request: Any, handler: Handler[Request, Response], respo
 
     view_request = ASGIViewRequest(request.scope, read)
     source, body = await respond_async(view_request, handler)
-    # Falcon would await `close`.
+    # The body has a method `close`, which Falcon would await.
     _copy(source, body if isinstance(body, bytes) else aiter(body), response)
 
 

@@ -89,7 +89,7 @@ def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..
         layers: HTTP layers. A layer that limits concurrent requests or stores answers has no effect, because
             all layers finish before the route is called.
     """
-    # A stored answer is that the layers have accepted a request: it would exempt later requests from limits.
+    # Leave out layers that store answers: a repeated request would get a stored answer, without rate limits.
     handler = http_stack((layer for layer in layers if not getattr(layer, "stores_answers", False)), _accept)
 
     async def caller(request: fastapi.Request, response: fastapi.Response) -> Any:

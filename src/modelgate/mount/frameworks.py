@@ -86,12 +86,12 @@ def mount(app: Any, prefix: str, handler: Handler[Request, Response], **options:
         hint = "wrap it with modelgate.mount.wsgi.mount or modelgate.mount.asgi.mount"
         if _find_adapter(app, [("flask", "Blueprint", "flask")]):
             hint = "mount the gate in the app that registers the blueprint, or use gate.init_app"
-        raise ConfigurationError(f"app must be of {_APP_NAMES} (got {type(app).__name__}): {hint}")
+        raise ConfigurationError(f"app must be an app of {_APP_NAMES} (got {type(app).__name__}): {hint}")
     adapter.mount(app, prefix, handler, **(options if adapter.__name__ == f"{__package__}.fastapi" else {}))
 
 
 def _find_adapter(value: object, table: Any) -> ModuleType | None:
-    """Return the adapter for *value*, or None if *table* does not contain its class."""
+    """Return the adapter for the class of *value*, or None if *table* does not contain this class."""
     for module, name, adapter in table:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(value, kind):

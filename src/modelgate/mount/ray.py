@@ -75,7 +75,7 @@ class _GateApp:
     def __init__(self, source: str | Callable[[], Any], *, multiplexed: bool) -> None:
         self.gate = create_gate(source)
         self.multiplexed = multiplexed
-        # Read the registry first, so that neither this nor the first request loads models that it replaces.
+        # Read the registry first. Otherwise, models that it replaces could be loaded, here or by a request.
         self.gate._poll_once()
         deployments = self.gate.deployments
         if multiplexed:
@@ -96,7 +96,7 @@ class _GateApp:
         loaded = [*self._always_loaded, *self.gate.deployments.cached()]
         if self._reported != set(loaded):
             self._reported = set(loaded)
-            # Serve has an LRU cache of the same size. In this order, it evicts those that the gate evicted.
+            # In this order, Serve's LRU cache of the same size evicts the models that the gate evicted.
             for name in loaded:
                 await self._report(name)
 
@@ -112,15 +112,15 @@ class _Replica:
     app: _GateApp
 
     async def reconfigure(self, models: Mapping[str, str]) -> None:
-        """Serve other *models*. Serve calls this method at the start, and when the *user_config* changes."""
+        """Replace models. Ray Serve calls this method at the start, and when the *user_config* changes."""
         for name, model in models.items():
             await asyncio.to_thread(self.app.gate.deployments.swap, name, model)
 
     async def check_health(self) -> None:
         """Raise an error if a deployment cannot score. Serve then replaces the replica.
 
-        A multiplexed replica passes: the check would load all models, and one that cannot be loaded fails on each
-        replica.
+        A multiplexed replica always passes. The check would load all models, and a model that cannot be
+        loaded would fail on every replica.
         """
         if not self.app.multiplexed and not await adrive(self.app.gate.deployments.catalog.ready()):
             raise RuntimeError(f"not ready: {self.app.gate!r}")

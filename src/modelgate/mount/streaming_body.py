@@ -10,8 +10,8 @@ __all__ = ["StreamingBody"]
 class StreamingBody:
     """Response body that calls *on_close* when it ends, fails, is closed or is deleted.
 
-    Some servers do not close a body, and an app may replace a response. An event loop gets each part from a thread,
-    because encoding it takes long.
+    Deletion matters because some servers do not close a body, and an app may replace a response. Under ASGI,
+    each part is encoded in a thread, because encoding takes long.
 
     Args:
         body: Parts of the body.
@@ -46,7 +46,7 @@ class StreamingBody:
             getattr(self._body, "close", lambda: None)()
         finally:
             self._on_close()
-        # Only now: an interrupted call is repeated.
+        # Last, so that an interrupted call can be repeated.
         self._is_closed = True
 
     def __del__(self) -> None:

@@ -1,4 +1,4 @@
-"""Convert the requests that views of web frameworks receive, and return the responses to them."""
+"""Call a handler with the requests that views of web frameworks receive."""
 
 from collections.abc import Awaitable, Callable
 from wsgiref.types import WSGIEnvironment
@@ -84,7 +84,7 @@ def check_size(request: Request, size: int) -> None:
 
 
 def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes | StreamingBody]:
-    """Call *handler* from a view. Return the response and its body, which ends the request if it streams."""
+    """Call *handler* from a view, and return the response and its body. A streaming body ends *request*."""
     try:
         response = drive(handler(request))
         return response, _end(request, response)
@@ -96,7 +96,7 @@ def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Resp
 async def respond_async(
     request: Request, handler: Handler[Request, Response]
 ) -> tuple[Response, bytes | StreamingBody]:
-    """Call *handler* from an async view, see `respond`."""
+    """Call *handler* from an async view; see `respond`."""
     try:
         response = await adrive(select_handler(handler)(request))
         return response, _end(request, response)
@@ -106,7 +106,7 @@ async def respond_async(
 
 
 def _end(request: Request, response: Response) -> bytes | StreamingBody:
-    """End *request*, or let the body of *response* end it if it streams."""
+    """Return the body of *response*. End *request* now or, if the body streams, at its end."""
     if not isinstance(response.body, bytes):
         return StreamingBody(response.body, request.close)
     request.close()

@@ -35,7 +35,7 @@ _CHUNK = 64 * 1024
 _SHORT_BODY = "The body is shorter than its Content-Length: send all of it"
 
 _CHUNKING_SERVERS = ("gunicorn", "waitress", "Cheroot", "modelgate.testing")
-"""Servers that send a response of unknown length in chunks, and leave out the last one after an error."""
+"""Servers that send a response of unknown length in chunks, without the last chunk after an error."""
 
 
 # Cached, because the names of fields that are looked up are few.
@@ -74,7 +74,7 @@ class WSGIRequest(Request):
     _read_error: AnswerableError | None = None
 
     def __init__(self, environ: WSGIEnvironment) -> None:
-        # Not by `Request.__init__`, which would take as long again.
+        # Calling `Request.__init__` would take as long again.
         get = environ.get
         self.environ = environ
         self.method = environ["REQUEST_METHOD"]

@@ -45,7 +45,7 @@ def merge_documents(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
 
 
 def _rename(document: Mapping[str, Any], deployment: str) -> dict[str, Any]:
-    """Return a copy of *document* whose components and operations are named after *deployment*."""
+    """Return the paths and components of *document*, with *deployment* as a prefix of their names."""
 
     def rename(value: Any) -> Any:
         if isinstance(value, list):

@@ -32,12 +32,12 @@ _LIMITS = {
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "A new one for each new request. A request that is sent again with the same key gets the same answer",
+    "description": "New key for each new request. If a request is repeated with its key, it gets the same answer",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
 _PLAIN = OpenAPISpec("", {}, lambda _: {}, PLAIN_ERROR)
-_MONITORING = {"name": "monitoring", "description": "How the deployment has been doing"}
+_MONITORING = {"name": "monitoring", "description": "Traffic, drift and accuracy of the deployment"}
 _STATUSES = (401, 403, 404, 406, 429, 500, 503)
 _BODY_STATUSES = (400, 408, 413, 415)
 

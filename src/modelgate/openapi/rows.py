@@ -17,10 +17,10 @@ _ANNOTATIONS = ("description", "default", "examples")
 
 
 def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
-    """Return the JSON Schemas that dialects refer to, with their names as keys.
+    """Return the JSON Schemas that dialects refer to, by name.
 
     ``Row`` is an object, ``Values`` an array of one row's values, ``Columns`` an object of arrays, and
-    ``Items`` an array with an item per row.
+    ``Items`` an array with one item per row.
     """
     columns = {column.name: column_schema(column, schema.options) for column in schema}
     row = _object(schema, columns)
@@ -36,7 +36,7 @@ def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
             "description": "One row, in this order: " + ", ".join(columns),
             "type": "array",
             "prefixItems": list(columns.values()),
-            # Generators of clients ignore or reject an array without "items", which here adds nothing.
+            # Client generators ignore or reject an array without "items". No further items are allowed.
             "items": {},
             "minItems": len(columns),
             "maxItems": len(columns),

@@ -1,7 +1,7 @@
-"""Quick path: answer usual requests in one function, without calling the fifteen layers.
+"""Quick path: answer usual requests in one function, without calling the layers.
 
-A usual request has one row of JSON in the native dialect or the ML Clever dialect, and its key has been
-accepted before. This module contains no policy of its own: it calls parts of the layers, in their order. It
+A usual request has one row of JSON in the dialect ``native``, ``mlclever`` or ``simple``, and its key has
+been accepted before. This module contains no policy of its own: it calls parts of the layers, in their order. It
 only returns responses with status 200. If another status is possible, it passes the request to the layers,
 which neither charge it a second time nor call the model a second time.
 """
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 from ..context import RequestContext, Settled
 from ..deployments import HTTPLayer
 from ..deployments.catalog import DeploymentCatalog, LiveDeployment
-from ..dialects import MLClever, Native
+from ..dialects import MLClever, Native, Simple
 from ..errors import RequestError, ServingError
 from ..flow import Flow, Handler
 from ..http import PLAIN_JSON, USUAL_BODY, Request, Response, credentials_from_headers
@@ -41,7 +41,7 @@ from .usual_response import UsualResponse
 
 __all__ = ["QuickPath", "create_quick_path"]
 
-_Dialect: TypeAlias = MLClever | Native
+_Dialect: TypeAlias = MLClever | Native | Simple
 _Route: TypeAlias = tuple[_Dialect, str | None]
 
 _STANDARD_LAYERS = (
@@ -74,7 +74,9 @@ def create_quick_path(
     if [type(layer) for layer in layers] != expected:
         return None
     body_limit: BodyLimit = by_type[BodyLimit]
-    has_usual_limit = all(body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native()))
+    has_usual_limit = all(
+        body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native(), Simple())
+    )
     if not (has_usual_limit and by_type[KeyAuth].is_plain() and by_type[RateLimit].is_plain()):
         return None
     return QuickPath(by_type, router, catalog, layered)
@@ -113,7 +115,7 @@ class QuickPath:
         self._auth_failures: AuthFailureLimit | None = by_type.get(AuthFailureLimit)
         self._key_auth: KeyAuth = by_type[KeyAuth]
         self._rate_limit: RateLimit = by_type[RateLimit]
-        # None for the paths of other requests.
+        # None for a path whose requests are never usual.
         self._routes: dict[str, _Route | None] = {}
 
     def forget_routes(self) -> None:
@@ -122,7 +124,7 @@ class QuickPath:
 
     def __call__(self, request: Request) -> Flow[Response]:
         """Return the response to *request*."""
-        # The wire format is set if a view of the app has chosen it.
+        # A view of the app may have chosen another wire format.
         if (
             self.enabled
             and request.method == "POST"
@@ -148,11 +150,13 @@ class QuickPath:
         except RequestError:
             return None
         name = params.get("deployment")
-        # The path may contain a key, and the number of unknown names is not limited.
+        # Do not cache these paths: they may contain keys, and there is no limit on unknown names.
         if params.keys() - {"deployment"} or (name is not None and name not in self._catalog):
             return None
         # Exactly these classes: a subclass may decode in another way.
         usual = type(wire) in (MLClever, Native) and route.path == cast(_Dialect, wire).request_template.path
+        # All paths of this dialect have the same requests, also those of the option `endpoint`.
+        usual |= type(wire) is Simple and route.handler is None
         if len(routes) >= _MAX_ROUTES:
             routes.clear()
         routes[path] = found = (cast(_Dialect, wire), name) if usual else None
@@ -195,9 +199,9 @@ class QuickPath:
         """Authenticate, charge and decode a usual request.
 
         Returns:
-            The query with the table of the row, the requested deployment, and the schema that was used to decode
-            the row; or None if the layers must answer the request. Even then the request may have been charged, and
-            `RequestContext.settled` is set in this case.
+            The query with the table of the row, the requested deployment, and the schema that was used to
+            decode the row; or None if the layers must answer the request. Even then, the request may have
+            been charged; `RequestContext.settled` is set if so.
         """
         try:
             query = self._authenticate(request, dialect, name) if self._admission.admit(request) else None
@@ -217,7 +221,7 @@ class QuickPath:
             # If the request causes the error, the layers report it.
             return None
         except BaseException:
-            # While the server reads the body, for example a timeout of gevent.
+            # Raised while the server reads the body, for example by a timeout of gevent.
             request.error_code = ServingError.code
             self._count(request, ServingError.status, has_response=False)
             raise
@@ -225,16 +229,16 @@ class QuickPath:
     def _authenticate(self, request: Request, dialect: _Dialect, name: str | None) -> Query | None:
         """Charge the request's key and return the decoded query.
 
-        Return None unless the request has exactly one known key.
+        Return None if the layers must answer the request, for example because it has an unknown key.
 
-        A key in a header field is charged before the body is read, as the layers do. Otherwise the layers
-        could reject the key when a part of the body has been read already, and some middleware breaks if an
-        app stops reading.
+        A key in a header field is charged before the body is read, as by the layers. Otherwise, the layers
+        might reject the key after a part of the body was read, and some middleware fails if an app stops
+        reading.
         """
         key = credentials_from_headers(request.headers)
         if key is None:
             body = self._key_auth.read_arrived(request) if dialect.keys_in_body else None
-        # A token may be for the hosting platform, and the key in the body.
+        # The token may be for the hosting platform. The key is then in the body.
         elif dialect.keys_in_body and is_json_web_token(key):
             return None
         else:
@@ -249,9 +253,10 @@ class QuickPath:
         return query if key is None and self._charge(request, key_in_body, name) else None
 
     def _charge(self, request: Request, key: str, name: str | None) -> bool:
-        """Charge *key* and return True.
+        """Charge *key*, and return whether it permits the request.
 
-        Return False if it was not accepted before, or does not permit the deployment *name*.
+        The result is False if the key was not accepted before, does not permit the deployment *name*, or has
+        exceeded a rate limit.
         """
         principal = self._key_auth.find_accepted(key)
         if principal is None or (name is not None and not principal.can_access(name)):

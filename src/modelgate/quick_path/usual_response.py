@@ -1,4 +1,4 @@
-"""Response to a usual request, whose header fields are encoded without a list of them."""
+"""Response to a usual request. Its header fields are encoded without creating a list first."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ class UsualResponse(Response):
 
     Args:
         body: Body of the response.
-        field: Header field of the wire format, after ``Content-Type``.
+        field: Header field that the wire format adds, sent after ``Content-Type``; None for none.
         quota: Values of ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset``.
         request_id: Value of ``X-Request-ID``.
     """
@@ -25,7 +25,7 @@ class UsualResponse(Response):
     _has_length = False
 
     def __init__(
-        self, body: bytes, field: tuple[str, str], quota: tuple[int, int, int], request_id: str
+        self, body: bytes, field: tuple[str, str] | None, quota: tuple[int, int, int], request_id: str
     ) -> None:
         self.body = body
         self._field = field
@@ -39,7 +39,7 @@ class UsualResponse(Response):
             limit, remaining, reset = self._quota
             self._headers = [
                 ("content-type", "application/json"),
-                self._field,
+                *(() if self._field is None else (self._field,)),
                 ("x-ratelimit-limit", f"{limit}"),
                 ("x-ratelimit-remaining", f"{remaining}"),
                 ("x-ratelimit-reset", f"{reset}"),
@@ -54,26 +54,28 @@ class UsualResponse(Response):
         self._headers = headers
 
     def payload(self, method: str) -> bytes | Iterable[bytes]:
-        """Set ``Content-Length``, and return the bytes to send, see `Response.payload`."""
+        """Set ``Content-Length``, and return the bytes to send; see `Response.payload`."""
         body = self.body
         if self._headers is not None or method == "HEAD" or not isinstance(body, bytes):
-            # A layer of the app may have changed it.
+            # A layer of the app may have changed the header fields or the body.
             return super().payload(method)
         self._has_length = True
         return body
 
     def encode_headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the header fields as bytes, after `payload`."""
+        """Return the header fields as bytes. Call `payload` first."""
         if self._headers is not None or not self._has_length:
             return super().encode_headers()
-        name, value = self._field
         limit, remaining, reset = self._quota
-        return [
+        headers = [
             (b"content-type", b"application/json"),
-            (name.encode("latin-1"), value.encode("latin-1")),
             (b"x-ratelimit-limit", b"%d" % limit),
             (b"x-ratelimit-remaining", b"%d" % remaining),
             (b"x-ratelimit-reset", b"%d" % reset),
             (b"x-request-id", self._request_id.encode("latin-1")),
             (b"content-length", b"%d" % len(self.body)),  # type: ignore[arg-type]
         ]
+        if self._field is not None:
+            name, value = self._field
+            headers.insert(1, (name.encode("latin-1"), value.encode("latin-1")))
+        return headers

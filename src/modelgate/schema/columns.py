@@ -67,8 +67,8 @@ class Column:
         dtype: dtype of the column that the model gets, as in training: ``uint8``, ``Int64``, ``object``,
             ``ordered category``. It limits the range of numbers. None for the usual dtype of the kind.
         missing_value: Object that the model gets for null in a column with the dtype ``object``: ``"None"``
-            or ``"NaN"``, as in training. By default None if an encoder or imputer of the column was fitted on
-            None, else NaN.
+            or ``"NaN"``, as in training. By default ``"None"`` if an encoder or imputer of the column was
+            fitted on None, else ``"NaN"``.
         image: Conversion of an image to an array. Required for the kind ``image``.
         shape: Shape of a tensor. Required for the kind ``tensor``.
 

@@ -1,8 +1,8 @@
 """Decode rows of CSV to the same tables as the equivalent JSON.
 
 `iter_records` defines the syntax (RFC 4180, with a header line). `validate_rows` defines how cells are
-converted and checked. For common bodies, `csv_fast_path` does the same work faster. All other bodies go
-through these two functions.
+converted and checked. For common bodies, `csv_fast_path` does the same work faster. All other bodies are
+decoded by these two functions.
 """
 
 import codecs
@@ -95,7 +95,7 @@ class CSVDecoder:
         invalid values of the entire body.
         """
         if type(rows) is not int or rows < 1:
-            raise ValueError(f"rows must be a whole number from 1 (got {rows!r})")
+            raise ValueError(f"rows must be a whole number of at least 1 (got {rows!r})")
         names = raw.header if isinstance(raw, CSV) and raw.header is not None else self._names
         body = CSV(_to_bytes(raw), names)
         _check_encoding(body.raw)
@@ -192,7 +192,7 @@ class CSVDecoder:
 
 
 def iter_records(body: CSV) -> Iterator[list[str]]:
-    """Yield the header of CSV, then its rows as lists of cells, all of the same length.
+    """Yield the header of *body*, and then its rows, as lists of cells of the same length.
 
     Raises:
         MalformedBody: The bytes are not valid CSV; the message gives the line number.

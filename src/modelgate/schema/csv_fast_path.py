@@ -78,7 +78,7 @@ class CSVLayout:
             yield None if block is None else self._build_table(block[0], block[1].__getitem__)
 
     def parse_cells(self, cells: list[list[str]]) -> Table | None:
-        """Convert *cells*, one list per row, to a table. Return None if only `validate_rows` can read them."""
+        """Convert *cells*, one list per row, to a table. Return None if `validate_rows` must do this."""
         if not self._fits:
             return None
         numbers = self._parse_numbers(cells)
@@ -99,7 +99,7 @@ class CSVLayout:
         return None if values is None else values.reshape(len(cells), -1)
 
     def _build_table(self, numbers: Numbers, read_column: Callable[[int], list[str]]) -> Table | None:
-        """Return a table of *numbers* and the other columns, or None if only `validate_rows` can read them.
+        """Return a table of *numbers* and the other columns, or None if `validate_rows` must create it.
 
         Args:
             numbers: Values of the columns at `_number_positions`.

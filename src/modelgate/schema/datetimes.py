@@ -73,7 +73,7 @@ def parse_datetime(text: str, *, with_offset: bool, resolution: Resolution | Non
 
 
 def find_zone(name: str) -> datetime.tzinfo:
-    """Return the time zone *name*: ``Europe/Berlin``, ``UTC`` or ``UTC+01:00``.
+    """Return the time zone *name*, such as ``Europe/Berlin``, ``UTC`` or ``UTC+01:00``.
 
     Raises:
         ValueError: There is no such time zone, or the operating system lacks its data.

@@ -52,7 +52,7 @@ def narrow_range(
 ) -> tuple[float | None, float | None]:
     """Return the bounds of a column, narrowed to the numbers that *dtype* can store.
 
-    A bound is None if the numbers are not limited. The limits of 64-bit integers are not used, except the
+    A bound is None if there is no limit. The limits of 64-bit integers are not used, except the
     minimum 0 of ``uint64``.
     """
     name = (dtype or "").lower()

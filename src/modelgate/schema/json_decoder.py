@@ -240,7 +240,7 @@ class Decoder:
         return list(map(self._parse_datetimes, rows)) if self._datetimes else rows
 
     def _count_colons(self, row: tuple[Any, ...]) -> int:
-        """Return the number of colons in the texts of datetimes."""
+        """Return the number of colons in the datetimes of *row*, which are still texts."""
         return sum(row[i].count(":") for i, _ in self._datetimes if isinstance(row[i], str))
 
     def _parse_datetimes(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -332,7 +332,7 @@ def _field_type(column: Column) -> Any:
 
 
 def _iter_parts(raw: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield the parts of the large array *raw*, each with the offset of its positions in *raw*."""
+    """Yield the large array *raw* in parts, each an array, with the offset to add to its positions."""
     offset = 0
     for part in split_items(raw, _PART):
         stop_if_abandoned()

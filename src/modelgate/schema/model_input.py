@@ -98,7 +98,7 @@ class ModelInput:
         if form == "texts":
             if [column.kind for column in self._columns] != ["text"]:
                 raise ConfigurationError(
-                    "schema must be one text column for a model fitted on texts: set schema=Schema.of(text=str)"
+                    "schema must have a single text column for a text model: set schema=Schema.of(text=str)"
                 )
             self._convert = _to_texts
         elif form == "records":
@@ -158,7 +158,10 @@ class ModelInput:
 
 
 def _concerns_form(error: Exception) -> bool:
-    """Return whether *error* shows that the model does not take rows of this form."""
+    """Return whether *error* shows that the model does not accept the `InputForm` of the rows.
+
+    Otherwise the error is probably about the values in the rows.
+    """
     structural = isinstance(error, AttributeError | LookupError | NotImplementedError | TypeError)
     # A look-up or a regular expression that finds nothing returns None: that depends on the values.
     return (structural and "NoneType" not in str(error)) or type(error).__name__ == "InvalidIndexError"
@@ -173,7 +176,7 @@ def _to_typed_array(table: Table) -> Any:
 
 
 class _IntegerArrayConverter:
-    """Converter from tables to arrays with integers, not floats, in the columns *indices*."""
+    """Converter from tables to object arrays in which the columns at *indices* have integers, not floats."""
 
     def __init__(self, indices: Sequence[int]) -> None:
         self._indices = indices

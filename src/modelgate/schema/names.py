@@ -22,7 +22,7 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 
     * The column was not sent under its own name.
     * The name and the column are equal after `normalize_name`.
-    * No other unknown name, and no other column that was not sent, is equal to them after `normalize_name`.
+    * No other unknown name, and no other column that was not sent, becomes equal to them in this way.
 
     If all columns are named ``x0``, ``x1``, … (the model was fitted without names), ``0`` stands for ``x0``.
 

@@ -86,7 +86,7 @@ def validate_part(
     for column in columns:
         cells: Sequence[Any] = ()
         if column.name in report.missing:
-            # An earlier part lacks the column. Only the errors in the rows before are reported.
+            # An earlier part lacks the column. Its values are then not validated in this part.
             report.add_missing(column, records)
         elif column.is_array:
             cells = _read_arrays(column, records, report)
@@ -104,7 +104,7 @@ def validate_part(
 
 
 def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
-    """Return the name of the object in the first row that contains the columns, or None if there is none."""
+    """Return the name of the object that contains the columns in the first row, or None if there is none."""
     for name, value in rows[0].items() if rows else ():
         inner = value[0] if isinstance(value, list) and value else value
         if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):

@@ -185,9 +185,9 @@ class Table:
         return [None if value != value else convert(value) for value in values]
 
     def _to_objects(self, column: Column, none: bool = False) -> list[Any]:
-        """Return the values of *column*, whose dtype for the model is object.
+        """Return the values of a *column* that the model gets with the dtype object.
 
-        Null becomes None if *none* is True or the missing value of the column is None, else NaN.
+        Null becomes None if *none* is True or the column has ``missing_value="None"``, else NaN.
         """
         missing = None if none or column.missing_value == "None" else np.nan
         return [missing if value is None else value for value in self._to_list(column)]
@@ -198,10 +198,10 @@ class Table:
         An image or a tensor has as many columns as elements, in row-major order.
 
         Args:
-            dtype: dtype of the array, for example ``int64`` or ``object``. If there are nulls
-                that *dtype* cannot represent, an array of numbers is float64. If None: object if there are
-                columns other than numbers, images and tensors; the dtype of `ImageSpec.read` if all columns
-                are images; otherwise float64.
+            dtype: dtype of the array, for example ``int64`` or ``object``. If *dtype* cannot represent the
+                nulls of an array of numbers, the dtype is float64 instead. None for object if there are
+                columns other than numbers, images and tensors; for the dtype of `ImageSpec.read` if all
+                columns are images; otherwise for float64.
         """
         if not self.texts and dtype != "object":
             has_null = dtype is not None and dtype[0] in "iub" and bool(np.isnan(self.numbers).any())

@@ -120,11 +120,10 @@ def _values_by_column(columns: Sequence[Column], X: Any) -> _Values:  # noqa: N8
 
 
 def _sample_indices(count: int, values: _Values) -> list[list[int]]:
-    """Return lists of row indices.
+    """Return lists of row indices. The rows of each list are predicted in one call.
 
-    The rows of each list are predicted in one call. All lists but the first have a single row.
-
-    The first list includes, for each column with nulls, the first row with a null.
+    The first list includes, for each column with nulls, the first row with a null. Each of the other lists
+    has a single row.
     """
     nulls = [
         index for column in values.values() for index in np.flatnonzero(_find_nulls(column))[:1].tolist()

@@ -22,8 +22,7 @@ class Description:
         schema: Schema of the input.
         targets: Predicted targets. For a function, only their names may be known.
         function: Whether the model is a function, which may have side effects.
-        endpoint: Additional path of the deployment, see the option *endpoint* of `Deployment`; None if it has
-            none.
+        endpoint: Additional path of the deployment (option *endpoint* of `Deployment`); None if it has none.
         time_series: Columns and windows of a forecaster; None for other models.
         example: Rows that a forecaster can score; None for other models, and while the
             forecaster is not in memory.

@@ -26,10 +26,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of_request(cls, error: BaseException, request_id: str | None) -> "ErrorRecord":
-        """Return the record of an error in a request.
-
-        It leaves out the message of a model, which may quote rows.
-        """
+        """Return the record of an error in a request, without the error message, which may quote rows."""
         return cls(datetime.now(UTC), type(error).__name__, request_id=request_id)
 
     @classmethod

@@ -35,12 +35,12 @@ def score(
 
     Args:
         model: Fitted estimator, a function of a `Table`, or a `Forecaster`.
-        rows: A mapping, a sequence of mappings, an array, a DataFrame or raw JSON, see
+        rows: A mapping, a sequence of mappings, an array, a DataFrame or raw JSON; see
             `modelgate.Schema.read`.
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
-        decimals: Number of decimals; see `Round`; None for no rounding.
-        input: Form of the rows that an estimator takes; see `Deployment`; None to detect it.
+        decimals: Number of decimals (see `Round`); None for no rounding.
+        input: Form of the rows that an estimator takes (see `Deployment`); None to detect it.
 
     Raises:
         MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
@@ -58,7 +58,7 @@ def predict(query: Query) -> Flow[Prediction]:
     If the query requests prediction intervals, add them.
 
     Raises:
-        ExplanationsUnavailable: The query asks for explanations, which the deployment does not provide.
+        ExplanationsUnavailable: The query requests explanations, which the deployment does not provide.
     """
     predictor = query.predictor
     assert predictor is not None and query.table is not None

@@ -2,7 +2,8 @@
 
 * `Client` sends requests to a WSGI or ASGI app without a server. In async tests and notebooks, await its methods
   `aget`, `apost` and `arequest`.
-* `request` creates a `modelgate.Request`, and `StubHandler` is a handler. Both are for tests of layers::
+* `request` creates a `modelgate.Request`, and `StubHandler` is a handler for a layer to call. Both are for
+  tests of layers::
 
       handler = StubHandler()
       response = modelgate.drive(RateLimit("1/minute")(request(), handler))

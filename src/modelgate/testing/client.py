@@ -33,7 +33,7 @@ class ClientResponse:
         return dict(self.headers).get(name)
 
     def json(self) -> Any:
-        """Return the decoded JSON body. Raises `msgspec.DecodeError` if it is not JSON."""
+        """Return the decoded JSON body. Raises `msgspec.DecodeError` if the body is not JSON."""
         return msgspec.json.decode(self.body)
 
 

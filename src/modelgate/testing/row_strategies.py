@@ -22,7 +22,7 @@ __all__ = ["nearly_valid_rows", "valid_rows"]
 
 _OFFSETS = ("Z", "+01:00", "-03:30")
 _LONGEST_TEXT = 1000
-"""Texts longer than this are not generated, even if *max_length* of a column is larger."""
+"""Maximum length of generated texts, even if the *max_length* of a column is larger."""
 
 
 def valid_rows(schema: Schema) -> SearchStrategy[dict[str, Any]]:
@@ -33,8 +33,8 @@ def valid_rows(schema: Schema) -> SearchStrategy[dict[str, Any]]:
     tensor is nested lists.
 
     Args:
-        schema: Schema of the rows. Its options have no effect: a column with levels always has one of its
-            levels.
+        schema: Schema of the rows. Its options have no effect: a column with levels always has one of these
+            levels, even if unknown levels are accepted.
     """
     values = {column.name: _sendable_values(column) for column in schema}
     required = {column.name for column in schema if column.required}
@@ -47,8 +47,8 @@ def valid_rows(schema: Schema) -> SearchStrategy[dict[str, Any]]:
 def nearly_valid_rows(schema: Schema) -> SearchStrategy[dict[str, Any]]:
     """Return a hypothesis strategy for one row that *schema* rejects because of a single error.
 
-    The error is a column that is missing, null, of another kind, too small, too large, too long, not among
-    the levels, or forbidden. The rest of the row is as in `valid_rows`.
+    A column is missing or forbidden, or its value is null, of another kind, too small, too large, too long,
+    not matched by the pattern, or not among the levels. The rest of the row is as in `valid_rows`.
 
     Args:
         schema: Schema of the rows.

@@ -10,7 +10,7 @@ __all__ = ["BatchWait"]
 
 
 class TableQueue(Protocol):
-    """Queue of tables to score, see `Batcher`."""
+    """Queue of tables to score; see `Batcher`."""
 
     def wait(self, table: Table) -> Result:
         """Block until *table* is scored, and return its result."""

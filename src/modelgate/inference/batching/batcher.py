@@ -35,11 +35,11 @@ from .waiters import LoopWaiter, Result, ThreadWaiter, Waiter, call_soon, resolv
 __all__ = ["Batcher"]
 
 _UNCANCELLABLE_PART = 0.01
-"""Fraction of its timeout that a thread may spend on a call of the model, which it cannot cancel."""
+"""Fraction of its timeout that a waiting thread may spend on a model call, which cannot be cancelled."""
 
 _BRIEF = 0.00005
-"""Duration in seconds of a call below which batching costs a lone request more than the call itself. With it, a
-lone request takes 1.7 times as much CPU, and one of 64 concurrent requests 0.94 times as much."""
+"""Duration of a call in seconds. Below it, batching costs a lone request more than the call itself: a lone
+request takes 1.7 times as much CPU with batching, and one of 64 concurrent requests 0.94 times as much."""
 
 _MAX_PASSES = 4
 """Largest number of passes of the event loop for which a batch waits for more requests. A request is read in
@@ -122,7 +122,9 @@ class Batcher:
         return result
 
     def predict_now(self, table: Table) -> Prediction | None:
-        """Return the prediction for *table* if the call takes less time than a wait, else None without a call.
+        """Call the model and return the prediction for *table*, or return None if *table* should wait.
+
+        The model is called if the call is expected to take less time than a wait, and no other call runs.
 
         Raises:
             Exception: The error that the model raised.
@@ -221,9 +223,9 @@ class Batcher:
         """Queue *waiter*, and choose who scores the next batch, unless this is already certain.
 
         Returns:
-            True if *waiter* is queued. False if it must be scored alone and immediately: this batcher is scoring
-            a batch, while this thread is scoring a batch of another model. That batch may be waiting for the
-            other model, so waiting for it could cause a deadlock.
+            True if *waiter* is queued. False if it must be scored alone and at once: this thread is scoring a
+            batch of another model, and another thread is scoring a batch of this model. If the two threads
+            waited for each other, neither would end.
 
         Raises:
             Overloaded: The queue is full, or a call of the model is stuck.
@@ -341,13 +343,13 @@ class Batcher:
             self._run = run
 
     def _lead(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Score the batch of *run* in this thread, unless *run* was replaced. *loop* runs in this thread."""
+        """Score the batch of *run* in this thread, whose event loop is *loop*, unless *run* was replaced."""
         try:
             if run.started_at is not None or self._begin(run):
                 self._score_batch(run, loop)
             self._end(run, loop)
         except BaseException:
-            # Only exceptions such as KeyboardInterrupt get here: end the run and raise it in this thread.
+            # Only an exception such as KeyboardInterrupt gets here: end the run, and raise it in this thread.
             self._end(run, loop)
             raise
 

@@ -16,8 +16,9 @@ _in_call = ContextVar("modelgate_in_call", default=False)
 
 
 def is_in_call() -> bool:
-    """Return whether a model made this call, that is, whether it runs in the context of a batch being scored
-    or in a copy of this context.
+    """Return whether a model made this call.
+
+    The call then runs in the context in which a batch is being scored, or in a copy of this context.
     """
     return _in_call.get()
 
@@ -42,9 +43,9 @@ class BatchInfo(NamedTuple):
 
 
 class ModelCalls:
-    """Caller of a model, which scores the tables of a batch in one call.
+    """Calls of a model, each of which scores all tables of a batch.
 
-    A table that is scored alone is scored with the context variables of its caller. Several tables are
+    A table that is scored alone is scored with the context variables of its request. Several tables are
     scored in an empty context.
 
     Args:
@@ -80,9 +81,8 @@ class ModelCalls:
     def score(self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None) -> Sequence[Result]:
         """Return a prediction or an error for each table of *batch*.
 
-        The arguments are described in `predict`.
-
-        If the call fails and the batch has several tables, each half of the batch is scored separately.
+        If the call fails and the batch has several tables, each half of the batch is scored separately. See
+        `predict` for the arguments.
         """
         return self.try_score(batch, reason, own) or self.score_halves(batch)
 

@@ -21,7 +21,7 @@ __all__ = ["BatchQueue", "BatchRun", "Leader"]
 Leader: TypeAlias = ThreadWaiter | asyncio.AbstractEventLoop | None
 
 _MAX_REQUESTS = 256
-"""Largest number of requests in a batch. The limit is for event loops, which resume all in one pass."""
+"""Largest number of requests in a batch. An event loop resumes all requests of a batch in one pass."""
 
 
 class BatchQueue:
@@ -59,8 +59,9 @@ class BatchQueue:
         self.rows = sum(waiter.rows for waiter in self.waiters)
 
     def move_batch(self, run: "BatchRun") -> None:
-        """Move the next batch to *run*: the first waiter, and other waiters with the same key that fit into
-        one call.
+        """Move the next batch to *run*.
+
+        The batch is the first waiter, and other waiters with the same key that fit into one call.
         """
         if len(self.waiters) == 1 and not self.waiters[0].is_done():
             first = self.waiters[0]
@@ -90,7 +91,7 @@ class BatchQueue:
             self.rows = sum(waiter.rows for waiter in self.waiters)
 
     def drop_done(self) -> None:
-        """Remove the waiters at the head of the queue that are done."""
+        """Remove waiters from the head of the queue as long as the first one is done."""
         while self.waiters and self.waiters[0].is_done():
             self.rows -= self.waiters.popleft().rows
 

@@ -36,9 +36,10 @@ __all__ = [
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 ReadFn: TypeAlias = Callable[[Table], Numbers]
-"""Function that reads a table as numbers of shape (rows, columns).
+"""Function that reads a table as an array of shape (rows, columns).
 
-They have the same memory layout as in scikit-learn, because BLAS adds up in an order that depends on it."""
+The array has the same memory layout as in scikit-learn, because the order in which BLAS adds up depends on
+it."""
 
 MemoryOrder: TypeAlias = Literal["C", "F"]
 """Memory layout of an array: row by row (``C``), or column by column (``F``)."""
@@ -105,7 +106,7 @@ class FeatureSource:
             sparse: Whether the plan of *step* supports inputs that are sparse matrices in scikit-learn.
 
         Raises:
-            Unplannable: The input contains text, or is a sparse matrix that is not supported.
+            Unplannable: The input contains text, or is a sparse matrix although *sparse* is False.
         """
         if self.sparse and not sparse:
             raise Unplannable(f"{type(step).__name__} gets a sparse matrix")
@@ -207,7 +208,7 @@ def reject_infinite(block: Numbers) -> None:
 
 
 def _is_surely_finite(block: Numbers) -> bool:
-    # A single call of BLAS. It may overflow for finite numbers, so callers must check them if this is False.
+    # A single call of BLAS. It may overflow for finite numbers, so False only means that callers must check.
     flat = block.ravel("K")
     return math.isfinite(flat.dot(flat))
 
@@ -254,7 +255,7 @@ def register_predictor(module: str, *names: str) -> Callable[[_PlanPredictor], _
 
 
 def plan_transformer(step: Any, source: FeatureSource) -> FeatureSource:
-    """Return the output of the transformer *step*, whose input is *source*.
+    """Return the output of the transformer *step* for the input *source*, as the input of the next step.
 
     Raises:
         Unplannable: The step or its input is not supported.

@@ -21,7 +21,7 @@ def _score_reader(step: Any, source: FeatureSource) -> ReadFn:
     if source.sparse:
         raise Unplannable(f"{type(step).__name__} gets a sparse matrix")
     if step.init_ != "zero" and not type(step.init_).__name__.startswith("Dummy"):
-        raise Unplannable(f"no plan for {type(step).__name__} that starts from {type(step.init_).__name__}")
+        raise Unplannable(f"no plan for {type(step).__name__} with init={type(step.init_).__name__}")
     read = read_float32(step, source, nulls=False)
     start = step._raw_predict_init(np.zeros((1, step.n_features_in_), dtype=np.float32))
     return partial(_add_stages, read, predict_stages, step.estimators_, step.learning_rate, start)

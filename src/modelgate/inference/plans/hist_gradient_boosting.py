@@ -48,7 +48,7 @@ def _predict_multiclass(read_scores: ReadFn, classes: Any, table: Table) -> Plan
 def _score_reader(step: Any, source: FeatureSource) -> ReadFn:
     """Return a function that adds up all iterations of *step*.
 
-    It returns scores of shape (rows, trees per iteration).
+    The function returns scores of shape (rows, trees per iteration).
     """
     preprocessor = getattr(step, "_preprocessor", None)  # new in scikit-learn 1.4
     if preprocessor is not None:

@@ -15,7 +15,7 @@ __all__: list[str] = []
 @register_transformer("sklearn.impute._base", "SimpleImputer")
 def _plan_simple_imputer(step: Any, source: FeatureSource) -> FeatureSource:
     if step.missing_values is not None and step.missing_values == step.missing_values:
-        raise Unplannable(f"SimpleImputer fills in {step.missing_values!r}")
+        raise Unplannable(f"SimpleImputer replaces {step.missing_values!r}, not null")
     fill = step.statistics_.tolist()
     if any(value != value for value in fill):
         raise Unplannable("SimpleImputer drops columns without values")

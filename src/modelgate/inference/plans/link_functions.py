@@ -19,9 +19,7 @@ def load_expit() -> Callable[[Numbers], Numbers]:
 
 
 def binary_probabilities(positive: Numbers) -> Numbers:
-    """Return the probabilities of both classes, of shape (rows, 2), given the probabilities of the positive
-    class.
-    """
+    """Return the probabilities of both classes, of shape (rows, 2), from those of the positive class."""
     probabilities = np.empty((len(positive), 2))
     np.subtract(1, positive, out=probabilities[:, 0])
     probabilities[:, 1] = positive

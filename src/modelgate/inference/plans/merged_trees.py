@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MAX_NODES = 100_000
-"""Largest number of nodes to merge, which is a copy of up to 7 MB. In larger forests, the calls matter less."""
+"""Largest number of nodes to merge. Their copy takes up to 7 MB. In larger forests, the calls matter less."""
 
 LARGE = 64
 """Number of rows from which separate trees are faster, because merged trees need a copy of each row."""

@@ -11,7 +11,7 @@ from ...schema.coerce import coerce_to_kind
 __all__ = ["UNUSUAL_VALUES", "SyntheticRows", "vary_rows"]
 
 _LARGE_NUMBERS = (0.0, -0.0, 1e10, -1e30, 5e-324, 2.0**53)
-_TOO_LARGE_NUMBERS = (1e300, -1e300)  # for float32, which trees read
+_TOO_LARGE_NUMBERS = (1e300, -1e300)  # too large for float32, to which trees convert numbers
 _UNKNOWN_LEVELS = ("?", "", "an unknown level")
 _SPLITTABLE = "0 0,0;0:0-0_0/0=0|0@0.0"
 """Text that has several parts for any separator by which a model may split it."""

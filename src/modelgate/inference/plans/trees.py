@@ -129,11 +129,11 @@ def _mean_of_merged_trees(
 
 
 def _merge(trees: Sequence[Any]) -> tuple[Callable[[Any], Any], Numbers, int]:
-    """Merge *trees* into one.
+    """Merge *trees* into one, so that a single call finds the leaves of all trees.
 
     Returns:
-        Three items: a function that returns the leaf index of each row, the values of the leaves, and the
-        number of trees.
+        Three items: a function that returns the leaf index of each row of a block from `tile_rows`, the
+        values of the leaves, and the number of original trees.
     """
     states = [tree.__getstate__() for tree in trees]
     tree_nodes = [state["nodes"] for state in states]

@@ -14,7 +14,7 @@ __all__ = ["verify"]
 _SIZES = (8, 1, 300, 2, 3, 7, 64, 100)
 _SIZES_IF_SLOW = 3
 _SLOW = 0.005
-"""If the second call takes longer than this (in seconds), fewer tables are compared, for a fast startup."""
+"""If the second comparison takes longer than this (in seconds), fewer follow, so that startup is fast."""
 
 _UNUSUAL_ROWS = 40
 
@@ -37,7 +37,7 @@ def verify(
     """
     synthetic = SyntheticRows(schema, model_schema)
     with np.errstate(all="ignore"):
-        # The first call is not timed: it may import modules.
+        # The first comparison is not timed: it may import modules.
         _check_same(plan, reference, synthetic.rows(_SIZES[0]), required=True)
         start = time.perf_counter()
         _check_same(plan, reference, synthetic.rows(_SIZES[1]), required=True)

@@ -16,7 +16,7 @@ __all__ = ["BoosterRuntime"]
 class BoosterRuntime(Runtime):
     """Runtime that calls a booster.
 
-    Its objective determines whether ``predict`` returns numbers, labels or probabilities.
+    The objective of the booster determines whether ``predict`` returns numbers, labels or probabilities.
 
     Probabilities are converted to labels by the same rule as in ``XGBClassifier`` and ``LGBMClassifier``.
     """

@@ -29,10 +29,10 @@ logger = logging.getLogger("modelgate")
 _Levels: TypeAlias = npt.NDArray[Any]
 
 _xgboost_levels: WeakKeyDictionary[Any, Mapping[int, _Levels | None]] = WeakKeyDictionary()
-"""Cached levels by booster. Reading them may take a second: XGBoost writes the whole model as JSON."""
+"""Cached levels by booster. Reading levels may take a second, because XGBoost writes the model as JSON."""
 
 _LIGHTGBM_COLUMNS = re.compile(r"\[categorical_feature: ([\d,]+)\]")
-"""Indices of the categorical features in the text of a model; ``Booster.params`` has them only in memory."""
+"""Indices of the categorical features in a model's text. In ``Booster.params``, their key varies."""
 
 _LIGHTGBM_VALUES = re.compile(r"^feature_infos=(.*)$", re.MULTILINE)
 
@@ -72,7 +72,8 @@ def match_categories(
         names: Column names, in the order of the model.
         columns: Columns of the schema, by name. Their levels identify the categorical columns of LightGBM,
             and are used for any model that stores no levels.
-        passed: Levels of the columns that reach the model through another step, or None, by column name.
+        passed: Levels of the columns that another step passes to the model as categories, by column name;
+            None for a column whose levels are unknown.
 
     Raises:
         ConfigurationError: Neither the model nor the schema has the levels of a categorical column.

@@ -96,7 +96,7 @@ def _find_input_names(model: Any) -> list[str] | None:
 def stored_names(model: Any) -> list[str] | None:
     """Return the column names stored in *model* or an estimator inside it, or None.
 
-    scikit-learn stores them in ``feature_names_in_``. For other libraries see `library_names`.
+    scikit-learn stores them in ``feature_names_in_``. For other libraries, see `library_names`.
     """
     names = _own_names(model)
     inner = first_inside(model) if names is None else None
@@ -179,7 +179,10 @@ class _ColumnTracer:
         self.finished: dict[int, ColumnPath] = {}
 
     def finish(self, column: _Provenance) -> None:
-        """Collect the paths of a column that no further step uses. Ignore paths without steps."""
+        """Add the paths of *column* to `finished`, because no further step uses the column.
+
+        Paths without steps are left out.
+        """
         self.finished.update((id(path), path) for path in column if path.steps)
 
     def trace(self, step: Any, columns: list[_Provenance]) -> list[_Provenance]:

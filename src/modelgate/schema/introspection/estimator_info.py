@@ -1,4 +1,4 @@
-"""Describe an input column by a fitted estimator: kind of values, handling of nulls, and statistics.
+"""Describe an input column of a fitted estimator: kind of values, handling of nulls, and statistics.
 
 Estimators are recognized by attributes and class names, so that no library is imported. A *step* is an
 estimator that may be part of a pipeline.

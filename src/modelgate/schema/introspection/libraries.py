@@ -22,7 +22,7 @@ def library_of(model: Any) -> str:
 
 
 def accepts_null(model: Any) -> bool:
-    """Return whether *model* accepts null in columns of numbers, because it comes from a boosting library."""
+    """Return whether *model* is of a boosting library, whose models accept null in columns of numbers."""
     return library_of(model) in ("xgboost", "lightgbm", "catboost")
 
 
@@ -32,12 +32,12 @@ def is_native_booster(model: Any) -> bool:
 
 
 def takes_formula(model: Any) -> bool:
-    """Return whether *model* is a statsmodels result that was fitted by a formula of column names."""
+    """Return whether *model* is a statsmodels result that was fitted with a formula, such as ``y ~ age``."""
     return library_of(model) == "statsmodels" and hasattr(model.model, "formula")
 
 
 def formula_terms(model: Any) -> str | None:
-    """Return the right-hand side of the formula that *model* was fitted by, or None if there is no formula."""
+    """Return the right-hand side of the formula that *model* was fitted with, or None if it has none."""
     return str(model.model.formula).partition("~")[2] if takes_formula(model) else None
 
 

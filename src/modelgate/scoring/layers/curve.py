@@ -24,8 +24,8 @@ class AddCurve:
     """Scoring layer that predicts the row of a query with one column set to each value of a grid.
 
     The other columns of the row do not change: this is individual conditional expectation (Goldstein et al.,
-    2015). The mean of such predictions for the packaged rows is partial dependence (Friedman, 2001). All
-    rows are predicted in one call of the model.
+    2015). Partial dependence (Friedman, 2001) is the mean of such predictions for the packaged rows, which
+    are training rows stored with the model. All rows are predicted in one call of the model.
 
     Args:
         column: Name of the column that varies.
@@ -64,7 +64,8 @@ class AddCurve:
             raise InvalidInput("This deployment forecasts time series, which have no response curves")
         if len(table) > 1 or not (len(table) or self._average):
             raise InvalidInput(
-                f"row must be a single row (got {len(table)} rows): it can be left out only with average"
+                f"row must be a single row (got {len(table)} rows): it can be left out only if average is"
+                " true"
             )
         column = _find_column(predictor, self._column)
         values = predictor.schema.read_column(column, self._find_grid(predictor, column))
@@ -103,7 +104,7 @@ def _cross_background(predictor: Predictor, table: Table, values: Table) -> Tabl
     background = None if predictor.training is None else predictor.training.background
     if background is None or list(background) != list(table):
         exposed = " with an exposure" if predictor.exposure_column is not None else ""
-        raise InvalidInput(f"This deployment has no packaged rows{exposed} to average: leave out average")
+        raise InvalidInput(f"This deployment has no packaged rows{exposed}: leave out average")
     return background.cross(values)
 
 

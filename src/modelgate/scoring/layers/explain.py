@@ -36,7 +36,7 @@ def add_explanations(query: Query, call_next: Handler[Query, Prediction]) -> Flo
     """Explain the predictions of the inner layers if `Query.explain` is set. See `Output.explanations`.
 
     Raises:
-        InvalidInput: The request asks for more contributions than the deployment returns, or has thresholds
+        InvalidInput: The request is for more contributions than the deployment returns, or has thresholds
             for a model that predicts neither numbers nor probabilities; or a contribution cannot be calculated,
             because a number exceeds the largest float.
         PredictionError: The model failed while its prediction was explained.

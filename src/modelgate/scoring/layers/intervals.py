@@ -30,7 +30,7 @@ def to_levels(levels: Any) -> list[float]:
 
 
 def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
-    """Add intervals of the levels `Query.intervals` to the prediction that *flow* returns.
+    """Add prediction intervals with the levels `Query.intervals` to the prediction that *flow* returns.
 
     Raises:
         InvalidInput: The model is not calibrated, or a level is too high for its calibration.

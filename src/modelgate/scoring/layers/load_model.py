@@ -119,7 +119,7 @@ class LoadModel:
         return schema
 
     def schema_in_memory(self) -> Schema | None:
-        """Return the schema if it is known without reading a file, else None. For a forecaster, return None."""
+        """Return the schema if it is known without reading a file, or None. For a forecaster, return None."""
         predictor = self._predictor or self._peek()
         if predictor is not None and predictor.forecaster is not None:
             return None  # a single row of its schema cannot be scored
@@ -154,7 +154,7 @@ class LoadModel:
     def ready(self, timeout: float | None = None) -> Flow[None]:
         """Load the model if it has never been loaded, or if the last load failed.
 
-        For *timeout*; see `ModelCache.get`.
+        For *timeout*, see `ModelCache.get`.
 
         Raises:
             NotFound, DeploymentUnavailable: The model cannot be loaded.
@@ -165,7 +165,7 @@ class LoadModel:
     def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
         """Return the predictor. Load the model if it is not in memory.
 
-        For *timeout*; see `ModelCache.get`.
+        For *timeout*, see `ModelCache.get`.
         """
         query = Query(b"", load_timeout=timeout)
         return self.use_loaded(query) or (yield from self._load(query))

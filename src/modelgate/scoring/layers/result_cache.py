@@ -27,8 +27,9 @@ class ResultCache:
     """Scoring layer that caches the predictions of single rows.
 
     Queries of several rows, forecasts, and predictions with explanations are not cached. The key of a
-    prediction consists of the predictor, the validated row, the requested extras and `Query.decimals`.
-    Therefore a prediction is never returned for another deployment, or after the model has been reloaded.
+    prediction consists of the predictor, the validated row, and the attributes *adjusted*, *intervals* and
+    *decimals* of the query. Therefore a prediction is never returned for another deployment, or after the
+    model has been reloaded.
 
     Args:
         maxsize: Maximum number of cached predictions per model. The least recently used prediction is removed

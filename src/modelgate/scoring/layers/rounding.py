@@ -23,10 +23,10 @@ class Round:
     """Scoring layer that rounds predicted numbers. It does not change labels, integers or probabilities.
 
     Args:
-        decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number that the
-            service uses whose wire format the request has. A mapping sets the number, or None, by output
-            name; ``"service"`` then applies to all other outputs. The default of 2 comes from the section
-            "Success Response" of the ML Clever Prediction API.
+        decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number of
+            decimals of the service that defined the wire format of the request. A mapping sets the number, or
+            None, by output name; ``"service"`` then applies to all other outputs. The default of 2 comes from
+            the section "Success Response" of the ML Clever Prediction API.
 
     Raises:
         ConfigurationError: *decimals* has another value.

@@ -33,7 +33,7 @@ class ShadowReport(NamedTuple):
         rows: Number of rows that both models have scored.
         agreed: Number of rows for which both models predicted the same. Labels must be equal; numbers may
             differ by one part in a million. NaN equals NaN.
-        difference: Mean absolute difference of the predicted finite numbers; None if there are no such
+        difference: Mean absolute difference of the finite predicted numbers; None if there are no such
             numbers.
         failed: Number of requests that the shadow failed to score.
         dropped: Number of requests that were not compared because the queue of the shadow was full.

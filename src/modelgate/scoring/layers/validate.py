@@ -78,7 +78,7 @@ def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
 
     Args:
         raw: JSON object that could not be read as a row.
-        error: Error that reading *raw* as a row raised.
+        error: Error that was raised when *raw* was read as a row.
     """
     try:
         return (yield from run_long(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
