@@ -29,7 +29,7 @@ class AnswerStore(Protocol):
         """Store *reservation* for *ttl* seconds and return None, or return the existing record of *key*."""
 
     def replace(self, key: str, reservation: bytes, answer: bytes, ttl: float) -> Flow[None]:
-        """Store *answer* for *ttl* seconds, unless *key* has a record other than *reservation*."""
+        """Store *answer* for *ttl* seconds if *key* has no record, or if its record is *reservation*."""
 
     def release(self, key: str, reservation: bytes) -> Flow[None]:
         """Delete the record of *key* if it is *reservation*."""
