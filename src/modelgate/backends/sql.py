@@ -199,8 +199,10 @@ def parse_url(text: str, option: str) -> sa.URL:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):
         url = None
-    # The message does not contain the URL, which may have a password.
-    if url is None or url.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
+    is_supported = url is not None and url.get_backend_name() in ("sqlite", "postgresql", "postgres")
+    # A host with @ contains the end of a password that is not percent-encoded, and drivers would show it. The
+    # message does not contain the URL, which may have a password.
+    if url is None or not is_supported or "@" in (url.host or ""):
         raise ConfigurationError(
             f"{option} must be sqlite:///path/to/{option}.db or postgresql://user:password@host/database"
         )

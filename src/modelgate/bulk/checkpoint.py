@@ -25,6 +25,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         refused: Number of rejected rows.
         header: Header of the output; None until a row has been scored.
         versions: Model versions that scored the rows.
+        replace: Whether rows that a table has at the end of the run are replaced.
+        transaction: Id of the transaction that loads the rows into a table; empty until there is one.
     """
 
     target: str
@@ -39,6 +41,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     refused: int = 0
     header: bytes | None = None
     versions: list[str] = []
+    replace: bool = False
+    transaction: str = ""
 
     @property
     def rows(self) -> int:

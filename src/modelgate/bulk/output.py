@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from ..client.errors import UnexpectedResponse
 from ..client.rows import Lines
 from ..client.score_rows import RejectedRow, ScoredRows
+from ..codecs.csv_records import format_records
 from ..errors import ConfigurationError
 from ..spelling import closest_match
 from .checkpoint import Checkpoint, checkpoint_path
@@ -98,7 +99,8 @@ def exclusive_lock(path: Path, *, creates_folder: bool = False) -> Iterator[Bina
         try:
             yield file
         except BaseException:
-            if not existed and path.exists() and not path.stat().st_size:
+            is_new = not existed and path.exists() and not checkpoint_path(path).exists()
+            if is_new and not path.stat().st_size:
                 if fcntl is None:
                     file.close()  # Windows cannot delete an open file.
                 path.unlink()
@@ -179,10 +181,9 @@ class Passthrough:
         if not self._positions:
             return b""
         # Latin-1 leaves every byte as it is: the record may have been rejected because it is not UTF-8.
-        cells, text = _split(record, "latin-1"), io.StringIO(newline="")
+        cells = _split(record, "latin-1")
         copied = [cells[index] if index < len(cells) else "" for index in self._positions]
-        csv.writer(text, lineterminator="\n").writerow([*copied, "-"])
-        return text.getvalue().encode("latin-1").removesuffix(b"-\n")
+        return format_records([[*copied, "-"]]).encode("latin-1").removesuffix(b"-\n")
 
 
 class Output(ABC):
@@ -278,15 +279,14 @@ class Output(ABC):
             self._pending_cells.extend(copied)
 
     def _write_errors(self, chunk: Chunk, rejected: list[tuple[int, RejectedRow]]) -> None:
-        text = io.StringIO(newline="")
-        write = csv.writer(text, lineterminator="\n")
+        records: list[Sequence[Any]] = []
         if self._errors is None:
             self._errors = self.open_errors()
-            write.writerow(["line", "reason", "row"])
+            records.append(["line", "reason", "row"])
         for index, reason in rejected:
             row = chunk.rows.data[index].rstrip(b"\r\n").decode("utf-8", "replace")
-            write.writerow([chunk.lines[index], reason, row])
-        self.done.errors += self._errors.write(text.getvalue().encode())
+            records.append([chunk.lines[index], reason, row])
+        self.done.errors += self._errors.write(format_records(records).encode())
         self._errors.flush()
 
 
@@ -307,7 +307,7 @@ class FileOutput(Output):
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
         super().__init__(file, done, passthrough)
-        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep)
+        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep, replace=done.replace)
         self._checkpoint = checkpoint_path(path)
         self._errors_path = errors_path(path)
         for written, size in ((path, done.output), (self._errors_path, done.errors)):
