@@ -100,7 +100,7 @@ class FairThreadPool:
         return self.number if len(self.serving) <= 1 else max(1, self.number // 2)
 
     def submit(self, job: "_Job", immediate: bool) -> None:
-        """Start *job* immediately, or queue it until a thread is free and it is the quota's turn.
+        """Start *job* now if *immediate* is True. Otherwise, queue it until a thread is free for its quota.
 
         Raises:
             Overloaded: The job's quota has too many rows in the queue, or the system cannot start a thread.

@@ -251,7 +251,7 @@ class DirectForecaster:
         return residuals
 
     def _example(self, table: Table, request: ForecastRequest) -> list[dict[str, Any]]:
-        """Return rows of a request: the latest complete history, with as many rows to predict as possible."""
+        """Return rows of a request: the latest history with the most rows to predict, and these rows."""
         spec, window = self.spec, request.window
         counts = np.bincount(request.future.history, minlength=len(window.series))
         histories = np.flatnonzero(counts == counts.max())
