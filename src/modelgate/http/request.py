@@ -40,14 +40,14 @@ MAX_BODY = 1024 * 1024
 """Default limit of request bodies in bytes, for wire formats that set no other."""
 
 UNUSUAL_FIELDS = ("content-encoding", "expect", "prefer", "transfer-encoding")
-"""Header fields that change how a request is read or answered, besides the type of the body."""
+"""A request with one of these header fields is not usual; see `Request.is_usual`."""
 
 
 USUAL_LENGTH_DIGITS = 4
 """Maximum number of digits in the length of a usual body."""
 
 USUAL_BODY = 10**USUAL_LENGTH_DIGITS
-"""Size in bytes from which a body is not usual."""
+"""Size in bytes from which the body of a request is too large for `Request.is_usual`."""
 
 
 class WireFormat(Protocol):
