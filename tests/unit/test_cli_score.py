@@ -839,6 +839,7 @@ def test_closed_standard_stream_is_rejected(monkeypatch, name):
     ("path", "message"),
     [
         ("nowhere/out.csv", "nowhere does not exist: create it, or choose another --output"),
+        (f"{'x' * 300}.csv", "x.csv' cannot be used: File name too long"),
         ("big.csv/out.csv", "out.csv cannot be written (Not a directory): choose another --output"),
     ],
 )

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, StoreError
@@ -173,7 +172,7 @@ def require_existing(url: str, option: str) -> None:
     """
     parsed = parse_url(url, option)
     path = str(parsed.database)
-    if parsed.drivername == "sqlite" and not path.startswith("file:") and not Path(path).exists():
+    if parsed.drivername == "sqlite" and not path.startswith("file:") and not os.path.exists(path):  # noqa: PTH110
         raise ConfigurationError(f"{option} must be a database that exists (there is no file {path})")
 
 

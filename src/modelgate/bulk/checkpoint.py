@@ -6,7 +6,7 @@ import msgspec
 
 from ..errors import ConfigurationError
 
-__all__ = ["Checkpoint", "checkpoint_path"]
+__all__ = ["Checkpoint", "checkpoint_path", "unfinished_path"]
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
@@ -51,7 +51,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to *path* atomically."""
-        unfinished = path.with_name(path.name + ".new")
+        unfinished = unfinished_path(path)
         unfinished.write_bytes(msgspec.json.encode(self))
         unfinished.replace(path)
 
@@ -75,3 +75,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 def checkpoint_path(output: Path) -> Path:
     """Return the path of the checkpoint file for the output file *output*."""
     return output.with_name(output.name + ".checkpoint")
+
+
+def unfinished_path(checkpoint: Path) -> Path:
+    """Return the path to which a new *checkpoint* is written before it replaces the old one."""
+    return checkpoint.with_name(checkpoint.name + ".new")

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -17,7 +18,7 @@ from ..client.score_rows import RejectedRow, ScoredRows
 from ..codecs.csv_records import format_records
 from ..errors import ConfigurationError
 from ..spelling import closest_match
-from .checkpoint import Checkpoint, checkpoint_path
+from .checkpoint import Checkpoint, checkpoint_path, unfinished_path
 from .csv_file import COMPRESSED_SUFFIXES
 from .input import Chunk
 
@@ -51,9 +52,10 @@ def check_paths(source: Path | int | None, output: Path) -> None:
 
     Raises:
         ConfigurationError: *source* or an output file is not a regular file, an output file is the input
-            file, or *output* has the suffix of a compressed file.
+            file, *output* has no name or the suffix of a compressed file, or a path cannot be used.
     """
-    if isinstance(source, Path) and not source.is_file():
+    read = os.fstat(source) if isinstance(source, int) else None if source is None else _status(source)
+    if isinstance(source, Path) and (read is None or not S_ISREG(read.st_mode)):
         raise ConfigurationError(
             f"{source} must be a regular file, because a resumed run reads it again: to read a"
             " pipe, pass - and connect it to standard input"
@@ -62,12 +64,27 @@ def check_paths(source: Path | int | None, output: Path) -> None:
         raise ConfigurationError(
             f"--output must not end in {output.suffix} (got {output}): the predictions are not compressed"
         )
-    stat = os.fstat(source) if isinstance(source, int) else source.stat() if source is not None else None
-    for path in (output, errors_path(output), checkpoint_path(output)):
-        if path.exists() and not path.is_file():
+    if not output.name:
+        raise ConfigurationError(f"--output must be a file (got {str(output)!r})")
+    checkpoint = checkpoint_path(output)
+    for path in (output, errors_path(output), checkpoint, unfinished_path(checkpoint)):
+        written = _status(path)
+        if written is not None and not S_ISREG(written.st_mode):
             raise ConfigurationError(f"{path} must be a regular file: choose another --output")
-        if path.exists() and stat is not None and os.path.samestat(path.stat(), stat):
+        if written is not None and read is not None and os.path.samestat(written, read):
             raise ConfigurationError(f"{path} is the input and would be overwritten: choose another --output")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of the file at *path*, or None if there is no such file."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be used: {getattr(error, 'strerror', error)}"
+        ) from None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,7 @@ class RemoteFile(Destination):
         self.name = hide_password(url)
         self._fs, self._path = open_file_system(url, {})
         name = PurePosixPath(self._path).name
-        digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+        digest = hashlib.sha256(os.fsencode(url)).hexdigest()[:12]
         self.staging = Path(f"{name}.unfinished-{digest}") / name
         self.errors_name = self.name.removesuffix(name) + errors_path(self.staging).name
 

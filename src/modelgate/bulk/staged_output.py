@@ -8,7 +8,7 @@ from ..errors import ConfigurationError
 from .checkpoint import Checkpoint, checkpoint_path
 from .destination import Destination
 from .input import Chunk
-from .location import hide_password, is_database, is_url, local_file
+from .location import exists, hide_password, is_database, is_url, local_file
 from .output import FileOutput, Passthrough, errors_path
 from .remote_file import RemoteFile
 
@@ -47,12 +47,12 @@ def prepare_output(
     if not is_url(output):
         return None, Path(output)
     source, target = local_file(path), local_file(output)
-    if path == output or (source and target and source.exists() and source.samefile(target)):
+    if path == output or (source and target and exists(source) and source.samefile(target)):
         raise ConfigurationError(
             f"{hide_password(path)} is the input and would be overwritten: choose another --output"
         )
     remote = RemoteFile(str(output))
-    if not fresh.replace and not checkpoint_path(remote.staging).exists():
+    if not fresh.replace and not exists(checkpoint_path(remote.staging)):
         remote.check_absent()
     return remote, remote.staging
 
