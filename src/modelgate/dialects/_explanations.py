@@ -9,7 +9,7 @@ from ..scoring import Query
 __all__ = ["EXPLAINED_WEIGHT", "contribution_columns", "explanation_headers"]
 
 EXPLAINED_WEIGHT = 20
-"""Memory of a request with explanations, as a multiple of that without. See `Request.weigh_body`."""
+"""Factor by which explanations multiply the memory of a request; see `Request.weigh_body`."""
 
 _FIELDS = ("feature", "value", "strength", "qualitative_strength")
 
