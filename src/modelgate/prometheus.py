@@ -58,7 +58,10 @@ class MetricValues(Protocol):
         """Return the labels and values under *name*, separately for each process that has not ended."""
 
     def discard(self, deployments: Container[str]) -> None:
-        """Release the memory of values whose first label is neither empty nor in *deployments*."""
+        """Release the memory of values that belong to deployments other than *deployments*.
+
+        Values without labels, or whose first label is empty, belong to no deployment.
+        """
 
 
 class LocalValues:

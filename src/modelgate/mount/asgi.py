@@ -50,7 +50,9 @@ def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Resp
 
 def _reject_event_loop(request: Request) -> Flow[Response]:
     yield from ()
-    logger.error("request rejected: modelgate needs asyncio: run hypercorn with --worker-class asyncio")
+    logger.error(
+        "request rejected because modelgate needs asyncio: run hypercorn with --worker-class asyncio"
+    )
     return encode_error(request, UnsupportedEventLoop())
 
 
@@ -207,9 +209,9 @@ _STREAMING = iter(())
 class _WrappedRequest(ASGIRequest):
     """Request to a wrapped app.
 
-    The flow of the layers is suspended while the app runs. When the app calls ``send`` to start its response,
-    the flow continues within this call. So the layers see the response before its body is streamed, and no
-    second task is needed.
+    The layers are generators (see `Flow`), which are suspended while the app runs. When the app calls
+    ``send`` to start its response, they are resumed within this call. So the layers see the response before
+    its body is streamed, and no second task is needed.
     """
 
     def __init__(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -223,7 +225,7 @@ class _WrappedRequest(ASGIRequest):
         self.flow: Flow[Response]
 
     async def call_app(self) -> None:
-        """Run the app until it returns. `_handle_message` passes the response to the flow of the layers."""
+        """Run the app until it returns. Meanwhile, `_handle_message` passes its response to the layers."""
         self.context.app_called = True
         self.scope["modelgate.request"] = self
         self.on_close.append(partial(self.scope.pop, "modelgate.request", None))

@@ -172,10 +172,10 @@ async def _to_coroutine(awaitable: Awaitable[Message]) -> Message:
 
 
 class ASGIHeaders:
-    """Header fields of an ASGI scope. A field is decoded when it is looked up, because most fields never are.
+    """Header fields of an ASGI scope. They are decoded on look-up, because most of them are never read.
 
     Attributes:
-        fields: Values by name. Repeated fields are joined by commas.
+        fields: Encoded values by encoded name. Repeated fields are joined by commas.
     """
 
     __slots__ = ("fields",)

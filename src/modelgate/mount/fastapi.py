@@ -35,7 +35,8 @@ def mount(
         app: FastAPI app.
         prefix: Path below which the handler is mounted, such as ``/ml``.
         handler: Handler, for example a gate.
-        openapi: Function that returns the OpenAPI document of the handler, to merge into the app's document.
+        openapi: Function that returns the OpenAPI document of the handler, to merge into the app's document;
+            None to merge nothing.
     """
     starlette.mount(app, prefix, handler)
     if openapi is None or not app.openapi_url:
@@ -54,8 +55,8 @@ def mount(
 def _call_before(function: Callable[[], object], application: ASGIApp) -> ASGIApp:
     """Return an app that calls *function* in a thread, and then *application*.
 
-    *function* caches the handler's document, which may require loading models. FastAPI then creates the
-    merged document on the event loop without waiting.
+    *function* creates and caches the handler's document, which takes long if it has to load models. FastAPI
+    then merges the cached document on the event loop without waiting.
     """
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,8 +87,8 @@ def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..
     the layers set are added to the response of the route.
 
     Args:
-        layers: HTTP layers. A layer that limits concurrent requests or stores answers has no effect, because
-            all layers finish before the route is called.
+        layers: HTTP layers, all of which finish before the route is called. Therefore a layer that limits
+            concurrent requests has no effect, and layers that store answers are left out.
     """
     # Leave out layers that store answers: a repeated request would get a stored answer, without rate limits.
     handler = http_stack((layer for layer in layers if not getattr(layer, "stores_answers", False)), _accept)

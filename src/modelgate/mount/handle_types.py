@@ -1,10 +1,12 @@
 """Types of `modelgate.Gate.handle`, for type checkers.
 
-The class of a framework that is not installed has the type Any, which matches every request. Requests are therefore
-recognized by members that only the requests of one framework have. Only responses have the types of the framework.
+If a framework is not installed, type checkers replace its classes by Any, which matches every request. A
+request is therefore recognized by members that only the requests of its framework have. The types of
+responses come from the frameworks.
 
 There is no overload for Django, because the same request class is used in sync views, which return a
-response, and in async views, which return an awaitable. Pyramid and Bottle do not contain type information.
+response, and in async views, which return an awaitable. There are none for Pyramid and Bottle, because these
+frameworks contain no type information.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -26,7 +26,7 @@ def create_application(
     - A replica takes requests once it has read the deployment registry and loaded all of its models. If a model
       cannot be loaded, Serve reports the deployment as unhealthy, and an update stops while the old replicas
       continue to serve.
-    - Serve replaces a replica that is no longer ready (see `Gate`: ``/v2/health/ready``).
+    - Serve replaces a replica whose gate is no longer ready, as ``/v2/health/ready`` reports (see `Gate`).
     - When a replica is stopped, it first answers its requests (``graceful_shutdown_timeout_s``), then flushes
       the *on_prediction* hooks and closes the gate.
     - State in the memory of a replica, such as rate limits without Redis, is not shared with other replicas.
@@ -35,8 +35,8 @@ def create_application(
         gate: Gate to import in each replica, such as ``"app:gate"``, or a function that creates the gate. A
             gate itself cannot be sent to other machines.
         models: Models to serve instead of those of the gate, by deployment, such as
-            ``{"churn": "store:churn@7"}``. This is Serve's *user_config*: if it changes in a config file of
-            ``serve deploy``, and nothing else does, the running replicas load the models without a restart. A
+            ``{"churn": "store:churn@7"}``. This is Serve's *user_config*. If you change only this option in
+            the config file of ``serve deploy``, the running replicas load the models without a restart. A
             new replica loads the gate's own models first, so they must still be in the store.
         multiplexed: True for a gate with more models than a replica can cache. Models are then loaded by the
             first request that needs them, a model that cannot be loaded does not make a replica unhealthy, and
@@ -119,8 +119,8 @@ class _Replica:
     async def check_health(self) -> None:
         """Raise an error if a deployment cannot score. Serve then replaces the replica.
 
-        A multiplexed replica always passes. The check would load all models, and a model that cannot be
-        loaded would fail on every replica.
+        A multiplexed replica is not checked. The check would load all models, and a single model that cannot
+        be loaded would make every replica fail.
         """
         if not self.app.multiplexed and not await adrive(self.app.gate.deployments.catalog.ready()):
             raise RuntimeError(f"not ready: {self.app.gate!r}")

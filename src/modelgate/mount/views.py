@@ -84,7 +84,10 @@ def check_size(request: Request, size: int) -> None:
 
 
 def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes | StreamingBody]:
-    """Call *handler* from a view, and return the response and its body. A streaming body ends *request*."""
+    """Call *handler* from a view, and return the response and its body.
+
+    *request* is closed before this function returns or, if the body streams, when the body ends.
+    """
     try:
         response = drive(handler(request))
         return response, _end(request, response)
@@ -106,7 +109,7 @@ async def respond_async(
 
 
 def _end(request: Request, response: Response) -> bytes | StreamingBody:
-    """Return the body of *response*. End *request* now or, if the body streams, at its end."""
+    """Return the body of *response*. Close *request* now or, if the body streams, when the body ends."""
     if not isinstance(response.body, bytes):
         return StreamingBody(response.body, request.close)
     request.close()

@@ -122,7 +122,7 @@ class WSGIRequest(Request):
     def read(self) -> Flow[bytes]:
         """Return the complete body as it was sent; see `Request.read`.
 
-        Reading from the server cannot time out.
+        No timeout of modelgate applies while the server waits for the body.
         """
         if self._read_error is not None:
             raise self._read_error

@@ -17,8 +17,7 @@ def example_body(dialect: Dialect, deployment: str, schema: Schema) -> Any:
     """Return a JSON body for *dialect* that scores the example of *schema*.
 
     Return None if the schema is not shown to callers, if there is no example, or if the body is not JSON or
-    has more than 1000 bytes. The body contains no API key, because the caller has sent the key elsewhere,
-    such as in a header.
+    has more than 1000 bytes. A member for an API key is left out.
     """
     template: RequestTemplate | None = getattr(dialect, "request_template", None)
     row = example_of(schema) if schema.options.show_schema else None

@@ -14,8 +14,9 @@ def merge_documents(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     """Merge the OpenAPI documents of the deployments of a gate into one.
 
     Server URLs are relative to the mount point. The name of the deployment is added as a prefix to names of
-    components and operations. If the body or the key selects the deployment, several documents contain the
-    same path. Such a path is left out, because each deployment has its own schema.
+    components and operations. A path that occurs in several documents is left out, because each deployment
+    has its own schema. Such a path does not contain a deployment name: the body or the key selects the
+    deployment.
 
     Args:
         documents: Documents by deployment name, as decoded JSON.

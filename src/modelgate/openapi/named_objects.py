@@ -44,7 +44,10 @@ def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSc
 
 
 def _refer(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Return a copy of *schema* or, if it is an object, a reference to the copy in *components*."""
+    """Add a copy of *schema* to *components* and return a reference to it, if *schema* is an object.
+
+    Otherwise return the copy.
+    """
     copy = _replace_objects(schema, name, components)
     if schema.get("type") != "object":
         return copy

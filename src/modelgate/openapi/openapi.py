@@ -55,7 +55,7 @@ class OpenAPI:
         self._routes += (route for route in routes if route.spec is not None)
 
     def reports(self) -> list[str]:
-        """Return the names of the reports on a deployment, which are the last parts of their paths."""
+        """Return the last parts of the paths on which a deployment has reports, such as ``traffic``."""
         return sorted(route.path.rpartition("/")[2] for route in self._routes if route.action == "monitor")
 
     def document(self, name: str, catalog: Catalog) -> Flow[bytes]:

@@ -201,9 +201,9 @@ class OperationBuilder:
         self.paths.setdefault(path, {})[route.method.lower()] = operation
 
     def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
-        """Add the operation on the path *template*.
+        """Add a scoring operation whose request has other members besides rows; see `OpenAPISpec`.
 
-        Its errors and API keys are those of the operation *predict*.
+        Its errors and API keys are those of the operation *predict*. Its path is *template*, filled in.
         """
         path = self._fill(template)
         other = f"{name}_{path.rpartition('/')[2]}"
@@ -249,7 +249,7 @@ class OperationBuilder:
         return [*(_ref("parameters", name) for name in headers), *_path_parameters(path)]
 
     def _fill(self, path: str) -> str:
-        """Return *path* with the name and the version of the deployment."""
+        """Return *path* with the placeholders replaced by the name and the version of the deployment."""
         path = path.replace("{deployment}", self._description.name)
         return path.replace("{version}", quote(self._description.version, safe=""))
 

@@ -1,9 +1,9 @@
 """Quick path: answer usual requests in one function, without calling the layers.
 
 A usual request has one row of JSON in the dialect ``native``, ``mlclever`` or ``simple``, and its key has
-been accepted before. This module contains no policy of its own: it calls parts of the layers, in their order. It
-only returns responses with status 200. If another status is possible, it passes the request to the layers,
-which neither charge it a second time nor call the model a second time.
+been accepted before. This module contains no policy of its own: it calls methods of the layers, in the order
+in which the layers run. It only returns responses with status 200. If another status is possible, it passes
+the request to the layers. These do not charge the request again, and do not call the model again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -143,8 +143,8 @@ class QuickPath:
     def _find_route(self, path: str, routes: dict[str, _Route | None]) -> _Route | None:
         """Return the dialect and the deployment name for *path*, or None if only the layers support it.
 
-        The result is cached in *routes*, except for unknown paths and deployments, and for paths that may
-        contain keys.
+        The result is cached in *routes*. It is not cached if the path or the deployment is unknown, or if the
+        path may contain a key.
         """
         try:
             route, wire, params = self._router.find("POST", path)
@@ -201,8 +201,8 @@ class QuickPath:
 
         Returns:
             The query with the table of the row, the requested deployment, and the schema that was used to
-            decode the row; or None if the layers must answer the request. Even then, the request may have
-            been charged; `RequestContext.settled` is set if so.
+            decode the row; or None if the layers must answer the request. If `RequestContext.settled` is
+            set, the request has been charged, even if the result is None.
         """
         try:
             query = self._authenticate(request, dialect, name) if self._admission.admit(request) else None
@@ -232,9 +232,8 @@ class QuickPath:
 
         Return None if the layers must answer the request, for example because it has an unknown key.
 
-        A key in a header field is charged before the body is read, as by the layers. Otherwise, the layers
-        might reject the key after a part of the body was read, and some middleware fails if an app stops
-        reading.
+        Like the layers, this method charges a key in a header field before it reads the body. If the key is
+        rejected, the body is then still unread. Some middleware fails if an app reads only a part of a body.
         """
         key = credentials_from_headers(request.headers)
         if key is None:

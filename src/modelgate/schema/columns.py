@@ -253,7 +253,7 @@ class Column:
 
     @property
     def example(self) -> "Level | list[Any] | None":
-        """Example value: the typical value if there is one, else another allowed value, or None."""
+        """Allowed value to show as an example, preferably the typical value. None if none is known."""
         if self.kind == "tensor":
             zeros: list[Any] = np.zeros(self.array_shape).tolist()
             return zeros
@@ -314,7 +314,7 @@ class Column:
         return _is_finite(value)
 
     def parse_datetime(self, value: object) -> np.datetime64 | None:
-        """Convert ISO 8601 text or a datetime to the form that a `Table` stores.
+        """Convert ISO 8601 text or a datetime to a datetime64, which a `Table` stores.
 
         Return None if *value* is invalid.
         """

@@ -28,8 +28,8 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
 
     The dtypes depend on the rows in two cases:
 
-    * A null turns a column of integers or booleans into floats. This does not apply to a column whose dtype
-      can represent null. Nor does it apply to an array that contains only numbers, which is always float64.
+    * A null turns a column of integers or booleans into floats. There are two exceptions: a column whose
+      dtype can represent null, and an array of numeric columns without a *dtype*, which is always float64.
     * In a DataFrame, pandas infers the dtype of a column of the kind ``any`` from the values.
 
     Args:
@@ -70,7 +70,7 @@ def array_dtype(table: Table) -> type:
 
 
 def depends_on_null(column: Column) -> bool:
-    """Return whether a null in a numeric *column* changes its dtype."""
+    """Return whether a numeric *column* may contain nulls, and a null changes its dtype."""
     may_be_null = column.nullable or (not column.required and column.default is None)
     if column.dtype is None:
         return may_be_null and column.kind != "number"

@@ -153,7 +153,8 @@ class Decoder:
     def _read_names(self, raw: bytes) -> tuple[list[str], MalformedBody | None]:
         """Check the syntax of all rows, and return the names of their members.
 
-        Only the first 100 names that cannot stand for a column are returned, because no response shows more.
+        Of the names that cannot stand for a column, only the first 100 are returned, because no response
+        shows more.
 
         Returns:
             The names, and an error if a number is too large for a float, else None.
@@ -179,8 +180,8 @@ class Decoder:
     def _is_exact(self, raw: bytes, rows: list[tuple[Any, ...]]) -> bool:
         """Return whether the JSON objects in *raw* have exactly the members of the decoded *rows*.
 
-        If there are as many colons as cells, no name is repeated and there are no extra members, whose values
-        the decoder would skip without validating them.
+        The test is that *raw* has as many colons as *rows* has cells. Then no name is repeated, and there is
+        no extra member, whose value the decoder would skip without validating it.
         """
         return count_byte(raw, b":") == self._count_cells(rows)
 
@@ -218,7 +219,7 @@ class Decoder:
         return self._build_table(rows)
 
     def _may_skip_names(self, records: list[Any]) -> bool:
-        """Return whether members of *records* that are not columns can be ignored."""
+        """Return whether extra members of *records* are allowed, and none can stand for a missing column."""
         if self._options.extra_columns == "forbid":
             return False
         return not self._optional or not find_similar(self._names, _member_names(records))
@@ -332,7 +333,7 @@ def _field_type(column: Column) -> Any:
 
 
 def _iter_parts(raw: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield the large array *raw* in parts, each an array, with the offset to add to its positions."""
+    """Yield arrays of consecutive items of the array *raw*, each with the offset to add to its positions."""
     offset = 0
     for part in split_items(raw, _PART):
         stop_if_abandoned()
@@ -342,10 +343,10 @@ def _iter_parts(raw: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _decode_records(raw: bytes, offset: int = 0, rows: int = 0) -> tuple[list[Any], MalformedBody | None]:
-    """Decode *raw*, a body or a part of its rows as an array, and check its syntax.
+    """Decode rows from JSON, and check its syntax.
 
     Args:
-        raw: JSON to decode.
+        raw: JSON of the complete body, or of an array with a part of the rows.
         offset: Number to add to positions in error messages.
         rows: Number of rows before this part.
 

@@ -22,8 +22,8 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 
     * The column was not sent under its own name.
     * The name and the column are equal after `normalize_name`.
-    * After `normalize_name`, they differ from all other names in *sent* that are not columns, and from all
-      other columns that were not sent.
+    * No other name in *sent* that is not a column is equal to them after `normalize_name`.
+    * No other column that was not sent is equal to them after `normalize_name`.
 
     If all columns are named ``x0``, ``x1``, … (the model was fitted without names), ``0`` stands for ``x0``.
 
@@ -45,7 +45,7 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 def find_similar(columns: Sequence[str], sent: Iterable[str]) -> list[str]:
     """Return the names in *sent* that are similar, but not equal, to a column name.
 
-    Names that are not returned do not affect the result of `match_names`.
+    Other names in *sent* that are not columns do not affect the result of `match_names`.
     """
     known, normalize = set(columns), _normalizer(columns)
     texts = set(map(normalize_name, columns))

@@ -32,10 +32,10 @@ _Source: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Values]
 
 
 def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Values:
-    """Return the values of some columns as raw JSON, with exactly the digits that were sent.
+    """Return the values of some columns as raw JSON.
 
-    In CSV, an empty cell becomes null. A cell that is a valid JSON number and fits into a float64 becomes a
-    number. Any other cell becomes text.
+    Numbers in raw JSON and in CSV keep exactly the digits that were sent. In CSV, an empty cell becomes null.
+    A cell that is a valid JSON number and fits into a float64 becomes a number. Any other cell becomes text.
 
     Args:
         rows: Rows that the schema has already validated: raw JSON, `CSV` or `SplitRows`.

@@ -83,7 +83,7 @@ class ValidationReport:
         return error
 
     def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
-        """Record that *column* is missing. If only some rows lack the column, also record these rows."""
+        """Record that *column* is missing, and the indices of the first rows that lack it."""
         self.missing[column.name] = None
         # Rejecting many rows without any of many columns must be cheap.
         if column.name in self.errors or len(self.errors) < SHOWN_ERRORS:
@@ -138,7 +138,7 @@ class ValidationReport:
         return bool(self.missing or self.errors or self.unexpected)
 
     def _drop_missing_everywhere(self, rows: int) -> None:
-        """Drop the row numbers of columns that are missing from all of *rows* rows."""
+        """Drop the rows recorded for columns that are missing from every row. *rows* is the row count."""
         for name in self.missing:
             errors = self.errors.get(name, [])
             errors[:] = [error for error in errors if error.rule != _MISSING or error.count < rows]

@@ -92,8 +92,8 @@ class Schema:
 
         Raises:
             ConfigurationError: The model stores neither the names nor the number of its input columns, or
-                encodes values that JSON cannot represent, or predicts rows of *X* differently when
-                they are sent as JSON.
+                encodes values that JSON cannot represent, or fails for rows of *X* or predicts them
+                differently when they are sent as JSON.
         """
         if X is None:
             return cls(infer_columns(model))
@@ -207,20 +207,20 @@ class Schema:
     def with_training_dtypes(self, model: object, X: object) -> "Schema":  # noqa: N803
         """Return a copy with the dtypes of the training rows *X* in columns where predictions depend on them.
 
-        Up to 64 rows of *X*, and one row with a null for each column with nulls, are predicted twice:
-        unchanged, and as a deployment converts them. If the predictions differ, columns get the *dtype*
-        that they have in *X*. A column that *model* passes to a function or to another library's estimator
-        may get this *dtype* in any case.
+        Up to 64 rows of *X* are predicted twice: unchanged, and as a deployment converts them. For each
+        column with nulls, one more row is predicted, in which the column is null. If the predictions differ,
+        columns get the *dtype* that they have in *X*. A column that *model* passes to a function or to
+        another library's estimator may get this *dtype* in any case.
 
-        If *X* has no nulls in a column, and a null there makes *model* fail or changes the prediction for
-        another row, the column is no longer nullable.
+        A column that contains no nulls in *X* may be tested with a null. If the null makes *model* fail, or
+        changes the prediction for another row, the column is no longer nullable.
 
         Args:
             model: Fitted model.
             X: Training rows, as a DataFrame or an array.
 
         Raises:
-            ConfigurationError: The predictions differ even with the dtypes of *X*.
+            ConfigurationError: Even with the dtypes of *X*, the predictions differ, or *model* fails.
         """
 
         def read(columns: Sequence[Column], rows: object) -> Table:

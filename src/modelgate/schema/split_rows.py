@@ -31,7 +31,7 @@ class SplitRows:
         """Return the column names of the rows.
 
         Args:
-            names: Column names of the schema.
+            names: Column names of the schema. They are used if *columns* is None.
         """
         return names if self.columns is None else self.columns
 

@@ -198,10 +198,10 @@ class Table:
         An image or a tensor has as many columns as elements, in row-major order.
 
         Args:
-            dtype: dtype of the array, for example ``int64`` or ``object``. If *dtype* cannot represent the
-                nulls of an array of numbers, the dtype is float64 instead. None for object if there are
-                columns other than numbers, images and tensors; for the dtype of `ImageSpec.read` if all
-                columns are images; otherwise for float64.
+            dtype: dtype of an array of numbers, for example ``int64`` or ``object``. If this dtype cannot
+                represent the nulls in the array, float64 is used. None means float64 if all columns are
+                numeric, the common numpy dtype of the columns if there are also images or tensors, and object
+                if there are other columns.
         """
         if not self.texts and dtype != "object":
             has_null = dtype is not None and dtype[0] in "iub" and bool(np.isnan(self.numbers).any())
@@ -262,7 +262,7 @@ def _with_dtype(series: "pandas.Series[Any]", dtype: str) -> "pandas.Series[Any]
 
 
 def _to_series(column: Column, values: npt.NDArray[Any]) -> "pandas.Series[Any]":
-    """Return the datetimes *values* with the dtype of the training data."""
+    """Return the datetimes *values* of *column* as a Series with the dtype of the training data."""
     import pandas
 
     series = pandas.Series(values.astype(f"datetime64[{column.resolution or _default_resolution()}]"))

@@ -51,9 +51,9 @@ _Read: TypeAlias = Callable[[Sequence[Column], Any], Table]
 def restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) -> Sequence[Column]:  # noqa: N803
     """Return *columns* with the dtypes of *X* where the predictions of *model* depend on them.
 
-    Some rows of *X* are predicted twice: unchanged, and converted as a deployment converts them. If *X* has
-    no nulls in a column, and a null there makes *model* fail or changes the prediction for another row, the
-    column is no longer nullable.
+    Some rows of *X* are predicted twice: unchanged, and as a deployment converts them. A column that contains
+    no nulls in *X* may be tested with a null. If the null makes *model* fail, or changes the prediction for
+    another row, the column is no longer nullable.
 
     Args:
         model: Fitted model.
@@ -62,7 +62,7 @@ def restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) -
         read: Function of columns and rows that validates the rows.
 
     Raises:
-        ConfigurationError: The predictions differ even with these dtypes.
+        ConfigurationError: Even with the dtypes of *X*, the predictions differ, or *model* fails.
     """
     parts = target_models(model)
     if parts is not None:
@@ -207,7 +207,8 @@ def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
 def _restore_dtype(column: Column, values: Any) -> Column:
     """Return *column* with the dtype of the training *values*.
 
-    Return it unchanged if it has a dtype, if its kind has this dtype by default, or if the dtype is not supported.
+    *column* is returned unchanged if it has the option *dtype*, or if *values* have the default dtype of its
+    kind or an unsupported dtype.
     """
     if values is None or column.dtype is not None or not DTYPES.get(column.kind):
         return column

@@ -58,7 +58,7 @@ def predict(query: Query) -> Flow[Prediction]:
     If the query requests prediction intervals, add them.
 
     Raises:
-        ExplanationsUnavailable: The query requests explanations, which the deployment does not provide.
+        ExplanationsUnavailable: The query requests explanations, but the predictor has no explainer.
     """
     predictor = query.predictor
     assert predictor is not None and query.table is not None

@@ -58,7 +58,10 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
 
 
 def has_unassigned_categories(model: Any) -> bool:
-    """Return whether *model* stores levels, but not which columns they belong to, as LightGBM does for ordered categories."""
+    """Return whether *model* stores levels, but not which columns they belong to.
+
+    This is the case for ordered categories in LightGBM.
+    """
     return bool(_lightgbm_levels(_find_booster(model))) and not stored_categories(model)
 
 
@@ -90,8 +93,8 @@ def match_categories(
             found[name] = levels_to_array(declared)
             if columns[name].dtype is None and list(declared) != sorted(declared, key=_pandas_order):
                 logger.warning(
-                    "column %s: levels are not sorted: the model does not store their order, so check that it is the"
-                    ' order of the training data, and confirm it with Column(…, dtype="category")',
+                    "column %s: levels are not sorted, and the model does not store their order: list them in"
+                    ' the order of the training data, and confirm this with Column(…, dtype="category")',
                     name,
                 )
     missing = [name for name, values in found.items() if values is None]
@@ -137,7 +140,9 @@ def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int,
 
     The mapping is empty if the levels do not fit the features.
 
-    *text* is the model as text. It lists the values of each feature as indices of levels: ``-1:0:2:1``.
+    Args:
+        text: Model as text, which lists the values of each feature as indices of levels: ``-1:0:2:1``.
+        levels: Lists of levels, in the order of the model.
     """
     declared, infos = _LIGHTGBM_COLUMNS.search(text), _LIGHTGBM_VALUES.search(text)
     if declared is None or infos is None:

@@ -113,9 +113,9 @@ def _own_names(model: Any) -> list[str] | None:
 
 
 def last_step_names(model: Any) -> list[str] | None:
-    """Return the column names stored in the last step of a pipeline.
+    """Return the column names stored in the last step of a pipeline that has no ``n_features_in_``.
 
-    Returns None if the last step stores no names, or the first step stores the number of its input columns.
+    Returns None if *model* has this attribute, or if the last step stores no names.
     """
     if hasattr(model, "n_features_in_"):
         return None

@@ -149,7 +149,7 @@ def has_tag(step: Any, *names: str) -> bool:
 
     Args:
         step: Estimator.
-        names: Input tags such as ``"allow_nan"``, or ``"no_validation"``.
+        names: Names of tags: ``"no_validation"``, or input tags such as ``"allow_nan"``.
     """
     try:
         tags = step.__sklearn_tags__()

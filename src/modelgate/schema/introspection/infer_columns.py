@@ -84,9 +84,9 @@ def _accept_booleans(column: Column) -> Column:
 def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]) -> None:
     """Set the levels of those *columns* that *model* expects in the category dtype of pandas.
 
-    If there are such columns, all other columns of the kind ``any`` become numbers, even though XGBoost
-    declares in its scikit-learn tags that all columns are categorical. Categorical columns of CatBoost are
-    not nullable, because CatBoost rejects null as a category.
+    If there are such columns, all other columns of the kind ``any`` get the kind ``number``. In XGBoost, all
+    columns had the kind ``any``, because its scikit-learn tags declare all columns categorical. Categorical
+    columns of CatBoost are not nullable, because CatBoost rejects null as a category.
     """
     stored = stored_categories(model)
     for index, name in enumerate(names):

@@ -53,9 +53,10 @@ class AddCurve:
         The prediction has a row for each point of the grid. If the query has no row, the prediction is empty.
 
         Raises:
-            InvalidInput: The model is a forecaster, the query has several rows (or none, without *average*), the
-                column or its range is unknown, the model has no packaged rows, or its predictions cannot be
-                averaged.
+            InvalidInput: The model is a forecaster. The query has several rows, or no row although *average*
+                is False. The column is unknown, or is an image or a tensor. *grid* is None, but the default
+                grid is unknown or would show the hidden schema. There are no packaged rows, or no numbers, to
+                average.
             InvalidValues: A value of the grid breaks a rule of the column.
         """
         predictor, table = query.predictor, query.table

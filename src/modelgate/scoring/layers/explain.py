@@ -39,9 +39,9 @@ def add_explanations(query: Query, call_next: Handler[Query, Prediction]) -> Flo
     """Explain the predictions of the inner layers if `Query.explain` is set. See `Output.explanations`.
 
     Raises:
-        InvalidInput: The request is for more contributions than the deployment returns for a row, or for more
-            than `MAX_CONTRIBUTIONS` in all; it has thresholds for a model that predicts neither numbers nor
-            probabilities; or a contribution cannot be calculated, because a number exceeds the largest float.
+        InvalidInput: The query requests more contributions than the deployment returns for a row, or more
+            than `MAX_CONTRIBUTIONS` in all. It has thresholds, but the model predicts neither numbers nor
+            probabilities. The calculation of a contribution exceeds the largest float.
         PredictionError: The model failed while its prediction was explained.
     """
     explain = query.explain
@@ -131,7 +131,8 @@ def _targets(outputs: Sequence[Output], numbers: Numbers, explain: Explain) -> l
         values = numbers[rows, indices]
         if classes is not None and output.probabilities is None and explain.has_thresholds:
             raise InvalidInput(
-                "Thresholds for explanations need a model that predicts numbers or probabilities: leave them out"
+                "Thresholds for explanations need a model that predicts numbers or probabilities:"
+                " leave out the thresholds"
             )
         is_null = np.isnan(values)
         targets.append(_Target(output, labels, indices, explain.select(values), is_null))

@@ -1,4 +1,4 @@
-"""Scoring layer that includes the exposure of each row in the prediction."""
+"""Scoring layer that multiplies predicted rates by the exposure of each row; see `Exposure`."""
 
 from msgspec.structs import replace
 

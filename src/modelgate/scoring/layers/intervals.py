@@ -53,7 +53,7 @@ def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
 
 
 def _half_widths(calibration: Calibration, levels: Sequence[float]) -> list[dict[str, float]]:
-    """Return half the width of each output's intervals, by level. For an output of labels, the dict is empty."""
+    """Return for each output half the width of its intervals, by level. For labels, the dict is empty."""
     widths: list[dict[str, float]] = [{} for _ in calibration.residuals]
     for index, by_level in enumerate(widths):
         for level in levels:

@@ -26,7 +26,7 @@ _METADATA_TTL = 1.0
 
 
 class ModelMetadata(NamedTuple):
-    """Protocol for the metadata of a model, which is available before the model is loaded.
+    """Metadata of a model, which is available before the model is loaded.
 
     Attributes:
         schema: Schema of the input.
@@ -59,7 +59,7 @@ class LoadModel:
     Attributes:
         failed: Whether the last finished load failed.
         load_error: Error of the last load that failed; None if none has failed since the model was loaded.
-        known_schema: Schema of the model that was used last; None if no model was used.
+        known_schema: Schema that was last read from the model or its metadata; None if none was read.
     """
 
     scores = True
@@ -119,7 +119,10 @@ class LoadModel:
         return schema
 
     def schema_in_memory(self) -> Schema | None:
-        """Return the schema if it is known without reading a file, or None. For a forecaster, return None."""
+        """Return the schema if it is known without reading a file, else None.
+
+        While a forecaster is in memory, return None.
+        """
         predictor = self._predictor or self._peek()
         if predictor is not None and predictor.forecaster is not None:
             return None  # a single row of its schema cannot be scored

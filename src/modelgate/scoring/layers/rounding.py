@@ -24,9 +24,9 @@ class Round:
 
     Args:
         decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number of
-            decimals of the service that defined the wire format of the request. A mapping sets the number, or
-            None, by output name; ``"service"`` then applies to all other outputs. The default of 2 comes from
-            the section "Success Response" of the ML Clever Prediction API.
+            decimals of the service that defined the wire format of the request. If outputs differ, pass a
+            mapping of output names to numbers or None; other outputs are then rounded as with ``"service"``.
+            The default of 2 comes from the section "Success Response" of the ML Clever Prediction API.
 
     Raises:
         ConfigurationError: *decimals* has another value.

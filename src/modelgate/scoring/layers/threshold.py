@@ -14,7 +14,7 @@ __all__ = ["Threshold"]
 class Threshold:
     """Scoring layer that predicts the positive class when its probability is at least *threshold*.
 
-    Outputs are unchanged unless they have exactly two classes, one of which is *positive_class*.
+    It applies only to outputs with exactly two classes, one of which is *positive_class*.
 
     Args:
         threshold: Minimum probability for predicting the positive class; None to keep the labels of the
