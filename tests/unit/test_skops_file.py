@@ -166,7 +166,7 @@ def test_untrusted_functions_for_predicting_are_rejected(tmp_path, model, names)
     with pytest.raises(ConfigurationError) as read:
         ModelPackage.load(tmp_path / "m.skops")
 
-    problem = f"the file contains types that are not trusted: {names}: "
+    problem = f"the file contains types that are not trusted ({names}): "
     assert f'model: {problem}use format="joblib", which writes a pickle' == str(packed.value)
     assert str(read.value).endswith(
         f"{problem}save it with joblib and pin the file with sha256=, or pack it:"
