@@ -27,7 +27,7 @@ class PredictionWriter(Protocol):
 
 
 def to_entries(record: PredictionRecord, redact: Collection[str]) -> Iterator[dict[str, Any]]:
-    """Yield an entry of plain values for each predicted row.
+    """Yield an entry for each predicted row: a dict of Python values, without arrays.
 
     The member ``hypothetical`` is true if the caller marked the rows as hypothetical; see `PredictionRecord`.
     The member ``input`` has all columns except images, tensors and the columns in *redact*. In an entry of a
