@@ -21,6 +21,7 @@ def post_csv(mount, deployment, body, path="/endpoints/m/invocations"):
     return mounted.post(path, body=body, headers=headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("na", ["NA", "NaN", "null", "NULL", ""])
 def test_null_of_a_csv_file_is_null(mount, na):
     """In columns that may be null: the model was given them in training."""

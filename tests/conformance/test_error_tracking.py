@@ -71,6 +71,7 @@ def list_requests():
     yield f"/api/predict/{KEY}", json.dumps(members).encode(), {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @pytest.mark.parametrize(("options", "deployment"), PLACES.values(), ids=PLACES)
 def test_failure_behind_the_key(tracker, interface, options, deployment):

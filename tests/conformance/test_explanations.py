@@ -44,6 +44,7 @@ def serve(mount, *deployments):
     return Mounted(mount, Gate(deployments, keys={KEY: "*"}))
 
 
+@pytest.mark.slow
 def test_explanations_of_several_rows(mount, package, wine_row):
     """About the predicted class of each, with the values of the request as they were sent."""
     mounted = serve(mount, Deployment("wine", package, explanations="auto"))
@@ -91,6 +92,7 @@ def test_explanations_and_predictions_are_the_same_for_batches_and_single_rows(m
             }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [PATH, "/deployments/wine/predictions", "/wine/predictionExplanations"])
 def test_deployment_without_explanations_rejects_requests_for_them(mount, package, wine_row, path):
     path = path.replace("/wine/predictionExplanations", "/deployments/wine/predictionExplanations")
@@ -153,6 +155,7 @@ def test_no_rows_have_no_explanations(mount, package):
     assert [] == document["predictions"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -353,6 +356,7 @@ def test_null_of_one_output_leaves_the_others_explained():
     }
 
 
+@pytest.mark.slow
 def test_both_models_of_a_rollout_explain(package, wine, wine_row):
     other = ModelPackage.from_estimator(wine[0], wine[1], name="wine", version="2", target="cultivar")
     deployment = Deployment("wine", package, explanations="auto", rollout=Rollout({other: 100}))

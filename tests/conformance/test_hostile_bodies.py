@@ -145,6 +145,7 @@ def document(gate):
     return gate.openapi("m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", *slow("asgi")])
 @pytest.mark.parametrize("form", PATHS)
 def test_hostile_bodies(gate, document, caplog, interface, form):

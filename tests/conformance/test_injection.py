@@ -72,6 +72,7 @@ def formatted_log():
     logger.setLevel(level)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evil", EVIL)
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_text_of_callers_forges_nothing(interface, evil):

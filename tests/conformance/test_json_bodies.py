@@ -46,6 +46,7 @@ def post(served, path, rows):
     return served.post(path, body=body.encode(), headers=headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PREDICTIONS)
 @pytest.mark.parametrize(
     "rows",
@@ -65,6 +66,7 @@ def test_object_of_columns_is_scored(served, path, rows):
     assert (200, EXPECTED) == (answer.status, PREDICTIONS[path](answer.json()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PREDICTIONS)
 @pytest.mark.parametrize("count", [0, 1])
 def test_object_of_columns_with_few_rows_has_a_list_of_predictions(served, path, count):
@@ -221,6 +223,7 @@ def score(served, path, headers, body):
     return answer.status, members
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("content_type", ["text/plain", "text/plain;charset=UTF-8"])
 def test_json_in_plain_text_is_read_as_json(served, dialect, content_type):

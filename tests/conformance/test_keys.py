@@ -54,6 +54,7 @@ def key_store(tmp_path):
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "status", "challenge"),
     [
@@ -82,6 +83,7 @@ def test_key_states_have_status_and_challenge(
     assert (case not in ("wrong", "misspelled")) == (logged in known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", WHERE)
 def test_keys_are_never_shown(mount, wine, wine_row, key_store, caplog, monkeypatch, where):
     """Valid or not, wherever they were sent."""
@@ -134,6 +136,7 @@ def list_routes(gate):
             yield from ((method, path) for method in methods)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["right", "wrong"])
 def test_keys_are_not_logged_by_any_route(mount, wine, key_store, caplog, case):
     """Sent as any variable of the path, in the query, a header or the body."""

@@ -60,6 +60,7 @@ def loading(mount, tmp_path):
     store.go.set()
 
 
+@pytest.mark.slow
 @BY_DIALECT
 def test_loading_model_is_503_with_retry_after(loading, path, body, message):
     """In the dialect's form. It is not counted as a failure."""
@@ -106,6 +107,7 @@ def test_loading_package_is_already_described(loading):
     assert 0 == mounted.gate.deployments.cache.cache_info().currsize
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", [RaisingModel, MisshapenModel])
 @BY_DIALECT
 def test_loading_failed_model_is_503(mount, tmp_path, model_type, path, body, message):

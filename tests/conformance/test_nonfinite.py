@@ -151,6 +151,7 @@ def max_or_none(values):
     return None if None in values else max(values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", LABELS_IN)
 @pytest.mark.parametrize(
     "options", [{}, {"threshold": 0.6}, {"scoring_layers": [Threshold(0.6)]}], ids=" ".join

@@ -141,6 +141,7 @@ def check_failure(gate, message):
     assert all(message in json.dumps(content) for _, content in answers.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", NO_VALUE_FOR_EACH_ROW.values(), ids=NO_VALUE_FOR_EACH_ROW)
 def test_output_without_a_value_for_each_row(serve, output, caplog):
     check_failure(serve(output), FAILED)
@@ -148,6 +149,7 @@ def test_output_without_a_value_for_each_row(serve, output, caplog):
     assert "secret" not in caplog.messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", NO_JSON.values(), ids=NO_JSON)
 def test_output_that_json_cannot_represent(serve, output):
     check_failure(serve(output), f"{FAILED}: its prediction is not text, a boolean or a number (row 0, 1, 2)")

@@ -117,6 +117,7 @@ def test_key_of_any_form_is_told_from_a_json_web_token_alone(mount, wine, dialec
     assert 400 == send(mounted, dialect, x_api_key=KEY, authorization=OPAQUE).status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "token", [JWT, OPAQUE, BASIC, f"Bearer {OURS}"], ids=["JWT", "opaque", "Basic", "ours"]
 )

@@ -122,6 +122,7 @@ def test_quick_path_answers_usual_requests(interface):
     assert 9 == pair.taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["labels", *slow("numbers", "outputs")])
 @pytest.mark.parametrize(
     "options",
@@ -528,6 +529,7 @@ def module_pairs(models):
     return pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wsgi", *slow("asgi")])
 @examples(5)
 @hypothesis.given(request=requests(), advance=st.sampled_from([0, 0, 0, 1, 61, -5]))
@@ -547,6 +549,7 @@ def test_quick_path_has_kept_all_counts_equal(module_pairs, interface):
     assert pair.taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["native", *slow("mlclever", "simple", "tf_serving")])
 def test_quick_path_changes_nothing_for_hostile_bodies(interface, dialect):
     """Every seventh of the bodies that are sent to each wire format."""

@@ -275,6 +275,7 @@ class PassOn(BaseHTTPMiddleware):
         return await call_next(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "statuses"),
     [

@@ -65,6 +65,7 @@ def call_without_config(call):
         return call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"offload": True}, {"offload": False}, {"batch": False}], ids=str)
 def test_sklearn_config_holds_for_models(mount, model, options):
     """In worker threads, server threads and on an event loop, batched or not."""
@@ -95,6 +96,7 @@ def test_sklearn_config_holds_for_loading(mount, model, tmp_path):
     assert 200 == call_without_config(lambda: mounted.predict(ROW)).status
 
 
+@pytest.mark.slow
 def test_sklearn_config_holds_for_shadows(model):
     """They run in a thread of their own."""
     package = ModelPackage.from_estimator(model, FRAME, name="m", version="2", format="joblib")

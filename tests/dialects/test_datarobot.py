@@ -932,6 +932,7 @@ def build_explaining_client(interface, **options):
     return Client(getattr(gate, interface), headers=BEARER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [EXPLAIN, EXPLAIN.removeprefix("/predApi/v1.0")])
 def test_prediction_explanations(interface, path):
     """ "Making Prediction Explanations": the example."""
@@ -946,6 +947,7 @@ def test_prediction_explanations(interface, path):
     assert pytest.approx(BASE_VALUE) == float(answer.header("x-explanation-base-value"))
 
 
+@pytest.mark.slow
 def test_prediction_explanations_of_the_predictions_route(interface):
     """Each row has the metadata, and the threshold as without explanations."""
     client = build_explaining_client(interface)
@@ -969,6 +971,7 @@ def test_prediction_explanations_are_off_by_default(interface):
     assert answer.header("x-explanation-method") is None
 
 
+@pytest.mark.slow
 def test_prediction_explanations_have_csv_columns(interface):
     """ "Output format". A row between the thresholds has empty cells."""
     client = build_explaining_client(interface)

@@ -12,6 +12,7 @@ def test_every_target_has_a_corpus():
     assert set(TARGETS) == set(CORPUS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "name"), INPUTS, ids=lambda text: text.replace(" ", "-"))
 def test_inputs_do_no_harm(target, name):
     TARGETS[target](CORPUS[target][name])

@@ -102,6 +102,7 @@ def test_pack_replaces_files_only_with_force(packed, joblib_file, sample):
     assert "8" == ModelPackage.load(path).manifest.version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_pack_takes_missing_options_from_a_package(packed, sample, tmp_path, folder):
     before = ModelPackage.load(packed[0])
@@ -165,6 +166,7 @@ def test_pack_reports_unusable_input(tmp_path, joblib_file, sample):
         assert "" == done.stdout
 
 
+@pytest.mark.slow
 def test_inspect_package(packed, key_pair):
     path, done = packed
     shown = run("inspect", path, "--public-key", key_pair.public).stdout
@@ -192,6 +194,7 @@ def test_inspect_package(packed, key_pair):
     )
 
 
+@pytest.mark.slow
 def test_inspect_folder(packed, tmp_path):
     folder = tmp_path / "folder.mgpkg"
     digest = ModelPackage.load(packed[0]).save(folder, folder=True)
@@ -292,6 +295,7 @@ def test_inspect_rejects_other_files(tmp_path, name):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_inspect_shortens_long_lists_of_levels(tmp_path, monkeypatch):
     frame = pd.DataFrame({"town": [f"town {index % 8}" for index in range(80)], "age": np.arange(80.0)})
     schema = Schema.from_sample(frame)
@@ -309,6 +313,7 @@ def test_inspect_shortens_long_lists_of_levels(tmp_path, monkeypatch):
 HOSTILE = "\x1b[2J\r\nplan       exact\x9b1m\x07\u202e"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", [False, True])
 def test_inspect_escapes_control_characters(tmp_path, monkeypatch, terminal):
     """Nothing in a file may move the cursor, forge a line or reverse the text."""

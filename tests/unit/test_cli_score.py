@@ -334,6 +334,7 @@ AGES = [index % 50 if index % 7 else "a" for index in range(60)]
 DONE = [age if age != "a" else None for age in AGES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requests", [3, 9, 15])
 def test_resumed_run_gives_the_same_output(to, run, out, requests):
     """Byte for byte."""
@@ -534,6 +535,7 @@ def score(path, *arguments, code=0):
 COMPRESSIONS = {"gz": gzip, "bz2": bz2, "xz": lzma}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
 @pytest.mark.parametrize("name", ["big.csv", None])
 def test_compressed_input(to, out, suffix, name):
@@ -571,6 +573,7 @@ def test_compressed_input_is_resumed(to, out, suffix):
     assert 0 < json.loads(done.stdout)["resumed_at"] < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["gz", *slow("bz2", "xz")])
 @pytest.mark.parametrize("size", [25_000, *slow(10)])
 def test_truncated_compressed_input_can_be_resumed_once_complete(to, out, suffix, size):

@@ -265,6 +265,7 @@ VALUES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize(
     "wrap", [dict, lambda row: [row], lambda row: pd.DataFrame([row])], ids=["row", "rows", "frame"]
@@ -468,6 +469,7 @@ EXPECTED = build_client(GATE).predict(ROWS)
 # ---- CSV
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r")), min_size=2, max_size=2)
@@ -968,6 +970,7 @@ def test_deployment_url(url, expected):
     assert expected == deployment_url(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
@@ -1031,6 +1034,7 @@ def test_key_is_not_in_the_local_variables_of_an_error(waits, answer):
     assert trace.__suppress_context__ or trace.__context__ is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "key", "warned"),
     [

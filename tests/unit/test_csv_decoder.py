@@ -237,6 +237,7 @@ def test_csv_of_a_dataframe_is_read_exactly(parser, text):
     assert NUMERIC.tobytes() == schema.read(CSV(text.encode())).numbers.tobytes()
 
 
+@pytest.mark.slow
 def test_unknown_level_causes_one_warning(parser):
     schema = MIXED.with_options(unknown_levels="warn")
     table = schema.read(CSV((HEAD + "1,gold,,true,\n" + "2,pro,,true,\n" * 20_000).encode()))
@@ -347,6 +348,7 @@ def encode_cell(text):
     return out.getvalue().rsplit(",", 1)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", INVALID_NUMBERS, ids=lambda text: repr(text)[:20])
 @pytest.mark.parametrize("place", ["{},1", "1,{}", "1,2\n3,4\n5,{}\n6,7"])
 def test_invalid_number_is_rejected(parser, text, place):
@@ -455,6 +457,7 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", NUMBERS, ids=lambda text: repr(text)[:20])
 @pytest.mark.parametrize(
     "column",
@@ -546,6 +549,7 @@ def test_rules_are_enforced(parser, column, good, bad):
 # Several tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 7, 100, 8192])
 @pytest.mark.parametrize("quote", ["", '"'])
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=repr)

@@ -110,6 +110,7 @@ def rows_with(rows, column, value):
     return [{**row, column: value} for row in rows]
 
 
+@pytest.mark.slow
 def test_curve_holds_the_other_columns(client, gate):
     grid = [-2, 0.5, 3]
     rows = [{**ROW, "age": value} for value in grid]
@@ -163,6 +164,7 @@ def test_curve_and_average_need_one_call_of_the_model(package):
     assert [7 * 201] == calls
 
 
+@pytest.mark.slow
 def test_curve_of_several_outputs():
     model = MultiTarget({"weight": NUMBERS, "churn": CLASSIFIER})
     gate = Gate([Deployment("both", ModelPackage.from_estimator(model, X))], keys="open")

@@ -58,6 +58,7 @@ def test_intervals_cover_as_many_values_as_they_claim():
     assert 0.75 <= np.mean(coverage) <= 0.85
 
 
+@pytest.mark.slow
 def test_all_series_and_steps_are_predicted_in_one_call():
     forecaster, calls = fit(), []
     forecaster.regressor = Counting(forecaster.regressor, calls)
@@ -126,6 +127,7 @@ def test_history_with_gaps_is_left_out_of_the_training():
     assert np.isfinite(predict(forecaster, forecaster.example)[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [
@@ -162,6 +164,7 @@ def test_example_can_be_scored():
     assert {1} == set(request.rows.series)
 
 
+@pytest.mark.slow
 def test_missing_history_is_allowed_if_the_regressor_accepts_nan():
     assert (False, True) == (
         fit().allows_missing,

@@ -1,6 +1,7 @@
 """Pages whose facts are in files: the troubleshooting tables, the container and the navigation."""
 
 import ast
+import functools
 import json
 import logging
 import re
@@ -21,6 +22,7 @@ DOCKER = ROOT / "examples" / "docker"
 ROWS = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
 
 
+@functools.cache
 def read_texts():
     """Return the strings in the source of modelgate; ``…`` stands for values."""
     texts = set()
@@ -34,9 +36,6 @@ def read_texts():
     return texts
 
 
-TEXTS = read_texts()
-
-
 @pytest.mark.parametrize("message", ROWS)
 def test_messages_exist(message):
     """Each part between values is in one text of the source, in this order."""
@@ -44,7 +43,7 @@ def test_messages_exist(message):
     pattern = re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
 
     assert parts
-    assert any(pattern.search(text) for text in TEXTS)
+    assert any(pattern.search(text) for text in read_texts())
 
 
 def test_there_are_many_messages():

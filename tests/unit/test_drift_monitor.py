@@ -311,6 +311,7 @@ def test_record_that_cannot_be_counted_loses_no_other(clock, monkeypatch):
     assert ([5], 600) == ([window.rows for window in judgement.assessments], lost)
 
 
+@pytest.mark.slow
 def test_alarm_is_raised_once_though_windows_are_joined_differently(empty_storage, clock):
     """Without the oldest period, which is deleted, each window begins one period later."""
     alarms = []

@@ -52,6 +52,7 @@ def assess_frame(frame, bins=BINS):
     return assess(Window(0, 1, counts), bins.reference, None, Thresholds())
 
 
+@pytest.mark.slow
 def test_no_alarm_in_200_quiet_windows():
     rng = np.random.default_rng(1)
     alarms = [assess_frame(draw(rng, WINDOW_ROWS)).alarms() for _ in range(200)]
@@ -59,6 +60,7 @@ def test_no_alarm_in_200_quiet_windows():
     assert [set()] * 200 == alarms
 
 
+@pytest.mark.slow
 def test_shift_of_half_a_standard_deviation_is_found_in_200_of_200_windows():
     rng = np.random.default_rng(2)
     found = [
@@ -69,6 +71,7 @@ def test_shift_of_half_a_standard_deviation_is_found_in_200_of_200_windows():
     assert [set(SCHEMA.names)] * 200 == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training_rows", [100, 500])
 def test_small_training_sample_raises_no_alarm(training_rows):
     """Bins of few training rows are uncertain, too."""

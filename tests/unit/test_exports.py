@@ -52,6 +52,7 @@ def imported():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_import_loads_no_other_module(imported):
     """``import modelgate`` alone does not load numpy."""
 

@@ -84,6 +84,7 @@ NEVER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "schema"), NEVER.values(), ids=NEVER)
 def test_estimator_that_always_fails_is_rejected(model, schema):
     """By a new gate and by `Deployments.add`; its own error is the cause."""
@@ -197,6 +198,7 @@ HEALTHY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "schema", "row"), HEALTHY.values(), ids=HEALTHY)
 def test_model_that_rejects_synthetic_rows_serves(make, schema, row):
     """If it may have rejected them for their values."""
@@ -206,6 +208,7 @@ def test_model_that_rejects_synthetic_rows_serves(make, schema, row):
     assert {"m": "active"} == gate.deployments.states()
 
 
+@pytest.mark.slow
 def test_unproven_model_is_logged(caplog):
     """With the model's own error."""
     model, schema, _ = HEALTHY["levels that the schema lacks"]
@@ -219,6 +222,7 @@ def test_unproven_model_is_logged(caplog):
     assert "deployment n: model was not tested: no synthetic row can be made" in doubts[1]
 
 
+@pytest.mark.slow
 def test_example_replaces_synthetic_rows(caplog):
     """A model that cannot score its example is rejected."""
     model, schema, row = HEALTHY["levels that the schema lacks"]

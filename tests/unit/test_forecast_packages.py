@@ -37,6 +37,7 @@ def serve(model, **options):
     return Client(Gate([Deployment("sales", model)], keys="open", **options).wsgi)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["skops", "joblib"])
 def test_package_makes_the_same_forecasts(forecaster, suffix, tmp_path):
     package = ModelPackage.from_forecaster(forecaster, format=suffix)
@@ -154,6 +155,7 @@ def test_changed_example_is_rejected(path, tmp_path):
         package.save(tmp_path / "sales.mgpkg")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "regressor", [Ridge(), HistGradientBoostingRegressor(max_iter=5)], ids=["ridge", "hgb"]
 )

@@ -104,6 +104,7 @@ def test_narwhals_frame_is_scored_like_its_native_frame(make):
     assert ["yes", "no"] == gate.score("m", frame).values.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
 @pytest.mark.parametrize("labels", [[True, False], [False, True]], ids=["first", "last"])
 def test_label_that_always_occurs_hides_no_columns(labels):
@@ -122,6 +123,7 @@ def test_label_that_always_occurs_hides_no_columns(labels):
         gate.score("m", {"plan": 1, "age": 2.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_constant_member_of_output_codes_hides_no_columns(seed):
     """Imputed columns may be null, and dropped ones are not required, although the model checks their names."""

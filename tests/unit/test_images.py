@@ -68,6 +68,7 @@ def digits():
     return model, X[:5], [make_photo(row.reshape(8, 8)) for row in X[:5]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_estimator_gets_the_pixels_of_each_image_as_a_row(digits, interface):
     model, X, photos = digits

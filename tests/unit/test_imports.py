@@ -232,12 +232,14 @@ def test_find_circles():
     assert [["b", "c"], ["d", "e", "f"]] == find_circles(graph)
 
 
+@pytest.mark.slow
 def test_modules_do_not_import_each_other_in_circles():
     """Imports for types and inside functions count too."""
 
     assert [] == find_circles(build_import_graph())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("types", [False, True], ids=["at run time", "for types"])
 def test_modules_import_only_lower_levels(types):
     assert {} == find_violations(lambda path: find_upward_imports(path, types=types))
@@ -249,6 +251,7 @@ def test_layers_dialects_and_mounts_are_independent():
     )
 
 
+@pytest.mark.slow
 def test_frameworks_are_imported_only_by_mounts():
     assert {} == find_violations(
         lambda path: (

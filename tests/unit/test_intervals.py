@@ -283,6 +283,7 @@ def test_native_returns_intervals_in_csv_and_ndjson(client, gate):
     assert {"prediction": value, "intervals": {"90": {"low": low, "high": high}}} == lines.json()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "message"),
     [

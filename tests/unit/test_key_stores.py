@@ -101,6 +101,7 @@ class TestEveryStore:
         assert find(store, key) == find(store, key) == asyncio.run(adrive(store.find(key)))
         assert key not in repr(find(store, key))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "spoil",
         [

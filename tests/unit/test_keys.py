@@ -451,6 +451,7 @@ def test_key_auth_rejects_invalid_scope(scope):
         MemoryKeyStore({KEY: scope})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["acme_test_2", *slow("mg_live", "acme")])
 def test_generate_returns_random_keys_with_checksum(prefix):
     """155 random bits, of which 131 are never displayed. Every store accepts them."""

@@ -305,6 +305,7 @@ def test_budget_is_returned_after_each_response(interface):
         assert 0 == limit.large_bodies.bytes_in_progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "accept", "read"),
     [
@@ -647,6 +648,7 @@ def test_stream_that_is_too_large_takes_little_memory(interface):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
 def test_large_body_waits_in_a_file(interface, coding):
     """It is answered like a body that did not wait. Its size after decompression counts from the start."""

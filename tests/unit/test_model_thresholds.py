@@ -16,6 +16,7 @@ FIXED = FixedThresholdClassifier(GaussianNB(), threshold=0.2, pos_label=0)
 AUTO = FixedThresholdClassifier(GaussianNB())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
@@ -46,6 +47,7 @@ def test_threshold_of_a_model_is_adopted(model, expected):
     assert model.predict(rows).tolist() == output.values.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positive", [0, *slow(1)])
 def test_threshold_of_a_tuned_model_is_adopted(positive):
     rows, labels = load_breast_cancer(return_X_y=True)

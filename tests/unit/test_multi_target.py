@@ -240,6 +240,7 @@ def test_model_that_is_not_fitted_is_named():
         Gate([Deployment("m", MultiTarget(models))], keys="open")
 
 
+@pytest.mark.slow
 def test_target_cannot_rename_the_outputs(pet):
     Gate([Deployment("pet", pet, target=["species", "weight"])], keys="open")
     for target in ("pet", ["weight", "species"]):
@@ -306,6 +307,7 @@ def test_csv_has_columns_for_each_output(gate):
     ] == frame.columns.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["skops", "joblib"])
 def test_package_of_a_multi_target(pet, tmp_path, format_):
     y = pd.DataFrame({"weight": WEIGHT, "species": SPECIES})
@@ -334,11 +336,13 @@ def test_package_of_a_multi_target_needs_no_model_for_its_metadata(pet, tmp_path
     assert gate.deployments.cache.peek("pet") is None
 
 
+@pytest.mark.slow
 def test_multi_target_cannot_be_an_onnx_graph(pet):
     with pytest.raises(ConfigurationError, match="cannot"):
         ModelPackage.from_estimator(pet, X, format="onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_frame", [True, False])
 def test_numbers_of_a_multi_target_have_intervals(pet, as_frame):
     new = X.assign(age=X["age"] + 0.5)

@@ -50,6 +50,7 @@ def bodies_of(name, value="1.5"):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", bodies_of("a"))
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("required", [True, False])

@@ -49,6 +49,7 @@ def make_gate(model="classifier", schema=SCHEMA, keys=None, dialects=None, idemp
     return Gate([deployment], keys=keys, dialects=dialects, idempotency=idempotency)
 
 
+@pytest.mark.slow
 def test_document_describes_the_idempotency_key():
     gate = make_gate(dialects=["native"], idempotency=True)
     document = gate.openapi("d")
@@ -63,6 +64,7 @@ def test_document_describes_the_idempotency_key():
     assert 409 == examples["request_in_progress"]["value"]["status"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "keys"),
     [
@@ -85,6 +87,7 @@ def test_document_is_valid(model, keys):
         reading.check(schema, example)
 
 
+@pytest.mark.slow
 def test_document_of_a_deployment_that_explains():
     """It alone has the parameters and the path of explanations, whose responses fit their schemas."""
     dialects = ["native", "datarobot"]
@@ -206,6 +209,7 @@ def asked(name, rows, key=KEY, schema=SCHEMA):
 GOOD = {"a": 1.0, "b": 2.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", *slow("asgi")])
 @pytest.mark.parametrize("name", DIALECTS)
 def test_responses_match_the_document(name, interface, tmp_path):
@@ -243,6 +247,7 @@ def test_responses_match_the_document(name, interface, tmp_path):
         reading.check_response(reading.find_operation(name), answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIALECTS)
 def test_error_responses_match_the_document(name):
     """429, 500, and 503 or 403 of a paused deployment."""
@@ -345,6 +350,7 @@ def test_document_does_not_call_functions():
     assert [] == called
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoiled", [False, True])
 def test_document_loads_a_model_for_its_example(spoiled, tmp_path):
     """If that fails, the document contains what the package describes."""

@@ -250,6 +250,7 @@ def serve_two_versions(url, accuracies, requests, sticky_by="request"):
     return arms
 
 
+@pytest.mark.slow
 def test_arms_are_compared(url):
     arms = serve_two_versions(url, (0.6, 0.95), 150)
 
@@ -258,6 +259,7 @@ def test_arms_are_compared(url):
     assert 0.3 < -arms.difference < 0.4
 
 
+@pytest.mark.slow
 def test_versions_of_the_same_owner_are_one_observation(url):
     """All rows have the same value in the column, so that there is nothing to compare."""
     arms = serve_two_versions(url, (0.6, 0.95), 150, sticky_by="column:order")

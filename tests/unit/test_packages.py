@@ -193,6 +193,7 @@ def test_package_rejects_options_that_do_not_fit_the_model(estimator, options, m
         ModelPackage.from_estimator(model, ROWS, **options)
 
 
+@pytest.mark.slow
 def test_package_describes_its_model(path, package):
     loaded = ModelPackage.load(path)
     manifest = loaded.manifest
@@ -274,6 +275,7 @@ def test_package_of_a_text_model(tmp_path):
     assert model.predict(texts[:3]).tolist() == loaded.example["expected"]["predict"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["skops", "joblib"])
 @pytest.mark.parametrize(
     "model",
@@ -343,6 +345,7 @@ def test_missing_extra_is_named(tmp_path, pipeline, monkeypatch, package, suffix
     assert_rejected(path, message, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

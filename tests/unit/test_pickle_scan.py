@@ -114,6 +114,7 @@ OPCODES = [
 ]
 
 
+@pytest.mark.slow
 @examples(10)
 @given(st.lists(st.sampled_from(OPCODES), max_size=30))
 def test_complete_pickle_imports_are_complete(opcodes):

@@ -53,6 +53,7 @@ def predict(request):
 # Estimators
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [FRAME, np.ascontiguousarray(FRAME), np.asfortranarray(FRAME)],
@@ -97,6 +98,7 @@ def test_classes_are_plain_python_values(predict):
     assert [int, int] == [type(label) for label in prediction.classes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "names"), [("t", ["t_0", "t_1"]), (["one", "two"], ["one", "two"]), (["t"], ["t_0", "t_1"])]
 )

@@ -494,6 +494,7 @@ def test_large_files_are_neither_written_nor_read(make, primary, admin, caplog):
 # Options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value"),
     [

@@ -278,6 +278,7 @@ def foreign_package(tmp_path):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -502,6 +503,7 @@ def test_forked_child_polls_with_its_own_thread(registry):
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 def test_changes_under_load_fail_no_request(registry):
     gate, over, answers = make_gate(registry, OWN, watch=0.02), threading.Event(), []
 

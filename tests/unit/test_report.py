@@ -44,6 +44,7 @@ def serve(url, *hooks):
     gate.close()
 
 
+@pytest.mark.slow
 def test_report_shows_traffic_drift_and_accuracy(url, tmp_path):
     serve(url, DriftMonitor(url), OutcomeLog(url))
     run("price", "--db", url, "-o", tmp_path / "page.html")

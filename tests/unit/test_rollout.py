@@ -104,6 +104,7 @@ def test_path_with_a_version_selects_the_model(store):
     assert "3" == client.get("/deployments/churn").json()["version"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_sticky_key_always_gets_the_same_model(store, interface):
     keys = {f"the-secret-key-of-caller-{number}": "churn" for number in range(40)}

@@ -284,6 +284,7 @@ def test_form_file_of_another_media_type_is_rejected():
     assert "text/csv, application/json" == info.value.headers["accept"]
 
 
+@pytest.mark.slow
 def test_many_false_boundaries_are_read_as_content():
     """Text that looks like the start of a boundary is part of the file."""
     content = b"\r\n--bb" * 500_000

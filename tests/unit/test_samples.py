@@ -44,6 +44,7 @@ LABELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @pytest.mark.parametrize("name", DIALECTS)
 def test_rendered_sample_gets_a_prediction(name, interface, wine):

@@ -30,6 +30,7 @@ def is_mapped(array):
     return isinstance(array, memoryview) and array.readonly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
@@ -129,6 +130,7 @@ def test_shared_arrays_do_not_map_a_file_that_others_can_write(tmp_path):
     assert first.predict(ROWS[:9]).tolist() == second.predict(ROWS[:9]).tolist()
 
 
+@pytest.mark.slow
 def test_shared_arrays_delete_files_that_no_process_maps(tmp_path):
     arrays = SharedArrays(tmp_path)
     dropped = arrays.share(fit_neighbors())

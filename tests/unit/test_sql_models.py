@@ -93,6 +93,7 @@ def test_sql_store_resolves_versions_and_aliases(store):
     assert ["churn"] * 3 + ["price"] * 2 == [model.name for model in store.list()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["none", "churn@2", "churn@", "../churn", "churn@../1", "sqlite://x", "churn\0", "%"]
 )
@@ -241,6 +242,7 @@ def run_at_once(acts):
         return list(threads.map(run, acts))
 
 
+@pytest.mark.slow
 def test_concurrent_saves(make):
     """Of two saves of the same version, one fails."""
     stores = [make() for _ in range(9)]

@@ -164,6 +164,7 @@ def test_broken_file_keeps_the_current_model(folder, broken, caplog):
     assert (4, "4") == poll_and_predict(gate)
 
 
+@pytest.mark.slow
 def test_failed_update_is_tried_again(folder, caplog, monkeypatch):
     """After 1, 2, 4, … seconds, at most ten minutes; each distinct failure is logged once."""
     clock = FakeClock(0)

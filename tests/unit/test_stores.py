@@ -159,6 +159,7 @@ def test_store_round_trip(storage):
     assert (digest, loaded.manifest) == (opened.sha256, opened.manifest)
 
 
+@pytest.mark.slow
 def test_store_resolves_versions_and_aliases(storage):
     for version in ("1.2", "1.10", "1.9", "1.10rc1"):
         storage.put(package(version=version))
@@ -266,6 +267,7 @@ def test_store_needs_permission_and_pin_for_a_pickle(storage):
     ).model.classes_.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_gate_serves_from_each_store(storage, interface):
     """An invalid row loads no model; a reload resolves the latest version again."""
@@ -341,6 +343,7 @@ def test_fingerprint_changes_when_a_file_is_replaced(storage, make_watched):
     assert 3 == len(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["none", "churn@2", "churn@none", "", "../churn", "churn@*"])
 def test_fingerprint_raises_not_found(storage, make_watched, name):
     storage.put(package())
@@ -348,6 +351,7 @@ def test_fingerprint_raises_not_found(storage, make_watched, name):
         make_watched().fingerprint(name)
 
 
+@pytest.mark.slow
 def test_gate_polls_each_store(storage, make_watched):
     storage.put(package())
     storage.alias("churn", "production", "1")

@@ -39,6 +39,7 @@ def make_client():
     return Client(Gate([rates, labels], keys="open").wsgi)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accept", ["application/json", CSV, NDJSON])
 @pytest.mark.parametrize(
     ("path", "options"),

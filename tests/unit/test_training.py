@@ -102,6 +102,7 @@ def test_column_missing_in_the_training_rows_is_unchanged():
     assert ["any", "text"] == kinds_of(Schema.from_model(model, pandas.DataFrame({"b": ["y"]})))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", ["mapping", "csv"])
 def test_training_booleans_make_a_boolean_column(rows):
     """The model, which expects a number, gets a boolean as in training."""

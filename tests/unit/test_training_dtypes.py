@@ -59,6 +59,7 @@ def assert_served_alike(model, X):
     return schema
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "dtype", "column"),
     [
@@ -153,6 +154,7 @@ if SKLEARN >= (1, 8):  # before, the scaler subtracts the mean with 64 bits
         assert ["float32"] == [column.dtype for column in assert_served_alike(model, X)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int32", "Int64", "category"])
 def test_dtype_that_changes_no_prediction_is_not_restored(dtype):
     X = pandas.DataFrame({"a": pandas.Series([1, 2, 3, 4] * 10).astype(dtype)})
@@ -171,6 +173,7 @@ def test_null_that_would_change_another_row_is_rejected():
         schema.read([{"a": 1}, {"a": None}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [np.arange(40.0), ["10115", "2"] * 20], ids=["number", "text"])
 def test_null_for_which_the_model_fails_is_rejected(values):
     """It had none in training."""

@@ -66,6 +66,7 @@ def test_unknown_levels_are_rejected_by_default(model, caplog):
         gate.score("m", NEW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "warnings"),
     [("warn", ["plan has values the model was not trained with"]), ("accept", None)],
@@ -97,6 +98,7 @@ def test_option_that_is_set_is_not_discussed(caplog):
         gate.score("m", NEW)
 
 
+@pytest.mark.slow
 def test_option_applies_to_any_schema(tmp_path):
     """To one by hand, and to that of a package, also before it is loaded."""
     model = IGNORING["one-hot"]()
@@ -125,6 +127,7 @@ def run(*arguments):
     return result
 
 
+@pytest.mark.slow
 def test_command_line_gives_the_advice(tmp_path, monkeypatch):
     """pack, inspect and doctor."""
     model = IGNORING["one-hot"]()

@@ -250,6 +250,7 @@ def test_suggestions_compare_few_and_short_names(monkeypatch):
     assert all(len(name) <= 60 and len(other) <= 60 for name, other in compared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "columns",
     [[Column("a", required=False)], [Column("a", default=1.0), Column("b", "text", required=False)]],
