@@ -42,7 +42,10 @@ _REFERRED = {*TRUSTED} - {"numpy.dtype", "sklearn.utils._bunch.Bunch"}
 
 _JSON_TYPE = {"__module__": "builtins", "__class__": "str"}
 _JOBLIB = 'use format="joblib", which writes a pickle'
-_PINNED = f"save it with joblib and pin the file with sha256=, or pack it: {_JOBLIB}"
+_PINNED = (
+    "save it with joblib and pin the file with sha256=, or make a package with"
+    ' format="joblib", which writes a pickle'
+)
 
 
 def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any:
