@@ -9,6 +9,7 @@ import tempfile
 
 import hypothesis
 import pytest
+from click.testing import CliRunner  # tests/conftest.py replaces it with one that separates the streams
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -60,13 +61,11 @@ def _run_commands(example):
 
     A command may be continued on the next line with a backslash.
     """
-    import click.testing
-
     from modelgate.cli.root import cli
 
     for text in example.parsed.replace("\\\n", "").split("$ modelgate ")[1:]:
         command, _, expected = text.partition("\n")
-        result = click.testing.CliRunner().invoke(cli, shlex.split(command))
+        result = CliRunner().invoke(cli, shlex.split(command))
         output = "".join(line.rstrip() + "\n" for line in result.output.splitlines())
         if not doctest.OutputChecker().check_output(expected.replace("…", "..."), output, _COMPARISON):
             return f"modelgate {command}\n{output}"

@@ -41,14 +41,15 @@ def create_gate() -> Any:
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
 
-    from modelgate import Deployment, Gate, Schema
+    from modelgate import Deployment, Explanations, Gate, Schema
 
     names = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
-    model = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+    rows, labels = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=500).fit(rows, labels)
     schema = Schema.of(**dict.fromkeys(names, float))
     return Gate(
         [
-            Deployment("iris", model, schema=schema),
+            Deployment("iris", model, schema=schema, explanations=Explanations(background=rows)),
             Deployment("x", lambda table: table["x"], schema=Schema.of(x=float)),
         ],
         keys={KEY: ["iris", "x"]},
@@ -86,6 +87,12 @@ def attacks() -> Iterator[Attack]:
     plain = HEADER + b"1,1,1,1\n" * 1_000_000
     yield Attack("csv, uncompressed", CSV_PATH, plain, {"Content-Type": "text/csv"})
     yield Attack("csv, uncompressed", CSV_PATH, plain, {"Content-Type": "text/csv"}, 4)
+    for copies in (1, 8):
+        half, small = HEADER + b"1,1,1,1\n" * 500_000, HEADER + b"1,1,1,1\n" * 50_000
+        path = CSV_PATH + "?passthroughColumnsSet=all"
+        yield Attack("csv, passed through", path, half, {"Content-Type": "text/csv"}, copies)
+        path = CSV_PATH + "?maxExplanations=3"
+        yield Attack("csv, explained", path, small, {"Content-Type": "text/csv"}, copies)
     for size in (1, 6):
         ones = b'{"instances":[' + b"1," * (size * 512 * 1024 - 16) + b"1]}"
         path = "/v1/models/x:predict" if size == 1 else "/mlflow/x/invocations"

@@ -20,6 +20,33 @@ EQUIVALENT = {
         'return int(bare) if bare.lstrip("XX+-XX").isdigit() else float(bare)': "No number contains an X.",
         'value = value.item() if value.dtype.kind not in "XXmMXX" else _to_python_date(value)': "No kind is X.",
     },
+    "schema.datetimes": {
+        "microseconds = np.datetime64(moment.replace(tzinfo=None), )": "numpy takes microseconds from a datetime.",
+        'value = value + np.timedelta64(int((fraction or "").ljust(9, "0")[6:]), )': (
+            "A number without a unit has that of the other operand."
+        ),
+        'value = value + np.timedelta64(int((fraction or "XXXX").ljust(9, "0")[6:]), "ns")': (
+            "The first six characters are cut off."
+        ),
+        'sign = -1 if (hours or "XXXX").startswith("-") else 1': "It begins with no minus, either.",
+    },
+    "schema.row_validator": {
+        "cells: Sequence[Any] = None": "If a column is missing, its cells are not used.",
+        "pairs = list(zip(columns, values, strict=None))": "Both have one item per column.",
+        "pairs = list(zip(columns, values, strict=False))": "Both have one item per column.",
+        "pairs = list(zip(columns, values, ))": "Both have one item per column.",
+    },
+    "dialects.tensors": {
+        "rows, columns = shape if len(shape) == 2 else (*shape, 1) if len(shape) == 1 else (-2, 1)": (
+            "Any negative number of rows is rejected."
+        ),
+        "rows, columns = shape if len(shape) == 2 else (*shape, 1) if len(shape) == 1 else (-1, 2)": (
+            "The negative number of rows is rejected."
+        ),
+        'if code in "XXefdXX":': "No code is X.",
+        'if float("INF") in values or float("-inf") in values:': "float ignores the case.",
+        'if float("inf") in values or float("-INF") in values:': "float ignores the case.",
+    },
     "dialects.mlclever": {
         '_check_body_key(request, decode_text(members["api_key"]) or "XXXX")': "No key has four characters, either.",
         **dict.fromkeys(

@@ -947,6 +947,24 @@ def test_prediction_explanations(interface, path):
     assert pytest.approx(BASE_VALUE) == float(answer.header("x-explanation-base-value"))
 
 
+def test_contributions_of_a_response_are_limited(interface, monkeypatch):
+    """One takes 700 bytes of memory. More than there are columns are not returned."""
+    monkeypatch.setattr("modelgate.scoring.layers.explain.MAX_CONTRIBUTIONS", 20)
+    client = build_explaining_client(interface)
+    accepted, rejected = (
+        client.post(f"{PREDICT}?maxExplanations=50", json=EXPLAINED_ROWS[:1] * rows) for rows in (2, 3)
+    )
+
+    assert [10, 10] == [len(row["predictionExplanations"]) for row in accepted.json()["data"]]
+    assert (
+        422,
+        "The response would have more than 20 contributions: request fewer for each row, or send fewer rows",
+    ) == (
+        rejected.status,
+        rejected.json()["message"],
+    )
+
+
 @pytest.mark.slow
 def test_prediction_explanations_of_the_predictions_route(interface):
     """Each row has the metadata, and the threshold as without explanations."""

@@ -223,7 +223,7 @@ def test_skforecast_needs_each_step_of_columns_known_in_advance(many):
     rows = rows_of(STORES)
     error = read_error(client, rows + rows_of(STORES, AHEAD[[0, 1, 3]], known=False))
     assert "promo" in error
-    assert f"must be known for each step up to the last one: also predict {AHEAD[2].date()}" in error
+    assert f"each step up to the last predicted one: also send rows for {AHEAD[2].date()}" in error
 
     dates = DATES[NEW.start : NEW.stop + 10]
     query = f"?end={dates[-1].date()}&start="

@@ -30,7 +30,7 @@ def add_process_id(request, call_next):
 deployments = [Deployment("watched", "store:churn"), Deployment("registered", "store:churn@6")]
 gate = Gate(
     deployments, keys="open", limits=[add_process_id], store="{models}", poll_interval={watch},
-    deployment_registry="{registry}"
+    deployment_registry="{registry}", load_timeout={soon}
 )
 wsgi, asgi = gate.wsgi, gate.asgi
 """
@@ -119,7 +119,7 @@ def test_models_are_replaced_in_all_processes(name, tmp_path):
     # The schemas differ, too.
     packages = {version: make_package(version, columns=int(version) - 5) for version in VERSIONS}
     packages["6"].save(models / "churn@6.mgpkg")
-    (tmp_path / "swapped.py").write_text(APP.format(models=models, watch=WATCH, registry=url))
+    (tmp_path / "swapped.py").write_text(APP.format(models=models, watch=WATCH, registry=url, soon=SOON))
     command = [*COMMANDS[name], str(tmp_path)]
     with (
         contextlib.closing(SqlRegistry(url)) as registry,

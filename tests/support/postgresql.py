@@ -60,7 +60,8 @@ class Postgres:
     def clear_tables(self):
         """Drop the tables of earlier tests, and return the URL of the database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+            query = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
+            for (name,) in connection.execute(query):
                 connection.execute(f"DROP TABLE {name}")
         return self.url
 

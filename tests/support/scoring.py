@@ -26,7 +26,7 @@ def score_command(monkeypatch, gate):
         monkeypatch.setattr(httpx, "AsyncClient", partial(original, transport=Transport()))
         done = click.testing.CliRunner().invoke(cli, ["score", *arguments, "--url", "http://app/d"])
 
-        assert code == done.exit_code, done.output
+        assert code == done.exit_code, (done.output, done.exception)
         return done.stderr
 
     return run

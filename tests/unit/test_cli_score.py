@@ -221,7 +221,7 @@ class TestKeptColumns:
     def test_stand_before_the_predictions(self, to, run, out):
         """Also for rejected rows, with quotes where they are needed."""
         to(make_gate(lambda table: table["age"] * 2))
-        text = HEADER + '1,pro,"a, ""b"""\nold,pro,c\n3,free,"d\ne"\n'
+        text = HEADER + '1,pro,"a, ""b"""\nold,pro,c\n3,free,"d\ne"\n4,free,"f\rg"\n5,free,"h\r\ni"\n'
         run(text, "--keep", "note", "--keep", "age", "--rows", "1", code=1)
 
         assert [
@@ -229,7 +229,9 @@ class TestKeptColumns:
             ['a, "b"', "1", "2.0"],
             ["c", "old", ""],
             ["d\ne", "3", "6.0"],
-        ] == list(csv.reader(io.StringIO(out.read_text())))
+            ["f\rg", "4", "8.0"],
+            ["h\r\ni", "5", "10.0"],
+        ] == list(csv.reader(io.StringIO(out.read_bytes().decode(), newline="")))
 
     def test_of_rows_rejected_before_the_first_prediction(self, to, run, out):
         to(make_gate(lambda table: table["age"] * 2))
@@ -312,11 +314,14 @@ def test_chunks_that_are_too_large_are_split(to, run, out):
 GATE = make_gate()
 
 
-@given(st.lists(st.sampled_from(["1", "2.5", "a", "", "3,pro"]), min_size=1, max_size=40))
-def test_only_invalid_rows_are_rejected(ages):
+@given(
+    st.lists(st.sampled_from(["1", "2.5", "a", "", "3,pro"]), min_size=1, max_size=40),
+    st.sampled_from(["x", '"\n"', '"\r"', '"\r\n\r"']),
+)
+def test_only_invalid_rows_are_rejected(ages, note):
     http = httpx.Client(transport=httpx.WSGITransport(GATE.wsgi))
     session = Session(URL, KEY, Retry(), http, batch_rows=1000, batch_bytes=10**9)
-    rows = csv_rows(HEADER.encode(), [f"{age},pro,x\n".encode() for age in ages])
+    rows = csv_rows(HEADER.encode(), [f"{age},pro,{note}\n".encode() for age in ages])
     scored = drive(score_rows(session, rows))
 
     assert [age not in ("1", "2.5") for age in ages] == [
@@ -834,6 +839,7 @@ def test_closed_standard_stream_is_rejected(monkeypatch, name):
     ("path", "message"),
     [
         ("nowhere/out.csv", "nowhere does not exist: create it, or choose another --output"),
+        (f"{'x' * 300}.csv", "x.csv' cannot be used: File name too long"),
         ("big.csv/out.csv", "out.csv cannot be written (Not a directory): choose another --output"),
     ],
 )

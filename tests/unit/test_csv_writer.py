@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from modelgate.codecs.csv_records import format_records
 from modelgate.codecs.csv_writer import write_csv
 from modelgate.schema import read_passthrough_columns
 
@@ -50,6 +51,14 @@ def test_write_csv_keeps_raw_json_digit_for_digit():
 
 def test_write_csv_without_rows_writes_the_header():
     assert b'a,"b,c"\n' == write_csv([("a", []), ("b,c", np.empty(0))], 0)
+
+
+@given(st.lists(st.lists(st.one_of(st.none(), TEXTS), min_size=1)))
+@example([["a\rb", "c\r\nd\r\n"]])
+def test_records_can_be_read_back(records):
+    back = [[cell or "" for cell in record] for record in records]
+
+    assert back == read_csv(format_records(records).encode())
 
 
 @given(st.lists(st.one_of(st.none(), TEXTS), min_size=1), TEXTS)

@@ -196,7 +196,7 @@ def test_state_survives_json():
         ({"levels": "80"}, ROWS, "levels must be numbers"),
         ({"backtest": 1}, ROWS, "backtest must be a number above 0 and below 1"),
         ({"levels": [99]}, sales_rows(1, 60), "levels must be lower .got 99.*because the backtest has only"),
-        ({"backtest": 0.999}, ROWS, "backtest must be lower, because it leaves no rows to fit .got 0.999"),
+        ({"backtest": 0.999}, ROWS, "backtest must leave rows to fit .got 0.999"),
         ({}, sales_rows(1, 10), "no date in the range has 14 steps of history"),
         ({}, [row for row in ROWS if row["date"][-1] != "7"], "rows must have a series of at least 15 steps"),
         ({}, [{"date": "2018-01-01"}], "rows must be complete series"),

@@ -245,7 +245,7 @@ ROWS = drift_rows()
         pytest.param(
             change(ROWS, 6, promo=None),
             {},
-            "promo must be known in advance: it is null in row 6$",
+            r"promo must have a value in each row to predict \(got null in row 6\)$",
             id="known-null",
         ),
         pytest.param(

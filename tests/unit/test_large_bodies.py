@@ -26,6 +26,7 @@ from modelgate import (
     ConfigurationError,
     DeadlineExceeded,
     Deployment,
+    Explanations,
     Gate,
     InvalidInput,
     Overloaded,
@@ -306,6 +307,34 @@ def test_budget_is_returned_after_each_response(interface):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    ["/deployments/double/predict?explain=1", f"{DATAROBOT}?maxExplanations=1"],
+    ids=["native", "datarobot"],
+)
+@pytest.mark.parametrize("idempotency", [False, True], ids=["read later", "read before"])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_body_of_a_request_for_explanations_counts_twenty_times(interface, path, idempotency, coding):
+    """As much more memory do the explanations take."""
+    limit, counted = BodyLimit(), set()
+
+    def model(table):
+        counted.add(limit.large_bodies.bytes_in_progress)
+        return table["x"] * 2
+
+    explanations = Explanations("permutation", background=[{"x": 1.0}])
+    deployment = Deployment("double", model, schema=Schema.of(x=float), explanations=explanations)
+    gate = Gate([deployment], keys="open", body_limit=limit, idempotency=idempotency)
+    counted.clear()
+    body = b"x\n" + ROW * 700
+    headers = {**CSV_TYPE, "content-encoding": coding, "idempotency-key": "1"}
+    response = Client(getattr(gate, interface)).post(
+        path, body=gzip.compress(body) if coding == "gzip" else body, headers=headers
+    )
+
+    assert (200, {20 * len(body)}) == (response.status, counted)
+
+
 @pytest.mark.parametrize(
     ("path", "accept", "read"),
     [

@@ -22,7 +22,7 @@ from modelgate import (
     score,
 )
 from modelgate.schema import SplitRows
-from modelgate.schema.names import match_names
+from modelgate.schema.names import find_similar, match_names
 from modelgate.testing import Client
 
 COMPOSED, DECOMPOSED = "gr\u00f6\u00dfe", "gro\u0308\u00dfe"
@@ -120,6 +120,11 @@ def test_name_that_could_mean_two_columns_is_rejected():
 NAMES = st.lists(
     st.sampled_from(["a b", "a_b", "a  b", COMPOSED, DECOMPOSED, "x0", "x1", "0", "1"]), unique=True
 )
+
+
+def test_similar_names_are_those_of_no_column():
+    assert ["a_b", " c "] == find_similar(["a b", "c"], ["a b", "a_b", "c", " c ", "d"])
+    assert ["1"] == find_similar(["x0", "x1"], ["x0", "1", "2"])
 
 
 @given(NAMES, NAMES)

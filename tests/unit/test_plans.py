@@ -117,6 +117,13 @@ FITS = {
     "logistic, frame": (make_pipeline(StandardScaler(), LogisticRegression()), FRAME[NUMBERS], THREE),
     "logistic, whole labels": (LogisticRegression(max_iter=9999), FRAME[["count", "height"]], WHOLE),
     "logistic, columns": (make_pipeline(columns(), LogisticRegression()), FRAME, THREE),
+    "logistic, passed columns": (
+        make_pipeline(
+            ColumnTransformer([("numbers", "passthrough", ["depth", "height"])]), LogisticRegression()
+        ),
+        FRAME[NUMBERS],
+        TWO,
+    ),
     "logistic, columns of numbers": (
         make_pipeline(
             ColumnTransformer([("a", MaxAbsScaler(), ["depth", "height"]), ("b", "drop", ["weight"])]),

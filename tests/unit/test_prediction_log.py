@@ -225,6 +225,28 @@ def test_sql_table_has_a_row_for_each_row(tmp_path):
 
 
 @pytest.mark.parametrize("destination", ["jsonl", "parquet", *DATABASES])
+def test_many_rows_are_logged_in_batches(tmp_path, request, destination, monkeypatch):
+    """All entries of a large request would take twenty times the memory of the request."""
+    from modelgate.monitoring import log_rows
+
+    monkeypatch.setattr(log_rows, "_BATCH", 2)
+    url = make_database(destination, request) if destination in DATABASES else None
+    log = PredictionLog(url) if url else PredictionLog(tmp_path, format=destination)
+    records = []
+    send(make_gate([log, records.append]), *({**ROW, "age": float(age)} for age in range(5)))
+    log.close()
+    if url:
+        predictions = [json.loads(row["prediction"])["prediction"] for row in read_table(url)]
+    elif destination == "jsonl":
+        predictions = [line["prediction"]["prediction"] for line in read_lines(tmp_path)]
+    else:
+        predictions = polars.read_parquet(tmp_path / "*.parquet")["prediction.prediction"].to_list()
+
+    assert [2, 2, 1] == [len(batch) for batch in log_rows.entry_batches(records, ())]
+    assert [0.25, 1.25, 2.25, 3.25, 4.25] == predictions
+
+
+@pytest.mark.parametrize("destination", ["jsonl", "parquet", *DATABASES])
 def test_hypothetical_rows_are_marked(tmp_path, request, destination):
     url = make_database(destination, request) if destination in DATABASES else None
     log = PredictionLog(url) if url else PredictionLog(tmp_path, format=destination)
@@ -307,14 +329,16 @@ def test_failing_destination_gets_each_record_later(caplog):
     assert ["cannot write", "can write again"] == [entry.message.split(": ")[1] for entry in caplog.records]
 
 
-def test_full_disk_leaves_no_part_of_a_batch(tmp_path, monkeypatch):
-    """The whole batch is retried."""
-    from modelgate.monitoring import log_files
+@pytest.mark.parametrize("batch", [1, 2], ids=["second batch", "first batch"])
+def test_full_disk_leaves_no_part_of_the_records(tmp_path, monkeypatch, batch):
+    """All records are retried."""
+    from modelgate.monitoring import log_files, log_rows
 
+    monkeypatch.setattr(log_rows, "_BATCH", batch)
     log, write, failed = PredictionLog(tmp_path, flush_interval=SOON_ENOUGH), log_files.os.write, []
 
     def write_a_part(file, data):
-        if failed == [1]:
+        if failed == [1] and b'"row":1' in data:
             failed.append(2)
             raise OSError(28, "No space left on device")
         if not failed:
@@ -323,10 +347,10 @@ def test_full_disk_leaves_no_part_of_a_batch(tmp_path, monkeypatch):
         return write(file, data)
 
     monkeypatch.setattr(log_files.os, "write", write_a_part)
-    send(make_gate(log), ROW)
+    send(make_gate(log), ROW, ROW)
 
     assert log.flush(SOON)
-    assert ([1, 2], [ROW]) == (failed, [line["input"] for line in read_lines(tmp_path)])
+    assert ([1, 2], [ROW, ROW]) == (failed, [line["input"] for line in read_lines(tmp_path)])
 
 
 def test_dead_database_costs_no_request(caplog):

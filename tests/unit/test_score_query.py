@@ -1,6 +1,7 @@
 """``modelgate score`` with the rows of database queries."""
 
 import csv
+import io
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,7 +58,7 @@ def run(monkeypatch):
 def read(url, query):
     """Return the names and the cells of the rows."""
     with open_query(url, query) as rows:
-        return list(csv.reader(rows.content.read().decode().splitlines()))
+        return list(csv.reader(io.StringIO(rows.content.read().decode(), newline="")))
 
 
 def test_rows_of_a_query_are_scored(customers, run, tmp_path):
@@ -88,6 +89,7 @@ def test_cells_of_a_query(url):
     assert [["a", "b", "c"], ["1", "", 'x, "y"'], ["-2.5", "", "100 %"]] == read(
         url, """SELECT 1 AS a, NULL AS b, 'x, "y"' AS c UNION ALL SELECT -2.5, NULL, '100 %'"""
     )
+    assert [["a"], ["x\ry"], ["x\r\ny"]] == read(url, "SELECT 'x\ry' AS a UNION ALL SELECT 'x\r\ny'")
     assert [["a"], [""]] == read(url, "SELECT NULL AS a")
     assert [["a"]] == read(url, "SELECT 1 AS a WHERE 1 = 0")
 

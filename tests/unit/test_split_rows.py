@@ -111,6 +111,18 @@ def test_passthrough_columns_are_returned_digit_for_digit(rows, names, expected)
     }
 
 
+def test_passthrough_columns_of_a_large_body():
+    """JSON is read in parts. A column may first appear in a later one."""
+    text = '"' + "x}, {" * 20_000 + '"'
+    rows = f'[{{"a": {text}, "b": 1}}, {{"a": 2}}, {{"a": {text}, "c": 3.50}}]'.encode()
+    columns = {
+        name: [bytes(value).decode() for value in column]
+        for name, column in read_passthrough_columns(rows, None).items()
+    }
+
+    assert {"a": [text, "2", text], "b": ["1", "null", "null"], "c": ["null", "null", "3.50"]} == columns
+
+
 def test_passthrough_columns_must_have_been_sent():
     with pytest.raises(UnknownColumns, match="Columns expected but not found: x, y") as info:
         read_passthrough_columns(ROWS, ["x", "a", "y", "x"])

@@ -322,6 +322,10 @@ def find_error(rows, columns=SCHEMA.columns, options=SCHEMA.options, **arguments
         (7, "Row 1 is not an object of column names and values"),
         ([1], "Row 1 is not an object of column names and values"),
         (None, "Row 1 is not an object of column names and values"),
+        (
+            '{"age": 41}',
+            "Row 1 is a text that contains JSON: it was encoded twice, so send the object or array itself",
+        ),
     ],
 )
 def test_rows_must_be_objects(row, message):
@@ -379,6 +383,7 @@ def test_similar_name_is_not_unexpected(extra):
     [
         ({"row": GOOD}, "row"),
         ({"x": 1, "rows": [GOOD, GOOD]}, "rows"),
+        ({"x": 1, "rows": [GOOD]}, "rows"),
         ({"rows": []}, None),
         ({"row": {"x": 1}}, None),
         ({"age": GOOD}, None),
@@ -392,10 +397,27 @@ def test_error_suggests_the_object_that_contains_the_row(row, wrapper):
     assert f"Prediction failed due to missing input data{hint}" == find_error([row, {"other": GOOD}]).message
 
 
-def test_empty_input_is_an_empty_table():
-    table = validate_rows(SCHEMA.columns, [], SCHEMA.options)
+def test_object_that_contains_the_row_is_searched_in_the_first_part():
+    """A later part may lack a column."""
+    report, names = ValidationReport(), {*GOOD, "row"}
+    validate_part(SCHEMA.columns, [GOOD | {"row": GOOD}], SCHEMA.options, report, names)
+    validate_part(SCHEMA.columns, [GOOD | {"other": GOOD}], SCHEMA.options, report, names)
+
+    assert "row" == report.wrapper
+
+
+@pytest.mark.parametrize("names", [None, set(GOOD)], ids=["only part", "one of several"])
+def test_empty_input_is_an_empty_table(names):
+    table = validate_part(SCHEMA.columns, [], SCHEMA.options, ValidationReport(), names)
 
     assert (0, (0, 3)) == (len(table), table.numbers.shape)
+
+
+def test_text_of_json_is_no_number():
+    report = ValidationReport()
+
+    assert validate_part([Column("a")], [{"a": "1"}], SCHEMA.options, report) is None
+    assert ["a"] == list(report.errors)
 
 
 @pytest.mark.parametrize(
@@ -455,3 +477,30 @@ def test_arrays_are_validated_one_by_one():
 
     assert {"w": f"must not be null (row 1); {rule} (row 2)"} == find_error(rows, columns).details["errors"]
     assert {"w": "is missing (row 1)"} == find_error([rows[0], {"b": 1}], columns).details["errors"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "coerced"),
+    [
+        (Column("a"), "1.5", True),
+        (Column("a", "any"), "1.5", False),
+        (Column("a", "datetime"), "2024-01-31", True),
+    ],
+)
+def test_texts_that_are_parsed(column, value, coerced):
+    """A datetime is always sent as text."""
+    options = Schema([column]).with_options(coerce_strings=True).options
+    [[parsed]] = [list(row.values()) for row in validate_rows([column], [{"a": value}], options).rows()]
+
+    assert coerced == (type(parsed) is not str)
+    if column.kind == "datetime":
+        assert len(validate_rows([column], [{"a": value}], SCHEMA.options)) == 1
+
+
+def test_known_level_gives_no_warning():
+    columns = [Column("plan", "text", levels=("free", "pro"))]
+    options = Schema(columns).with_options(unknown_levels="warn").options
+    known, unknown = (validate_rows(columns, [{"plan": plan}], options) for plan in ("pro", "gold"))
+
+    assert () == known.warnings
+    assert ("plan has values the model was not trained with",) == unknown.warnings

@@ -33,8 +33,9 @@ def open_shared_directory(
     try:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         (path / "lock").touch(mode=mode & 0o666)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{option} must be a directory that can be written (got {str(directory)!r}): {error.strerror}"
+            f"{option} must be a directory that can be written (got {str(directory)!r}):"
+            f" {getattr(error, 'strerror', error)}"
         ) from error
     return path

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, StoreError
@@ -173,7 +172,7 @@ def require_existing(url: str, option: str) -> None:
     """
     parsed = parse_url(url, option)
     path = str(parsed.database)
-    if parsed.drivername == "sqlite" and not path.startswith("file:") and not Path(path).exists():
+    if parsed.drivername == "sqlite" and not path.startswith("file:") and not os.path.exists(path):  # noqa: PTH110
         raise ConfigurationError(f"{option} must be a database that exists (there is no file {path})")
 
 
@@ -199,8 +198,10 @@ def parse_url(text: str, option: str) -> sa.URL:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):
         url = None
-    # The message does not contain the URL, which may have a password.
-    if url is None or url.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
+    is_supported = url is not None and url.get_backend_name() in ("sqlite", "postgresql", "postgres")
+    # A host with @ contains the end of a password that is not percent-encoded, and drivers would show it. The
+    # message does not contain the URL, which may have a password.
+    if url is None or not is_supported or "@" in (url.host or ""):
         raise ConfigurationError(
             f"{option} must be sqlite:///path/to/{option}.db or postgresql://user:password@host/database"
         )

@@ -6,7 +6,7 @@ import msgspec
 
 from ..errors import ConfigurationError
 
-__all__ = ["Checkpoint", "checkpoint_path"]
+__all__ = ["Checkpoint", "checkpoint_path", "unfinished_path"]
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
@@ -25,6 +25,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         refused: Number of rejected rows.
         header: Header of the output; None until a row has been scored.
         versions: Model versions that scored the rows.
+        replace: Whether rows that a table has at the end of the run are replaced.
+        transaction: Id of the transaction that loads the rows into a table; empty until there is one.
     """
 
     target: str
@@ -39,6 +41,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     refused: int = 0
     header: bytes | None = None
     versions: list[str] = []
+    replace: bool = False
+    transaction: str = ""
 
     @property
     def rows(self) -> int:
@@ -47,7 +51,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to *path* atomically."""
-        unfinished = path.with_name(path.name + ".new")
+        unfinished = unfinished_path(path)
         unfinished.write_bytes(msgspec.json.encode(self))
         unfinished.replace(path)
 
@@ -71,3 +75,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 def checkpoint_path(output: Path) -> Path:
     """Return the path of the checkpoint file for the output file *output*."""
     return output.with_name(output.name + ".checkpoint")
+
+
+def unfinished_path(checkpoint: Path) -> Path:
+    """Return the path to which a new *checkpoint* is written before it replaces the old one."""
+    return checkpoint.with_name(checkpoint.name + ".new")

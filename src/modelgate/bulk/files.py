@@ -18,9 +18,9 @@ from .location import hide_password, local_file
 from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
 from .processes import ProcessEngine
 from .ray_engine import RayEngine
-from .remote_file import RemoteOutput, prepare_output
 from .run import score_chunks
 from .source import check_query, open_rows
+from .staged_output import StagedOutput, describe_target, prepare_output
 
 __all__ = ["ScoredFile", "score_file"]
 
@@ -30,11 +30,11 @@ class ScoredFile:
     """Result of `score_file`.
 
     Args:
-        output: File or URL of the predictions, one line per input row, in input order.
-        errors: File or URL of the rejected rows, with the line number, the reason and the text of each row;
-            None if all rows were scored.
+        output: File, URL or table of the predictions, one line per input row, in input order.
+        errors: File, URL or table of the rejected rows, with the line number, the reason and the text of each
+            row; None if all rows were scored.
         scored: Number of scored rows.
-        rejected: Number of rejected rows. Their lines in *output* have empty cells.
+        rejected: Number of rejected rows. Their lines in *output* have empty cells, or nulls in a table.
         versions: Versions of the models that scored the rows.
     """
 
@@ -59,6 +59,8 @@ def score_file(
     intervals: Sequence[float] = (),
     batch_rows: int = 10_000,
     overwrite: bool = False,
+    table: str | None = None,
+    append: bool = False,
 ) -> ScoredFile:
     """Score the rows of a file with a deployment of a gate, without a server.
 
@@ -72,18 +74,23 @@ def score_file(
             the database: ``sqlite:///path`` (extra ``sql``) or ``postgresql://…`` (extra ``postgresql``).
         output: CSV file or URL for the predictions. For a URL, the predictions are first written to a local
             folder in the working directory, and uploaded when the run is complete. If *output* is
-            ``scored.csv``, rejected rows are written to ``scored.errors.csv``.
+            ``scored.csv``, rejected rows are written to ``scored.errors.csv``. For *table*, URL of a database.
         gate: Gate that each process imports, such as ``"app:gate"``, or a function that creates it. If a
             script passes a function, it must call `score_file` inside ``if __name__ == "__main__":``.
         query: SQL statement that returns the rows; None for the rows of a file.
         deployment: Name of the deployment; may be None if the gate has only one.
         workers: Number of processes; by default one per processor of this machine, or of the Ray cluster.
         engine: ``"processes"`` on this machine, or ``"ray"`` for the nodes of a Ray cluster (extra ``ray``).
-        passthrough: Columns of the file to copy to the output, before the predictions.
+        passthrough: Columns of the file to copy to the output, before the predictions. A *table* needs at
+            least one, such as an id.
         explain: Number of contributions (explanations) to add to each prediction; None adds none.
         intervals: Levels of the prediction intervals to add, in percent.
         batch_rows: Maximum number of rows that are scored together.
-        overwrite: Whether to start over and replace existing output files.
+        overwrite: Whether to start over and replace existing output.
+        table: Table of the database *output* for the predictions, such as ``"scores"`` or ``"shop.scores"``.
+            Rejected rows are written to a second table, ``scores_errors``. All rows appear when the run is
+            complete. A table that does not exist is created.
+        append: Whether to add the rows to those that *table* has.
 
     Raises:
         ConfigurationError: An option, the file or the gate cannot be used, or there are no rows.
@@ -100,12 +107,17 @@ def score_file(
     source = GateSource(gate, deployment, query=parameters)
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
     target = f"--gate {name} --deployment {deployment} {parameters}".strip()
-    fresh = Checkpoint(target=target, chunk=batch_rows, keep=list(passthrough))
+    fresh = Checkpoint(
+        target=describe_target(target, table, append),
+        chunk=batch_rows,
+        keep=list(passthrough),
+        replace=overwrite,
+    )
     check_query(path, query)
-    remote, written_to = prepare_output(path, output, overwrite)
+    destination, written_to = prepare_output(path, output, fresh, table, appends=append)
     check_paths(local_file(path), written_to)
     with ExitStack() as stack:
-        file = stack.enter_context(exclusive_lock(written_to, creates_folder=remote is not None))
+        file = stack.enter_context(exclusive_lock(written_to, creates_folder=destination is not None))
         done = fresh if overwrite else resume_output(fresh, written_to)
         content = stack.enter_context(open_rows(path, query))
         rows = Input(content, hide_password(path))
@@ -117,13 +129,13 @@ def score_file(
         copied = Passthrough(rows.header, passthrough)
         with (
             FileOutput(file, written_to, done, copied)
-            if remote is None
-            else RemoteOutput(file, remote, done, copied)
+            if destination is None
+            else StagedOutput(file, destination, done, copied)
         ) as written:
             asyncio.run(score_chunks(rows, scorer, written, batch_rows))
-    errors = errors_path(written_to) if remote is None else remote.errors_url
+    errors = errors_path(written_to) if destination is None else destination.errors_name
     return ScoredFile(
-        written_to if remote is None else remote.url,
+        written_to if destination is None else destination.name,
         errors if done.refused else None,
         done.scored,
         done.refused,

@@ -1,9 +1,10 @@
 """Paths and URLs of the input and the output of a scoring run."""
 
+import os.path
 import re
 from pathlib import Path
 
-__all__ = ["hide_password", "is_database", "is_url", "local_file"]
+__all__ = ["exists", "hide_password", "is_database", "is_url", "local_file"]
 
 
 def is_url(path: str | Path) -> bool:
@@ -22,7 +23,12 @@ def local_file(path: str | Path) -> Path | None:
         return Path(path)
     scheme, _, rest = str(path).partition("://")
     named = Path(rest.removeprefix("/") if scheme == "sqlite" else rest)
-    return named if scheme in ("file", "local", "sqlite") and named.exists() else None
+    return named if scheme in ("file", "local", "sqlite") and exists(named) else None
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is a file at *path*. If the system rejects the path, return False."""
+    return os.path.exists(path)  # noqa: PTH110  `Path.exists` raises an error for a name that is too long
 
 
 def hide_password(path: str | Path) -> str:

@@ -8,15 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from ..client.errors import UnexpectedResponse
 from ..client.rows import Lines
 from ..client.score_rows import RejectedRow, ScoredRows
+from ..codecs.csv_records import format_records
 from ..errors import ConfigurationError
 from ..spelling import closest_match
-from .checkpoint import Checkpoint, checkpoint_path
+from .checkpoint import Checkpoint, checkpoint_path, unfinished_path
 from .csv_file import COMPRESSED_SUFFIXES
 from .input import Chunk
 
@@ -49,10 +51,11 @@ def check_paths(source: Path | int | None, output: Path) -> None:
         output: Path of the predictions file.
 
     Raises:
-        ConfigurationError: *source* is not a regular file, *output* has the suffix of a compressed file, or
-            an output file is not a regular file or is the input file.
+        ConfigurationError: A path cannot be used, *source* is not a regular file, *output* has no name or the
+            suffix of a compressed file, or an output file is not a regular file or is the input file.
     """
-    if isinstance(source, Path) and not source.is_file():
+    read = os.fstat(source) if isinstance(source, int) else None if source is None else _status(source)
+    if isinstance(source, Path) and (read is None or not S_ISREG(read.st_mode)):
         raise ConfigurationError(
             f"{source} must be a regular file, because a resumed run reads it again: to read a"
             " pipe, pass - and connect it to standard input"
@@ -61,12 +64,27 @@ def check_paths(source: Path | int | None, output: Path) -> None:
         raise ConfigurationError(
             f"--output must not end in {output.suffix} (got {output}): the predictions are not compressed"
         )
-    stat = os.fstat(source) if isinstance(source, int) else source.stat() if source is not None else None
-    for path in (output, errors_path(output), checkpoint_path(output)):
-        if path.exists() and not path.is_file():
+    if not output.name:
+        raise ConfigurationError(f"--output must be a file (got {str(output)!r})")
+    checkpoint = checkpoint_path(output)
+    for path in (output, errors_path(output), checkpoint, unfinished_path(checkpoint)):
+        written = _status(path)
+        if written is not None and not S_ISREG(written.st_mode):
             raise ConfigurationError(f"{path} must be a regular file: choose another --output")
-        if path.exists() and stat is not None and os.path.samestat(path.stat(), stat):
+        if written is not None and read is not None and os.path.samestat(written, read):
             raise ConfigurationError(f"{path} is the input and would be overwritten: choose another --output")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of the file at *path*, or None if there is no such file."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be used: {getattr(error, 'strerror', error)}"
+        ) from None
 
 
 @contextmanager
@@ -98,7 +116,8 @@ def exclusive_lock(path: Path, *, creates_folder: bool = False) -> Iterator[Bina
         try:
             yield file
         except BaseException:
-            if not existed and path.exists() and not path.stat().st_size:
+            is_new = not existed and path.exists() and not checkpoint_path(path).exists()
+            if is_new and not path.stat().st_size:
                 if fcntl is None:
                     file.close()  # Windows cannot delete an open file.
                 path.unlink()
@@ -179,10 +198,9 @@ class Passthrough:
         if not self._positions:
             return b""
         # Latin-1 leaves every byte as it is: the record may have been rejected because it is not UTF-8.
-        cells, text = _split(record, "latin-1"), io.StringIO(newline="")
+        cells = _split(record, "latin-1")
         copied = [cells[index] if index < len(cells) else "" for index in self._positions]
-        csv.writer(text, lineterminator="\n").writerow([*copied, "-"])
-        return text.getvalue().encode("latin-1").removesuffix(b"-\n")
+        return format_records([[*copied, "-"]]).encode("latin-1").removesuffix(b"-\n")
 
 
 class Output(ABC):
@@ -278,15 +296,14 @@ class Output(ABC):
             self._pending_cells.extend(copied)
 
     def _write_errors(self, chunk: Chunk, rejected: list[tuple[int, RejectedRow]]) -> None:
-        text = io.StringIO(newline="")
-        write = csv.writer(text, lineterminator="\n")
+        records: list[Sequence[Any]] = []
         if self._errors is None:
             self._errors = self.open_errors()
-            write.writerow(["line", "reason", "row"])
+            records.append(["line", "reason", "row"])
         for index, reason in rejected:
             row = chunk.rows.data[index].rstrip(b"\r\n").decode("utf-8", "replace")
-            write.writerow([chunk.lines[index], reason, row])
-        self.done.errors += self._errors.write(text.getvalue().encode())
+            records.append([chunk.lines[index], reason, row])
+        self.done.errors += self._errors.write(format_records(records).encode())
         self._errors.flush()
 
 
@@ -307,7 +324,7 @@ class FileOutput(Output):
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
         super().__init__(file, done, passthrough)
-        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep)
+        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep, replace=done.replace)
         self._checkpoint = checkpoint_path(path)
         self._errors_path = errors_path(path)
         for written, size in ((path, done.output), (self._errors_path, done.errors)):

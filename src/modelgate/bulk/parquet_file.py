@@ -1,11 +1,10 @@
 """Read Parquet files as a stream of CSV."""
 
-import csv
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from ..codecs.csv_records import format_records
 from ..errors import ConfigurationError
 from .block_stream import open_blocks
 
@@ -65,9 +64,7 @@ class ParquetReader:
         self.content = open_blocks(self._convert())
 
     def _convert(self) -> Iterator[bytes]:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerow(self._file.schema_arrow.names)
-        yield text.getvalue().encode()
+        yield format_records([self._file.schema_arrow.names]).encode()
         converted, rows = 0, self._file.metadata.num_rows
         with self._report_damage():
             for batch in self._file.iter_batches(_BATCH_ROWS):

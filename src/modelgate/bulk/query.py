@@ -1,20 +1,20 @@
 """Read the rows of a database query as a stream of CSV."""
 
 import contextlib
-import csv
-import io
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from threading import Lock
 from typing import Any
 from uuid import UUID
 
-from ..backends.sql import parse_url, require_existing, sa
-from ..errors import ConfigurationError, StoreError
+from ..backends.sql import require_existing, sa
+from ..codecs.csv_records import format_records
+from ..errors import ConfigurationError
 from .block_stream import open_blocks
 from .csv_file import CSVFile
+from .database import create_engine, report_errors
 from .location import hide_password
 
 __all__ = ["open_query"]
@@ -42,12 +42,9 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
     """
     name = hide_password(url)
     require_existing(url, "path")
-    try:
-        engine = sa.create_engine(parse_url(url, "path"), hide_parameters=True, poolclass=sa.NullPool)
-    except ImportError:
-        raise ConfigurationError('PostgreSQL needs psycopg: pip install "modelgate[postgresql]"') from None
+    engine = create_engine(url, "path")
     with contextlib.ExitStack() as stack:
-        with _report_errors(name):
+        with report_errors(engine, name, f"--query cannot be run by {name}"):
             connection = stack.enter_context(engine.connect())
             if engine.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -58,7 +55,7 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
             raise ConfigurationError("--query must be a statement that returns rows, such as SELECT")
         lock = Lock()
         try:
-            content = open_blocks(_to_csv(result, name, lock))
+            content = open_blocks(_to_csv(result, engine, name, lock))
             yield CSVFile(content, lambda _: None, ", with a query that has ORDER BY unique columns")
         finally:
             # If the run stops, a thread may still wait for rows. Closing the query would then crash SQLite.
@@ -76,36 +73,16 @@ def _cancel(connection: Any) -> None:
             connection.cancel_safe(timeout=_CANCEL_TIMEOUT)
 
 
-@contextlib.contextmanager
-def _report_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        lines = str(error.orig).splitlines() or [type(error.orig).__name__]
-        # SQLite also raises OperationalError for a mistake in the query, such as a table that does not exist.
-        is_wrong = getattr(error.orig, "sqlite_errorname", "") in ("SQLITE_ERROR", "SQLITE_READONLY")
-        if is_wrong or not isinstance(error, sa.exc.OperationalError):
-            raise ConfigurationError(f"--query cannot be run by {name}: {lines[0]}") from None
-        raise StoreError(f"{name}: the database failed: {lines[0]}") from error
-    except sqlite3.Warning as error:  # Python 3.11 raises it for several statements.
-        raise ConfigurationError(f"--query cannot be run by {name}: {error}") from None
-
-
-def _to_csv(result: sa.CursorResult[Any], name: str, lock: Lock) -> Iterator[bytes]:
+def _to_csv(result: sa.CursorResult[Any], engine: sa.Engine, name: str, lock: Lock) -> Iterator[bytes]:
     names = list(result.keys())
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    cells: Iterable[Sequence[Any]] = [names]
     while True:
-        yield text.getvalue().encode("utf-8", "replace")
-        with _report_errors(name), lock:
+        yield format_records(cells).encode("utf-8", "replace")
+        with report_errors(engine, name, f"--query cannot be run by {name}"), lock:
             rows = result.fetchmany(_BATCH_ROWS)
         if not rows:
             return
-        text.seek(0)
-        text.truncate()
-        columns = zip(*rows, strict=True)
-        writer.writerows(zip(*map(_to_cells, names, columns), strict=True))
+        cells = zip(*map(_to_cells, names, zip(*rows, strict=True)), strict=True)
 
 
 _CELLS = frozenset({type(None), str, int, bool, date, UUID})

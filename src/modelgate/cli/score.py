@@ -29,6 +29,7 @@ class _PathOrURL(click.Path):
         "score big.csv.gz --url https://example.com/ml/churn --keep id -o scored.csv",
         "score big.csv --model churn.mgpkg --workers 8",
         "score sqlite:///shop.db --query 'SELECT * FROM customers ORDER BY id' --model churn.mgpkg",
+        "score big.csv --model churn.mgpkg -o sqlite:///shop.db --table scores --keep id",
     )
 )
 @click.argument(
@@ -96,6 +97,12 @@ class _PathOrURL(click.Path):
     " big.csv.gz, predictions.csv for --query, - for -]",
 )
 @click.option(
+    "--table",
+    metavar="NAME",
+    help="Write the predictions to this table. --output is then sqlite:///shop.db or postgresql://….",
+)
+@click.option("--append", is_flag=True, help="Add the rows to those that --table has.")
+@click.option(
     "--keep",
     metavar="COLUMN",
     multiple=True,
@@ -112,7 +119,7 @@ class _PathOrURL(click.Path):
     metavar="LEVELS",
     help="Add prediction intervals of these levels in percent, such as 80,90.",
 )
-@click.option("--overwrite", is_flag=True, help="Start over, and replace existing output files.")
+@click.option("--overwrite", is_flag=True, help="Start over, and replace existing output.")
 @click.option(
     "--rows",
     "chunk",
@@ -142,6 +149,8 @@ def score(
     explain: int | None,
     intervals: str | None,
     output: Path | str | None,
+    table: str | None,
+    append: bool,
     keep: tuple[str, ...],
     overwrite: bool,
     chunk: int,
@@ -156,8 +165,8 @@ def score(
     PostgreSQL.
 
     The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
-    second file, such as big.predictions.errors.csv, has the line number and the reason. To resume a stopped
-    run, run the same command again.
+    second file, such as big.predictions.errors.csv, or table has the line number and the reason. To resume a
+    stopped run, run the same command again.
 
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file, the URL or the model
     cannot be used, or there are no rows; 3 the key was rejected or a limit was reached; 4 the server, the
@@ -173,8 +182,8 @@ def score(
     from ..bulk.output import check_paths, exclusive_lock, resume_output
     from ..bulk.processes import ProcessEngine
     from ..bulk.ray_engine import RayEngine
-    from ..bulk.remote_file import prepare_output
     from ..bulk.source import check_query
+    from ..bulk.staged_output import describe_target, prepare_output
     from .pipes import PIPE, check_streams, stdin_descriptor
     from .score_job import Job
     from .score_target import parse_target
@@ -190,17 +199,18 @@ def score(
         output = PIPE if path == PIPE else output
     query = format_query(explain, intervals)
     target, source = parse_target(query=query, **options)
-    fresh = Checkpoint(target=target, chunk=chunk, keep=list(keep))
+    target = describe_target(target, table, append)
+    fresh = Checkpoint(target=target, chunk=chunk, keep=list(keep), replace=overwrite)
     check_streams(path, output)
-    remote, output = prepare_output(path, output, overwrite)
+    destination, output = prepare_output(path, output, fresh, table, appends=append)
     with ExitStack() as stack:
         if output == PIPE:
             done, file = fresh, sys.stdout.buffer
         else:
             check_paths(stdin_descriptor() if path == PIPE else local_file(path), output)
-            file = stack.enter_context(exclusive_lock(output, creates_folder=remote is not None))
+            file = stack.enter_context(exclusive_lock(output, creates_folder=destination is not None))
             done = fresh if overwrite else resume_output(fresh, output)
-        job = Job(path, output, remote, done, statement)
+        job = Job(path, output, destination, done, statement)
         try:
             with show_progress(Path(job.name).name) as report_progress:
                 if source is None:

@@ -9,12 +9,13 @@ from typing import Any, BinaryIO, NoReturn
 import click
 
 from ..bulk.checkpoint import Checkpoint
+from ..bulk.destination import Destination
 from ..bulk.engine import Engine, HTTPEngine
 from ..bulk.input import Chunk, Input
 from ..bulk.location import hide_password
 from ..bulk.output import FileOutput, Output, Passthrough, errors_path
-from ..bulk.remote_file import RemoteFile, RemoteOutput
 from ..bulk.run import score_chunks
+from ..bulk.staged_output import StagedOutput
 from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
 from ..client.retry import Retry
@@ -42,7 +43,7 @@ class Job:
     Args:
         path: Input file or URL; `PIPE` for standard input.
         output: Path of the predictions; `PIPE` for standard output.
-        remote: Remote file to upload the predictions to; None if *output* is the final file.
+        destination: Destination to upload the predictions to; None if *output* is the final file.
         done: Checkpoint to continue from; updated as rows are scored.
         query: Database query of the rows, if *path* is the URL of a database.
     """
@@ -51,12 +52,12 @@ class Job:
         self,
         path: Path | str,
         output: Path,
-        remote: RemoteFile | None,
+        destination: Destination | None,
         done: Checkpoint,
         query: str | None = None,
     ) -> None:
         self.name = "standard input" if path == PIPE else hide_password(path)
-        self._remote = remote
+        self._destination = destination
         self._to_stdout = output == PIPE
         self._path, self._query = path, query
         self._output = output
@@ -126,8 +127,8 @@ class Job:
     def _open_output(self, file: BinaryIO, passthrough: Passthrough) -> Output:
         if self._to_stdout:
             return PipeOutput(file, self._done, passthrough)
-        if self._remote is not None:
-            return RemoteOutput(file, self._remote, self._done, passthrough)
+        if self._destination is not None:
+            return StagedOutput(file, self._destination, self._done, passthrough)
         return FileOutput(file, self._output, self._done, passthrough)
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
@@ -169,8 +170,8 @@ class Job:
         output, errors = str(self._output), str(errors_path(self._output))
         if self._to_stdout:
             output, errors = "standard output", "standard error"
-        elif self._remote is not None:
-            output, errors = self._remote.url, self._remote.errors_url
+        elif self._destination is not None:
+            output, errors = self._destination.name, self._destination.errors_name
         summary = {
             "output": output,
             "rows": self._done.rows,

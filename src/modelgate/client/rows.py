@@ -77,9 +77,14 @@ class Rows:
 
     def row_at(self, line: int) -> int | None:
         """Return the index of the CSV row at line *line* of the body, or None if the line is in no row."""
-        ends = accumulate(record.count(b"\n") for record in self.data)
-        line -= self.header.count(b"\n")
+        ends = accumulate(map(_count_lines, self.data))
+        line -= _count_lines(self.header)
         return next((index for index, end in enumerate(ends) if line <= end), None) if line > 0 else None
+
+
+def _count_lines(record: bytes) -> int:
+    # The gate counts a carriage return alone as the end of a line, as the csv module does.
+    return record.count(b"\n") + record.count(b"\r") - record.count(b"\r\n")
 
 
 def to_rows(data: Any) -> Rows:

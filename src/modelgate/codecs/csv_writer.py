@@ -1,9 +1,7 @@
 """Write columns as CSV (RFC 4180)."""
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -11,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .json import ANY
+from .raw_values import RawValues
 
 __all__ = ["iter_csv", "write_csv"]
 
@@ -18,6 +17,10 @@ _BLOCK_ROWS = 8192
 """Number of rows that are formatted at once. Strings of the cells take ten times the memory of the CSV."""
 
 _QUOTED = re.compile(r'[",\r\n]')
+_LARGE = re.compile(r"e(?=\d)")
+_DIGIT = re.compile(r"0\.0000(\d)(?!\d)")
+_FRACTION = re.compile(r"0\.0000(\d)(\d+)")
+_LINE_END = msgspec.Raw(b"\n")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -38,7 +41,7 @@ def iter_csv(
 
     Args:
         columns: Name and values of each column. The values may be a numpy array, a list of plain Python
-            values and raw JSON, or one value for all rows.
+            values and raw JSON, `RawValues`, or one value for all rows.
         rows: Number of rows.
         escape_formulas: Whether text that spreadsheets would treat as a formula is prefixed with ``'``
             (OWASP, "CSV Injection").
@@ -61,39 +64,47 @@ class _Formatter:
         # Most readers skip empty lines.
         self._empty = '""' if single_column else ""
 
-    def format_lines(self, columns: Iterable[Any], rows: slice) -> bytes:
+    def format_lines(self, columns: Sequence[Any], rows: slice) -> bytes:
         """Return the CSV lines of the slice *rows* of *columns*."""
-        cells = [self._format_column(values, rows) for values in columns]
-        return ("\n".join(map(",".join, zip(*cells, strict=True))) + "\n").encode()
+        width, count = len(columns) + 1, rows.stop - rows.start
+        # Encoding one JSON array of all cells takes two thirds of the time that joining strings takes.
+        cells: list[Any] = [_LINE_END] * (width * count)
+        for index, values in enumerate(columns):
+            cells[index::width] = self._format_column(values, rows)
+        encoded = msgspec.json.encode(cells)
+        if encoded.count(b",\n,") != count - 1:  # A text contains the separator.
+            lines = (cells[start : start + width - 1] for start in range(0, len(cells), width))
+            return b"".join(msgspec.json.encode(line)[1:-1] + b"\n" for line in lines)
+        return encoded[1:-3].replace(b",\n,", b"\n") + b"\n"
 
-    def _format_column(self, values: Any, rows: slice) -> Iterable[str]:
-        if not isinstance(values, np.ndarray | list):
-            return repeat(self._format_value(values), rows.stop - rows.start)
+    def _format_column(self, values: Any, rows: slice) -> Iterable[float | msgspec.Raw]:
+        """Return the cells of a column. Numbers are cells that JSON and `repr` write in the same way."""
+        if not isinstance(values, np.ndarray | list | RawValues):
+            return [self._format_value(values)] * (rows.stop - rows.start)
         block = values[rows]
         if isinstance(block, np.ndarray):
             if block.dtype.kind == "f":
                 return _format_floats(block.astype(np.float64), self._empty)
             if block.dtype.kind in "iu":
-                return map(repr, block.tolist())
+                return block.tolist()  # type: ignore[no-any-return]
             block = block.tolist()
         if set(map(type, block)) == {str}:
             # Usually labels, with few distinct values: format each value once.
-            cells = {value: self.format_text(value) for value in set(block)}
+            cells = {value: self._format_value(value) for value in set(block)}
             return map(cells.__getitem__, block)
         return map(self._format_value, block)
 
-    def _format_value(self, value: Any) -> str:
+    def _format_value(self, value: Any) -> msgspec.Raw:
         if isinstance(value, msgspec.Raw):
-            raw = bytes(value)
             # JSON numbers keep their digits.
-            if raw[:1] not in b'"[{n':
-                return raw.decode()
-            value = ANY.decode(raw)
-        if isinstance(value, str):
-            return self.format_text(value)
+            if bytes(value)[:1] not in b'"[{n':
+                return value
+            value = ANY.decode(value)
         if isinstance(value, dict | list):
-            return self.format_text(msgspec.json.encode(value).decode())
-        return self._empty if value is None else str(value)
+            value = msgspec.json.encode(value).decode()
+        if isinstance(value, str):
+            return msgspec.Raw(self.format_text(value))
+        return msgspec.Raw(self._empty if value is None else str(value))
 
     def format_text(self, value: str) -> str:
         """Return the cell for a text, quoted and escaped as necessary."""
@@ -104,32 +115,32 @@ class _Formatter:
         return value or self._empty
 
 
-def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[str]:
-    """Return the `repr` of each finite value, and *empty* for any other value.
+def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[float | msgspec.Raw]:
+    """Return the finite values, and *empty* for any other value.
+
+    Values that JSON and `repr` write in different ways are returned as the text of `repr`.
+    """
+    cells, size = values.tolist(), np.abs(values)
+    # JSON and `repr` write 0, and numbers with exponents of -10 or less, in the same way.
+    is_same = ((size >= 1e-4) & (size < 1e16)) | (size < 1e-9)
+    if not is_same.all():
+        is_finite = np.isfinite(values)
+        for index in np.flatnonzero(~is_finite).tolist():
+            cells[index] = msgspec.Raw(empty)
+        indices = np.flatnonzero(~is_same & is_finite)
+        for index, text in zip(indices.tolist(), _to_repr(values[indices].tolist()), strict=True):
+            cells[index] = msgspec.Raw(text)
+    return cells  # type: ignore[no-any-return]
+
+
+def _to_repr(numbers: list[float]) -> list[str]:
+    """Return the `repr` of *numbers*, whose absolute values are from 1e-9 to 1e-4, or 1e16 or more.
 
     The digits come from msgspec, which writes numbers as JSON twenty times faster than `repr`.
     """
-    numbers, size = values.tolist(), np.abs(values)
-    cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")
-    # JSON and `repr` write 0, and numbers with exponents of -10 or less, in the same way.
-    is_same = ((size >= 1e-4) & (size < 1e16)) | (size < 1e-9)
-    for index in np.flatnonzero(~is_same).tolist():
-        cells[index] = _to_repr(cells[index]) if math.isfinite(numbers[index]) else empty
-    return cells
-
-
-def _to_repr(number: str) -> str:
-    """Return the `repr` of a float whose absolute value is less than 0.0001 or at least 1e16.
-
-    Args:
-        number: Number in JSON, such as ``0.000012``, ``1e-7`` or ``1e22``.
-    """
-    sign = "-" if number[0] == "-" else ""
-    digits, _, exponent = number[len(sign) :].partition("e")
-    if exponent:
-        return f"{sign}{digits}e{int(exponent):+03}"
-    significant = digits[2:].lstrip("0")
-    if not significant:
-        return number
-    fraction = f".{significant[1:]}" if len(significant) > 1 else ""
-    return f"{sign}{significant[0]}{fraction}e{len(significant) - len(digits) + 1:+03}"
+    if not numbers:
+        return []
+    text = msgspec.json.encode(numbers).decode()[1:-1]
+    # JSON has 1e16, 1e-6 and 0.00001 for 1e+16, 1e-06 and 1e-05.
+    text = _LARGE.sub("e+", text).replace("e-", "e-0")
+    return _FRACTION.sub(r"\1.\2e-05", _DIGIT.sub(r"\1e-05", text)).split(",")

@@ -6,7 +6,10 @@ from typing import Any
 from ..inference import Prediction
 from ..scoring import Query
 
-__all__ = ["contribution_columns", "explanation_headers"]
+__all__ = ["EXPLAINED_WEIGHT", "contribution_columns", "explanation_headers"]
+
+EXPLAINED_WEIGHT = 20
+"""Memory of a request with explanations, as a multiple of that without. See `Request.weigh_body`."""
 
 _FIELDS = ("feature", "value", "strength", "qualitative_strength")
 

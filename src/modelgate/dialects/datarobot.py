@@ -45,7 +45,7 @@ from ..http.routing import Route
 from ..inference import Prediction
 from ..scoring import Query
 from ._errors import PROBLEM, problem_response
-from ._explanations import explanation_headers
+from ._explanations import EXPLAINED_WEIGHT, explanation_headers
 from ._exposure import EXCLUDE_ADJUSTED, includes_adjusted
 from ._row_body import decode_row_body
 from .datarobot_explanations import (
@@ -186,6 +186,8 @@ class DataRobot:
         forecast, parameters = split_options(request.query_string) if request.query_string else (None, ())
         passthrough, explain = _parse_passthrough_columns(parameters), parse_explain(request)
         adjusted = includes_adjusted(request.query_string)
+        if explain is not None:
+            request.weigh_body(EXPLAINED_WEIGHT)
         rows = yield from decode_row_body(request)
         return Query(
             rows,

@@ -50,7 +50,7 @@ from ..scoring import Query
 from ..scoring.layers.context import add_context
 from . import native_forecast
 from ._errors import problem_response
-from ._explanations import explanation_headers
+from ._explanations import EXPLAINED_WEIGHT, explanation_headers
 from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
 from ._forecast import split_forecast_options
 from ._humility import NATIVE_HUMILITY
@@ -233,6 +233,8 @@ class Native:
         if route is not None and route.path == CURVES:
             return (yield from decode_curve(request))
         options = _parse_options(request) if request.query_string else {}
+        if "explain" in options:
+            request.weigh_body(EXPLAINED_WEIGHT)
         content_type = request.headers.get("content-type") or JSON
         # Most requests have exactly this type. Skip the parser to save time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)

@@ -34,8 +34,8 @@ class ExplainedModel(NamedTuple):
         columns: Columns of the schema.
         inputs: For each input of the estimator, the index of its column; -1 if the schema lacks the column.
         score: Function that returns the numbers to explain, of shape (rows, numbers).
-        transform: Function that takes the transformers before the last step, and the last step. It returns
-            a function that computes the features of the last step.
+        transform: Function of two arguments: the transformers before the last step, and the last step. It
+            returns another function, which computes the features of the last step from a table.
     """
 
     estimator: Any

@@ -115,7 +115,7 @@ def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np
     """Return the indices of the strongest contributions of each row, and their shares.
 
     The share is the strength divided by the sum of the ten largest absolute strengths of the row. Source:
-    DataRobot's page "XEMP qualitative strength". Equal strengths are in the order of the columns.
+    DataRobot's page "XEMP qualitative strength". Columns with equal absolute strengths keep their order.
 
     Args:
         strengths: Strengths, of shape (rows, columns).
@@ -140,7 +140,10 @@ def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np
 
 
 def is_noise(share: float, *, all_requested: bool) -> bool:
-    """Return whether a contribution with this share is left out of an explanation."""
+    """Return whether the *share* of a contribution is so small that explanations leave it out.
+
+    If *all_requested* is True, only a share of 0 is left out.
+    """
     return share == 0 if all_requested else abs(share) < _NOISE
 
 

@@ -35,10 +35,10 @@ class Explanations:
 
     @classmethod
     def from_option(cls, option: "ExplanationMethod | Explanations | None") -> "Explanations | None":
-        """Convert *option* to options. The name of a method stands for the options with this method.
+        """Convert *option* to `Explanations`. A method name stands for ``Explanations(name)``.
 
         Raises:
-            ConfigurationError: *option* has another value.
+            ConfigurationError: *option* has another type, or is not the name of a method.
         """
         if option is None or isinstance(option, cls):
             return option

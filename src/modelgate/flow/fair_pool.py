@@ -50,12 +50,12 @@ T = TypeVar("T")
 class FairThreadPool:
     """Thread pool that runs at most *number* jobs at once, with a quota for each model.
 
-    Quotas take turns. Threads start on demand and are daemons, so hanging calls do not prevent an exit.
+    Quotas take turns. Immediate jobs (see `PoolQuota.submit`) start even if more than *number* jobs then run.
+    Threads start on demand and are daemons, so hanging calls do not prevent an exit.
 
-    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Slow jobs count
-    towards *number* only for quotas that have slow jobs themselves. So a quota gets threads even if several
-    other quotas hang. After *hang_timeout* a job is stuck and no longer counts. There are at most *number*
-    threads, plus *number* for each quota that hangs.
+    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. For a quota without
+    slow jobs, the slow jobs of other quotas do not count towards *number*. So it gets threads even if other
+    quotas hang. After *hang_timeout* a job is stuck and no longer counts.
 
     Args:
         number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
@@ -100,7 +100,7 @@ class FairThreadPool:
         return self.number if len(self.serving) <= 1 else max(1, self.number // 2)
 
     def submit(self, job: "_Job", immediate: bool) -> None:
-        """Start *job* immediately, or queue it until a thread is free and it is the quota's turn.
+        """Start *job* now if *immediate* is True. Otherwise, queue it until a thread is free for its quota.
 
         Raises:
             Overloaded: The job's quota has too many rows in the queue, or the system cannot start a thread.

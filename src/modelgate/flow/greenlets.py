@@ -30,8 +30,8 @@ def warn_if_patched_late() -> None:
         _was_patched = True
         logger.warning(
             "modelgate was imported before gevent or eventlet patched the standard library, so requests may"
-            " hang: patch it before the import; with gunicorn --preload, call gevent.monkey.patch_all() at"
-            " the top of the gunicorn configuration file"
+            " hang: patch before importing modelgate; with gunicorn --preload, call gevent.monkey.patch_all()"
+            " at the top of the gunicorn configuration file"
         )
 
 

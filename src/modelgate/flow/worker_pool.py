@@ -123,7 +123,7 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
     call is queued.
 
     Raises:
-        Overloaded: Half of the threads are stuck in calls of *function*, each for more than a minute.
+        Overloaded: Too many calls of *function* are stuck, that is, have been running for over a minute.
 
     Example:
         def add_greeting(request, call_next):

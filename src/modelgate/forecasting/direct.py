@@ -233,8 +233,8 @@ class DirectForecaster:
         earlier, later = future.dates <= split, points >= split
         if not earlier.any():
             raise ConfigurationError(
-                f"backtest must be lower, because it leaves no rows to fit (got {self._backtest}),"
-                " or pass levels=()"
+                f"backtest must leave rows to fit (got {self._backtest}): lower it, fit more rows, or pass"
+                " levels=()"
             )
         regressor = clone(self.regressor).fit(features[earlier], scaled[earlier])
         errors = np.abs(np.asarray(regressor.predict(features[later])).reshape(-1) - scaled[later])
@@ -251,7 +251,7 @@ class DirectForecaster:
         return residuals
 
     def _example(self, table: Table, request: ForecastRequest) -> list[dict[str, Any]]:
-        """Return rows of a request: the latest complete history, with as many rows to predict as possible."""
+        """Return rows of a request: the latest history with the most rows to predict, and these rows."""
         spec, window = self.spec, request.window
         counts = np.bincount(request.future.history, minlength=len(window.series))
         histories = np.flatnonzero(counts == counts.max())

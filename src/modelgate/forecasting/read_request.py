@@ -142,6 +142,8 @@ def _known_values(
         return np.where(missing, median, values)
     sent = selection.row_ids[missing & (selection.row_ids >= 0)].tolist()
     if sent:
-        raise InvalidValues({name: f"must be known in advance: it is null in {describe_rows(sorted(sent))}"})
+        raise InvalidValues(
+            {name: f"must have a value in each row to predict (got null in {describe_rows(sorted(sent))})"}
+        )
     dates = describe_dates(np.unique(selection.keys[missing]))
     raise InvalidValues({name: f"must be known in advance: send rows with its values for {dates}"})

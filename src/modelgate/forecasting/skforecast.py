@@ -157,7 +157,7 @@ class SkforecastForecaster:
             lacking: npt.NDArray[np.bool_] = frame.isna().any(axis=1).to_numpy()
             if lacking.any():
                 dates = describe_dates(ahead[lacking].to_numpy().astype("datetime64[us]").astype(np.int64))
-                rule = f"must be known for each step up to the last one: also predict {dates}"
+                rule = f"must be known for each step up to the last predicted one: also send rows for {dates}"
                 raise InvalidValues(dict.fromkeys(self.spec.known_in_advance, rule))
             frames[name] = frame.set_axis(ahead)
         return frames

@@ -80,8 +80,8 @@ class Gate:
         dialects: Wire formats, by name or as a `Dialect`; by default all. Errors for unknown paths use the
             first.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
-            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*,
-            *body_limit*, or *keys* other than ``"open"``. *deadline* and *auth_failure_limit* have no effect.
+            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). *deadline* and *auth_failure_limit* have no effect.
+            *limits*, *key_header*, *body_limit*, *idempotency*, and *keys* except ``"open"`` must not be set.
         scoring_layers: Scoring layers that replace `Round`. The layers that validate and predict always run.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
         public_keys: Ed25519 public keys, as PEM files or in base64. Packages loaded from files or a
@@ -90,7 +90,7 @@ class Gate:
         cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds from the start of a model load after which waiting requests get 503. `warm` and
             `score` wait until the model is loaded.
-        poll_interval: Seconds between checks for changed model files, which are swapped in; None for never.
+        poll_interval: Seconds between checks for changed model files, which are then loaded; None for never.
         deployment_registry: Registry of deployments that several processes share: a `SqlRegistry`, or its
             URL. The gate reads it every *poll_interval* seconds; every 10 seconds by default.
         threads: Maximum number of concurrent model calls under ASGI. Default: cores + 4, at most 32.

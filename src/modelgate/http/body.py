@@ -87,7 +87,7 @@ def read_body(request: Request) -> Flow[bytes]:
         if coding is None or coding.lower() == "identity":
             if len(raw) > LARGE and request.large_bodies is not None and request.body_share is None:
                 request.body_share = yield from request.large_bodies.admit(
-                    len(raw), len(raw), request.on_close
+                    len(raw), len(raw) * request.body_weight, request.on_close
                 )
             request.content = raw
         else:
@@ -99,16 +99,16 @@ def _decompress(request: Request, raw: bytes, coding: str) -> Flow[bytes]:
     limit, bodies = request.max_body or request.wire.max_body, request.large_bodies
     if bodies is None:
         return (yield from run_long(decompress, raw, coding, limit))
-    share = request.body_share
+    share, weight = request.body_share, request.body_weight
     if share is None:
         # Small bodies do not wait for large ones. Their size is known only after decompression.
         small = yield from run_long(_decompress_small, raw, coding, min(limit, LARGE))
         if small is not None:
             return small
         largest = min(limit, max_decompressed_size(len(raw), bodies.max_expansion))
-        request.body_share = share = yield from bodies.admit(len(raw), largest, request.on_close)
+        request.body_share = share = yield from bodies.admit(len(raw), largest * weight, request.on_close)
     body = yield from run_long(decompress, raw, coding, limit, bodies.max_expansion)
-    bodies.resize(share, len(body))
+    bodies.resize(share, len(body) * weight)
     return body
 
 

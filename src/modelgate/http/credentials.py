@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 KEY_HEADERS = ("authorization", "x-api-key")
-"""Header fields that can be chosen as the only place of the API key."""
+"""Accepted values of the option *key_header*: the only header field from which API keys are read."""
 
 _SCHEMES = ("bearer", "token", "basic")
 _RECOMMENDED = {"authorization": "Authorization: Bearer <key>", "x-api-key": "x-api-key"}

@@ -40,14 +40,14 @@ MAX_BODY = 1024 * 1024
 """Default limit of request bodies in bytes, for wire formats that set no other."""
 
 UNUSUAL_FIELDS = ("content-encoding", "expect", "prefer", "transfer-encoding")
-"""Header fields that change how a request is read or answered, besides the type of the body."""
+"""A request with one of these header fields is not usual; see `Request.is_usual`."""
 
 
 USUAL_LENGTH_DIGITS = 4
 """Maximum number of digits in the length of a usual body."""
 
 USUAL_BODY = 10**USUAL_LENGTH_DIGITS
-"""Size in bytes from which a body is not usual."""
+"""Size in bytes from which the body of a request is too large for `Request.is_usual`."""
 
 
 class WireFormat(Protocol):
@@ -138,6 +138,7 @@ class Request:
         max_body: Maximum size of the body in bytes; None for no limit.
         large_bodies: Budget for large bodies, set by `BodyLimit`; None for no limit.
         body_share: Share of the body in the budget of *large_bodies*; None if the body is not large.
+        body_weight: Factor by which the size of the body counts in the budget; see `weigh_body`.
         read_limit: Limit for `read`, a pair ``(timeout, on_wait)``; None for no limit. The body must be
             received within *timeout* seconds of the arrival of the request. Before `read` waits for the body,
             it calls ``on_wait(request)``, which may raise an error. `KeyAuth` sets a limit while it reads the
@@ -163,6 +164,7 @@ class Request:
     max_body: int | None = None
     large_bodies: "LargeBodies | None" = None
     body_share: "BodyShare | None" = None
+    body_weight = 1
     read_limit: "tuple[float, Callable[[Request], None]] | None" = None
     whole_response = False
     body_read: bytes | None = None
@@ -253,8 +255,14 @@ class Request:
             if coding is not None and coding.lower() != "identity":
                 largest = max_decompressed_size(size, bodies.max_expansion)
                 size = max(size, min(self.max_body or self.wire.max_body, largest))
-            self.body_share = yield from bodies.admit(body.size, size, self.on_close)
+            self.body_share = yield from bodies.admit(body.size, size * self.body_weight, self.on_close)
         return (yield from run_long(body.load))
+
+    def weigh_body(self, weight: int) -> None:
+        """Count the body *weight* times in `large_bodies`, because its response takes more memory than usual."""
+        self.body_weight = weight
+        if self.body_share is not None and self.large_bodies is not None:
+            self.large_bodies.resize(self.body_share, self.body_share.size * weight)
 
     def limit_read(self, wait: Wait) -> Wait:
         """Return *wait*, which reads the body, with the `read_limit` of the request, if there is one."""

@@ -119,9 +119,10 @@ class Router:
         raise NotFound
 
     def nearest(self, path: str) -> WireFormat | None:
-        """Return the wire format for errors about an unknown *path*, or None if no route begins similarly.
+        """Return the wire format for errors about an unknown *path*, or None if no route is similar.
 
-        The route with the longest common beginning decides.
+        A route is similar if *path* begins with the route's first segment, or with the part of the route
+        before its first variable. Of several similar routes, the one with the longest such part is used.
         """
         prefixes = [prefix for prefix in self._prefixes if len(prefix) > 1 and path.startswith(prefix)]
         return self._prefixes[max(prefixes, key=len)] if prefixes else None

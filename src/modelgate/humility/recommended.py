@@ -75,7 +75,7 @@ def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
 def _bound(values: npt.NDArray[np.float64], share: float, largest: float) -> float:
     """Return a bound such that at most the fraction *share* of *values* are at or below it.
 
-    The bound is at most *largest*. If more than this fraction of *values* is 0, the bound is 0.
+    The bound is from 0 to *largest*. It is 0 even if more than this fraction of *values* is 0.
     """
     ordered = np.sort(values)
     excluded = ordered[int(share * len(ordered)) :]

@@ -47,8 +47,8 @@ class HumilityRules(Sequence[HumilityRule]):
         for rule in self._rules:
             if ids.count(rule.rule_id) > 1:
                 raise ConfigurationError(
-                    f"humility rules must have different ids (got {rule.rule_id!r} twice): leave out one of"
-                    f" them, or set rule_id (rule {rule.name!r})"
+                    f"humility rules must have different ids (got {rule.rule_id!r} twice): remove one of"
+                    f" the rules named {rule.name!r}, or set its rule_id"
                 )
         self._input_rules = [rule for rule in self._rules if isinstance(rule, InputRule)]
         self._output_rules = [rule for rule in self._rules if isinstance(rule, UncertainPrediction)]
@@ -81,8 +81,8 @@ class HumilityRules(Sequence[HumilityRule]):
 
         * `OutlyingInput` for each column of numbers: values outside of the range of the training rows.
         * `LowObservationRegion` for each column of texts with fewer than 50 levels: levels that occur in
-          fewer than *min_rows* training rows. A column gets no rule if its schema rejects all of these
-          levels.
+          fewer than *min_rows* training rows. A column gets no rule if all its levels are rare, or if its
+          schema rejects all rare levels.
         * `UncertainPrediction` for a regression: predictions outside of the range of the training targets.
         * `UncertainPrediction` for a classifier with two classes: probabilities at most 0.1 from the
           threshold.

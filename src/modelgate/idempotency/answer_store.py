@@ -26,10 +26,13 @@ class AnswerStore(Protocol):
     """
 
     def reserve(self, key: str, reservation: bytes, ttl: float) -> Flow[bytes | None]:
-        """Store *reservation* for *ttl* seconds and return None, or return the existing record of *key*."""
+        """Return the record of *key*, or None if there is none.
+
+        In the second case, store *reservation* for *ttl* seconds as the record.
+        """
 
     def replace(self, key: str, reservation: bytes, answer: bytes, ttl: float) -> Flow[None]:
-        """Store *answer* for *ttl* seconds, unless *key* has a record other than *reservation*."""
+        """Store *answer* for *ttl* seconds if *key* has no record, or if its record is *reservation*."""
 
     def release(self, key: str, reservation: bytes) -> Flow[None]:
         """Delete the record of *key* if it is *reservation*."""

@@ -23,7 +23,8 @@ def describe_rows(
     - For any other value, including null, ``share`` is the fraction of training rows that have the value. If
       no training row has the value, ``unseen`` is True.
 
-    Columns without statistics, such as datetimes, are left out.
+    Columns without statistics, such as datetimes, are left out. If the statistics of a column count only its
+    most frequent values, other values are left out, too.
 
     Args:
         table: Rows.
@@ -82,9 +83,9 @@ def count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[
 def _compare_level(
     value: Any, counts: Mapping[Any, int], training_rows: int, *, is_complete: bool
 ) -> dict[str, Any] | None:
-    """Return the share of *value*.
+    """Return the share of *value*, or None if it is unknown because *counts* lacks the value.
 
-    If *counts* lacks the value, return a share of 0 if *is_complete* is True, and None otherwise.
+    If *is_complete* is True, *counts* has all training values, so a value that it lacks has the share 0.
     """
     count = counts.get(_level_key(value))
     if count is not None:

@@ -1,4 +1,4 @@
-"""Exposure of rows in a regression of counts: the time, or the number of occasions, for the counted event.
+"""Exposure of rows in a regression of counts: the time, or number of occasions, in which events are counted.
 
 As in the DataRobot Prediction API, ``prediction`` includes the exposure of its row, and
 ``adjustedPrediction`` is the prediction for one unit of exposure.

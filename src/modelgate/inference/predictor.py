@@ -203,7 +203,7 @@ class Predictor:
 
     @property
     def estimator(self) -> Estimator | None:
-        """Function that calls a fitted model, with ``n_jobs=1``; None for other functions and forecasters."""
+        """Function that calls the fitted model; None if the model is itself a function, or a forecaster."""
         return self._function if isinstance(self._function, Estimator) else None
 
     @property
@@ -276,7 +276,7 @@ class Predictor:
             raise prediction_error(error) from error
 
     def predict_now(self, table: Table | ForecastRequest) -> Prediction | None:
-        """Return the prediction for *table*, which must have rows, or None if scoring would take a wait.
+        """Return the prediction for *table*, which must have rows, or None if scoring must wait.
 
         Raises:
             PredictionError, AnswerableError: See `predict`.
@@ -293,8 +293,8 @@ class Predictor:
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
         """Call *function* in a worker thread, or in this thread if the call is expected to be short.
 
-        Without workers, *function* is always called in this thread. With workers, it is always called in a
-        worker thread if the model is not an estimator, because such a model may block.
+        Without workers, *function* is always called in this thread. With workers, short calls use this thread
+        only for an estimator with ``inline=None`` and ``thread_safe=True``. Other models may block.
 
         Args:
             function: Function to call.
@@ -302,7 +302,7 @@ class Predictor:
             rows: Number of rows to score, which count as queued until the call starts.
 
         Raises:
-            Overloaded: Too many calls of the model do not finish.
+            Overloaded: Too many calls of the model are stuck (see `WorkerPool`).
         """
         call: Callable[[], T] = partial(self._call_model, function)
         is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None

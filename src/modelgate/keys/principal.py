@@ -83,8 +83,9 @@ def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[
     - ``"churn:predict"`` permits one action on one deployment,
     - ``"churn"`` permits all actions on one deployment,
     - ``"*:read"`` permits one action on all deployments,
-    - ``"*"`` permits all actions on all deployments,
-    - ``"*:operate"`` permits operating all deployments, which no other scope does.
+    - ``"*"`` permits all actions on all deployments.
+
+    "All actions" excludes ``operate``, which only a scope such as ``"*:operate"`` permits.
 
     Args:
         scopes: One scope or several.

@@ -136,7 +136,7 @@ class SqlKeyStore(KeyAdmin):
         self._down_until: float | None = None
 
     def close(self) -> None:
-        """Wait for running look-ups and close the connections. Later look-ups raise `StoreError`."""
+        """Wait up to 5 s for look-ups, then close the connections. New look-ups raise `StoreError`."""
         with self._lock:
             self._closed = True
         wait(self._under_way, _CLOSE_TIMEOUT)

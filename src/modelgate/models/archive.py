@@ -66,6 +66,9 @@ class Archive(Protocol):
             ConfigurationError: The package has no such member.
         """
 
+    def close(self) -> None:
+        """Free the memory of the package. No member can be read afterwards."""
+
 
 class ZipArchive:
     """Package in an uncompressed zip file.
@@ -83,6 +86,7 @@ class ZipArchive:
     is_folder = False
 
     def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._zip = zipfile.ZipFile(file)
         found: set[str] = set()
         for info in self._zip.infolist():
@@ -105,6 +109,10 @@ class ZipArchive:
             raise ConfigurationError(f"{name} must have at most {_LARGEST_MANIFEST} bytes")
         return self._zip.read(name)
 
+    def close(self) -> None:
+        """See `Archive.close`."""
+        self._file.close()
+
 
 class FolderArchive:
     """Package in a folder. Files that are not members of a package are ignored.
@@ -124,6 +132,9 @@ class FolderArchive:
         if name not in self.names:
             raise ConfigurationError(f"the package has no {name}: save the package again")
         return (self._folder / name).read_bytes()
+
+    def close(self) -> None:
+        """See `Archive.close`."""
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
@@ -167,7 +178,7 @@ def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
             for name, member in content.items():
                 _write_synced(temporary / name, member)
         os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
-        with contextlib.suppress(OSError):
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
             shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
         raise ConfigurationError(f"path: {str(path)!r} cannot be written: {error}") from error

@@ -13,7 +13,7 @@ from .manifest import Manifest, make_manifest, read_member
 from .serializers import dump
 from .training_sample import predict_to_lists
 
-__all__ = ["FORECASTER", "describe_forecaster", "dump_model", "restore_forecaster"]
+__all__ = ["FORECASTER", "describe_forecaster", "dump_model", "read_state"]
 
 FORECASTER = "forecaster.json"
 """Member with the `DirectState`."""
@@ -60,12 +60,12 @@ def dump_model(model: Any, name: str) -> tuple[dict[str, bytes], Any]:
     return {FORECASTER: state, name: content}, DirectForecaster.restore(regressor, model.spec, model.state)
 
 
-def restore_forecaster(regressor: Any, archive: Archive, manifest: Manifest) -> DirectForecaster:
-    """Return the forecaster in a package, whose model file contains *regressor*.
+def read_state(archive: Archive, manifest: Manifest) -> DirectState | None:
+    """Return the state of the forecaster in a package, or None if the package contains another model.
 
     Raises:
-        ConfigurationError: The state of the forecaster is missing or damaged.
+        ConfigurationError: The state is missing or damaged.
     """
-    assert manifest.time_series is not None
-    state = msgspec.json.decode(read_member(archive, manifest, FORECASTER), type=DirectState)
-    return DirectForecaster.restore(regressor, manifest.time_series, state)
+    if manifest.time_series is None:
+        return None
+    return msgspec.json.decode(read_member(archive, manifest, FORECASTER), type=DirectState)

@@ -17,7 +17,7 @@ from .archive import MANIFEST, Archive, FolderArchive, ZipArchive, pack, pack_me
 from .booster_file import write_booster
 from .calibration import CALIBRATION, Calibration, calibrate
 from .file_readers import check_opens_no_files
-from .forecaster_package import describe_forecaster, restore_forecaster
+from .forecaster_package import describe_forecaster, read_state
 from .load_policy import LoadPolicy, Mismatch
 from .manifest import Label, Manifest, make_manifest, read_member, read_metadata, read_optional_member
 from .multi_target import order_targets, target_names
@@ -318,7 +318,7 @@ def open_package(path: Path, policy: LoadPolicy) -> ModelPackage:
             package = _read(archive, sha256_of(archive.read(MANIFEST)), policy)
             check_identity(path, package.manifest, policy)
             return package
-        return _open_content(path, path.read_bytes(), policy)
+        return _open_file(path, io.BytesIO(path.read_bytes()), policy)
 
 
 def open_content(name: str, content: bytes, policy: LoadPolicy) -> ModelPackage:
@@ -331,25 +331,26 @@ def open_content(name: str, content: bytes, policy: LoadPolicy) -> ModelPackage:
     """
     path = Path(name)
     with file_errors(path):
-        return _open_content(path, content, policy)
+        return _open_file(path, io.BytesIO(content), policy)
 
 
-def _open_content(path: Path, content: bytes, policy: LoadPolicy) -> ModelPackage:
+def _open_file(path: Path, file: io.BytesIO, policy: LoadPolicy) -> ModelPackage:
     suffix = split_name(path)[1]
     if suffix == PACKAGE:
-        package = read_package(content, policy)
+        package = read_package(file, policy)
         check_identity(path, package.manifest, policy)
         return package
-    check_bare_file(suffix, lambda: content, policy)
+    check_bare_file(suffix, file.getvalue, policy)
+    content = file.getvalue()
     digest = policy.check_digest(content)
     model = in_model_thread(read_estimator, content, suffix, policy)
     return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
 
 
-def read_package(content: bytes, policy: LoadPolicy) -> ModelPackage:
-    """Read a package from the bytes of its zip file. Raises the same errors as `ModelPackage.load`."""
-    digest = policy.check_digest(content)
-    return _read(ZipArchive(io.BytesIO(content)), digest, policy)
+def read_package(file: io.BytesIO, policy: LoadPolicy) -> ModelPackage:
+    """Read a package from its zip file, which is closed. Raises the same errors as `ModelPackage.load`."""
+    digest = policy.check_digest(file.getvalue())
+    return _read(ZipArchive(file), digest, policy)
 
 
 def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
@@ -362,16 +363,19 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
     )
     rows = read_member(archive, manifest, "background.json")
     background = msgspec.json.decode(rows, type=list[dict[str, Any]] | None) or ()
-    content = read_member(archive, manifest, manifest.model)
-    model = in_model_thread(read_estimator, content, Path(manifest.model).suffix, policy)
-    if manifest.time_series is None:
-        _check_columns(model, schema, policy)
-    else:
-        model = restore_forecaster(model, archive, manifest)
-    verify_example(model, schema, example)
-    size = sum(member.size for member in manifest.members.values())
     training_rows = read_optional_member(archive, manifest, "fingerprints.json", TrainingRows)
     calibration = read_optional_member(archive, manifest, CALIBRATION, Calibration)
+    state = read_state(archive, manifest)
+    content = read_member(archive, manifest, manifest.model)
+    # Before the model is created, because a zip file is as large as the model.
+    archive.close()
+    model = in_model_thread(read_estimator, content, Path(manifest.model).suffix, policy)
+    if manifest.time_series is None or state is None:
+        _check_columns(model, schema, policy)
+    else:
+        model = DirectForecaster.restore(model, manifest.time_series, state)
+    verify_example(model, schema, example)
+    size = sum(member.size for member in manifest.members.values())
     return ModelPackage(
         model,
         manifest,

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from .booster_file import BOOSTER_SUFFIXES, native_suffix, read_booster, write_booster
 from .file_readers import check_opens_no_files
+from .free_memory import free_memory
 from .load_policy import LoadPolicy
 from .onnx import OnnxModel
 from .pickle_file import PICKLE_SUFFIXES, read_pickle, write_pickle
@@ -51,6 +52,7 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
         # disturb the module ast, with which numpy reads the headers of arrays. A second attempt succeeds.
         model = _READERS[suffix](content, policy)
     check_opens_no_files(model)
+    free_memory(len(content))
     return model
 
 

@@ -207,7 +207,7 @@ class SqlModelStore:
     def load_file(self, name: str, file: StoredFile, *, sha256: str | None = None) -> ModelPackage:  # noqa: ARG002
         """Load a model from *file*; see `FileModelStore.load_file`."""
         pin = sha256 or self._sha256.get(file.name)
-        package = read_package(file.content, replace(self._policy, sha256=pin))
+        package = read_package(io.BytesIO(file.content), replace(self._policy, sha256=pin))
         _check_name(package.manifest, file.name)
         return package
 

@@ -1,6 +1,7 @@
 """Model stores, which load models by name. For security, a name is never a path or a URL."""
 
 import io
+import os.path
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -260,7 +261,7 @@ class FolderStore(FileStore):
                 " or SqlModelStore(url) for a database"
             )
         self._folder = Path(folder)
-        if not self._folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112  `Path.is_dir` raises an error for a name that is too long
             raise ConfigurationError(f"folder must be an existing folder (got {str(folder)!r})")
 
     def check(self, name: str, *, sha256: str | None = None) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import ConfigurationError
-from .log_rows import to_entries
+from .log_rows import entry_batches
 from .prediction_hook import PredictionRecord
 
 if TYPE_CHECKING:
@@ -59,32 +59,33 @@ class LogFiles:
                 ) from None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"destination must be a folder that can be written (got {str(folder)!r}): {error.strerror}"
+                f"destination must be a folder that can be written (got {str(folder)!r}):"
+                f" {getattr(error, 'strerror', error)}"
             ) from error
         self._delete_abandoned()
 
     def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
         if self._suffix == ".jsonl":
-            lines = [entry for record in records for entry in to_entries(record, redact)]
-            self._append(msgspec.json.Encoder(enc_hook=str).encode_lines(lines))
+            self._append(map(msgspec.json.Encoder(enc_hook=str).encode_lines, entry_batches(records, redact)))
         else:
             self._write_frames(records, redact)
         self._delete_oldest()
 
-    def _append(self, lines: bytes) -> None:
+    def _append(self, parts: Iterable[bytes]) -> None:
         if self._path is None or self._pid != os.getpid() or _size(self._path) >= self._max_bytes:
             self._path, self._pid = self._new_path(), os.getpid()
         size = _size(self._path)
         # Only the owner may read: the rows may be personal data.
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            written = os.write(file, lines)
-            while written < len(lines):
-                written += os.write(file, lines[written:])
-        except OSError:
-            # The whole batch will be written again, so remove its first part.
+            for lines in parts:
+                written = os.write(file, lines)
+                while written < len(lines):
+                    written += os.write(file, lines[written:])
+        except BaseException:
+            # All parts will be written again, so remove the first ones.
             with contextlib.suppress(OSError):
                 os.ftruncate(file, size)
             raise
@@ -151,7 +152,6 @@ def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "
     """
     import polars
 
-    rows = [_flatten(entry) for record in records for entry in to_entries(record, redact)]
     types: dict[str, Any] = {
         "row": polars.Int64,
         "time": polars.Datetime("us", "UTC"),
@@ -168,17 +168,20 @@ def _to_frame(records: Sequence[PredictionRecord], redact: Collection[str]) -> "
         for output in record.prediction.outputs:
             is_number = output.classes is None and output.values.dtype.kind in "iuf"
             types[f"prediction.{output.name}"] = polars.Float64 if is_number else polars.String
-    names = dict.fromkeys(name for row in rows for name in row)
-    schema = {
-        name: types.get(name, polars.Float64 if name.startswith("probability.") else polars.String)
-        for name in names
-    }
-    for row in rows:
-        for name, value in row.items():
-            if value is not None and schema[name] == polars.String and not isinstance(value, str):
-                row[name] = msgspec.json.encode(value, enc_hook=str).decode().strip('"')
+    frames = []
     try:
-        return polars.DataFrame(rows, schema=schema, orient="row")
+        for entries in entry_batches(records, redact):
+            rows = list(map(_flatten, entries))
+            schema = {
+                name: types.get(name, polars.Float64 if name.startswith("probability.") else polars.String)
+                for name in dict.fromkeys(name for row in rows for name in row)
+            }
+            for row in rows:
+                for name, value in row.items():
+                    if value is not None and schema[name] == polars.String and not isinstance(value, str):
+                        row[name] = msgspec.json.encode(value, enc_hook=str).decode().strip('"')
+            frames.append(polars.DataFrame(rows, schema=schema, orient="row"))
+        return polars.concat(frames, how="diagonal") if frames else polars.DataFrame()
     except polars.exceptions.PolarsError as error:
         raise ValueError("the records do not have the types of their schema") from error
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ..backends.sql import Database, UTCDateTime, sa
-from .log_rows import to_entries
+from .log_rows import entry_batches
 from .prediction_hook import PredictionRecord
 
 __all__ = ["PREDICTIONS", "LogTable"]
@@ -51,10 +51,9 @@ class LogTable:
         self._database = Database(url, METADATA, option="destination")
 
     def write(self, records: Sequence[PredictionRecord], redact: Collection[str]) -> None:
-        rows = [_to_row(entry) for record in records for entry in to_entries(record, redact)]
-        if rows:
-            with self._database.transaction() as connection:
-                connection.execute(PREDICTIONS.insert(), rows)
+        with self._database.transaction() as connection:
+            for entries in entry_batches(records, redact):
+                connection.execute(PREDICTIONS.insert(), list(map(_to_row, entries)))
 
     def close(self) -> None:
         """Close the connections. They are opened again when needed."""

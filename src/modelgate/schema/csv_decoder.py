@@ -29,6 +29,9 @@ __all__ = ["CSV", "CSVDecoder", "iter_records"]
 ROWS = 16_384
 """Default number of rows per table. With 30 columns, this is about 4 MB of CSV and 4 MB of numbers."""
 
+_JOINED_ROWS = 1 << 16
+"""Number of rows per table if the tables are joined: pandas takes a third less time per row than for 2**14."""
+
 _CHUNK = 1 << 20
 
 
@@ -77,7 +80,7 @@ class CSVDecoder:
         return first if second is None else Table.join(self._columns, chain([first, second], tables))
 
     def _iter_limited(self, rows: CSV, max_rows: int | None) -> Iterator[Table]:
-        count, step = 0, ROWS if max_rows is None else min(ROWS, max_rows + 1)
+        count, step = 0, _JOINED_ROWS if max_rows is None else min(_JOINED_ROWS, max_rows + 1)
         for table in self.iter_tables(rows, step):
             stop_if_abandoned()
             count += len(table)

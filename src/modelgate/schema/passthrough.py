@@ -1,27 +1,32 @@
 """Read passthrough columns, which are returned unchanged with the predictions."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias
 
 import msgspec
 
+from ..codecs.json import LARGE
+from ..codecs.json_items import split_items
+from ..codecs.raw_values import RawValues
 from ..errors import InvalidInput, UnknownColumns
-from .coerce import JSON_NUMBER, to_json_value
+from .coerce import JSON_NUMBER
 from .columns import Column
 from .csv_decoder import CSV, iter_records
 from .split_rows import SplitRows
 
-__all__ = ["first_value", "read_passthrough_columns", "read_sent_values"]
+__all__ = ["first_value", "read_passthrough_columns", "read_sent_rows"]
 
 MAX_VALUES = 2_000_000
-"""Maximum number of values returned per request. In memory, one takes about 20 times its size in the body."""
+"""Maximum number of values returned per request."""
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _NULL = msgspec.Raw(b"null")
-_Values: TypeAlias = dict[str, list[msgspec.Raw]]
+_Values: TypeAlias = dict[str, RawValues]
 _Source: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Values]]
 """Names of all columns sent, and a function that returns the values of some of them."""
 
@@ -47,32 +52,6 @@ def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Valu
     return values(header if names is None else names)
 
 
-def read_sent_values(rows: object, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the values of a schema's columns as they were sent. Columns that were not sent are left out.
-
-    Args:
-        rows: Rows that the schema has already validated, in any form.
-        names: Names of all columns of the schema, in their order.
-
-    Returns:
-        Values by column name: raw JSON as in `read_passthrough_columns`, or Python values for rows that were
-        mappings. The result is empty for other forms of rows, whose sent values equal the validated values.
-
-    Raises:
-        InvalidInput: There are more than `MAX_VALUES` values.
-    """
-    if isinstance(rows, SplitRows) and rows.columns is None:
-        rows = SplitRows(names, rows.data)
-    if isinstance(rows, CSV | SplitRows | bytes | msgspec.Raw):
-        header, values = _open(rows)
-        return dict(values([name for name in names if name in header]))
-    records = [rows] if isinstance(rows, Mapping) else rows
-    if not isinstance(records, list | tuple) or not all(isinstance(row, Mapping) for row in records):
-        return {}
-    sent = [name for name in names if any(name in row for row in records)]
-    return {name: [to_json_value(row.get(name)) for row in records] for name in sent}
-
-
 def read_sent_rows(
     rows: object, columns: Sequence[Column], indices: Sequence[int]
 ) -> Sequence[Mapping[str, Any]]:
@@ -87,11 +66,12 @@ def read_sent_rows(
         indices: Indices of the rows, in ascending order.
     """
     if isinstance(rows, bytes | msgspec.Raw):
-        records: Sequence[Mapping[str, Any]] = _to_raw_rows(rows)
-    elif isinstance(rows, CSV):
+        selected = set(indices)
+        return [row for index, row in enumerate(_iter_raw_rows(rows)) if index in selected]
+    if isinstance(rows, CSV):
         return _read_csv_rows(rows, indices)
-    elif isinstance(rows, SplitRows):
-        records = rows.records([column.name for column in columns])
+    if isinstance(rows, SplitRows):
+        records: Sequence[Mapping[str, Any]] = rows.records([column.name for column in columns])
     else:
         records = [rows] if isinstance(rows, Mapping) else rows  # type: ignore[assignment]
         if not isinstance(records, list | tuple) or not all(isinstance(row, Mapping) for row in records):
@@ -142,7 +122,7 @@ def _first_row(rows: Any) -> Mapping[str, Any]:
 
 
 def _open(rows: Any) -> _Source:
-    return _open_csv(rows) if isinstance(rows, CSV) else _open_rows(_to_raw_rows(rows))
+    return _open_csv(rows) if isinstance(rows, CSV) else _open_rows(partial(_iter_raw_rows, rows))
 
 
 def _open_csv(rows: CSV) -> _Source:
@@ -150,7 +130,7 @@ def _open_csv(rows: CSV) -> _Source:
     header = next(lines)
 
     def read_values(names: Collection[str]) -> _Values:
-        columns: _Values = {name: [] for name in names}
+        columns = {name: RawValues() for name in names}
         targets = [(header.index(name), column) for name, column in columns.items()]
         # Parse row by row: the cells of a large body would take ten times its size in memory.
         for count, row in enumerate(lines, 1):
@@ -170,22 +150,32 @@ def _cell_to_json(text: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode() if is_number else msgspec.json.encode(text))
 
 
-def _to_raw_rows(rows: Any) -> Sequence[dict[str, msgspec.Raw]]:
+def _iter_raw_rows(rows: Any) -> Iterable[dict[str, msgspec.Raw]]:
     if isinstance(rows, SplitRows):
         return [
             {name: msgspec.Raw(msgspec.json.encode(cell)) for name, cell in row.items()}
             for row in rows.records(rows.columns or [])
         ]
     raw = bytes(rows).strip(b" \t\r\n")
-    return _ROWS.decode(raw) if raw[:1] == b"[" else [_ROW.decode(raw)]
+    if raw[:1] != b"[":
+        return [_ROW.decode(raw)]
+    return chain.from_iterable(map(_ROWS.decode, split_items(raw, LARGE)))
 
 
-def _open_rows(rows: Sequence[dict[str, msgspec.Raw]]) -> _Source:
-    header = dict.fromkeys(name for row in rows for name in row)
+def _open_rows(iterate: Callable[[], Iterable[dict[str, msgspec.Raw]]]) -> _Source:
+    header, count = dict[str, None](), 0
+    for row in iterate():
+        header |= dict.fromkeys(row)
+        count += 1
 
     def read_values(names: Collection[str]) -> _Values:
-        _check_value_count(len(rows) * len(names))
-        return {name: [row.get(name, _NULL) for row in rows] for name in names}
+        _check_value_count(count * len(names))
+        columns = {name: RawValues() for name in names}
+        # Row by row, as above.
+        for row in iterate():
+            for name, column in columns.items():
+                column.append(row.get(name, _NULL))
+        return columns
 
     return header, read_values
 

@@ -215,12 +215,12 @@ class Batcher:
         return None if self._key is None else self._key(table)
 
     def _is_reentrant(self) -> bool:
-        """Return whether the model made this call, because this thread is scoring the current batch."""
+        """Return whether the model makes this call, that is, this thread is scoring the current batch."""
         run = self._run
         return run is not None and run.ident == threading.get_ident()
 
     def _enqueue(self, waiter: Waiter) -> bool:
-        """Queue *waiter*. If no thread is certain to score the next batch, choose one or an event loop.
+        """Queue *waiter*. If no thread is certain to score the next batch, assign a thread or an event loop.
 
         Returns:
             True if *waiter* is queued. False if it must be scored alone and at once: this thread is scoring a

@@ -16,9 +16,9 @@ _in_call = ContextVar("modelgate_in_call", default=False)
 
 
 def is_in_call() -> bool:
-    """Return whether a model made this call.
+    """Return whether the caller runs inside a call of a model.
 
-    The call then runs in the context in which a batch is being scored, or in a copy of this context.
+    This is the case in the context in which a batch is scored, and in copies of this context.
     """
     return _in_call.get()
 

@@ -26,7 +26,7 @@ class ThreadWaiter(msgspec.Struct, eq=False):
         key: Batch key: only tables with equal keys are scored in one call.
         can_lead: Whether the thread may run the model itself.
         context: Copy of the caller's context variables.
-        in_worker: Always True, because the thread may belong to a worker pool.
+        in_worker: Whether the thread may belong to a worker pool; always True.
         abandoned: Whether the thread has stopped waiting.
         result: Prediction or error; None until there is one.
         wakeups: Queue on which the thread sleeps. An item wakes it.

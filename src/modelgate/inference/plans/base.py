@@ -255,7 +255,7 @@ def register_predictor(module: str, *names: str) -> Callable[[_PlanPredictor], _
 
 
 def plan_transformer(step: Any, source: FeatureSource) -> FeatureSource:
-    """Return the output of the transformer *step* for the input *source*, as the input of the next step.
+    """Return the source of the next step: the output of the transformer *step* for the input *source*.
 
     Raises:
         Unplannable: The step or its input is not supported.

@@ -65,7 +65,8 @@ def _plan_column_transformer(step: Any, source: FeatureSource) -> FeatureSource:
             # A slice of an array is a view. Indexing with a list returns a copy in "F" order.
             copied = not hasattr(step, "feature_names_in_") and not isinstance(selected, slice)
             part_source = replace(source, features=features, order="F" if copied else source.order)
-            parts.append(plan_transformer(part, part_source))
+            # Before scikit-learn 1.4, the step is still "passthrough" after the fit.
+            parts.append(_plan_steps([part], part_source))
     reads = tuple(part.number_reader(step, sparse=True) for part in parts)
     return FeatureSource(read=partial(_read_side_by_side, reads), sparse=step.sparse_output_)
 

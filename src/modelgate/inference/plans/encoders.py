@@ -48,7 +48,7 @@ class _LookUp:
 def _plan_one_hot(step: Any, source: FeatureSource) -> FeatureSource:
     _check_encoder(step)
     if sum(len(categories) ** 2 for categories in step.categories_) > _MAX_ONE_HOT:
-        raise Unplannable("OneHotEncoder has too many categories to store the encoded values of each")
+        raise Unplannable("OneHotEncoder has too many categories to store an encoded row for each")
     dropped = [None] * len(step.categories_) if step.drop_idx_ is None else step.drop_idx_
     rows = []
     for categories, drop in zip(step.categories_, dropped, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import AnswerableError, InvalidInput, PredictionError
-from ...explanations import Explain, RowExplanation
+from ...explanations import Explain, Explainer, RowExplanation
 from ...explanations.attribution import Method, Numbers, add_up, is_additive
 from ...explanations.describe import describe_rows
 from ...flow import Flow, Handler, run_long
@@ -26,6 +26,9 @@ __all__ = ["add_explanations"]
 
 _MANY_ROWS = 50
 
+MAX_CONTRIBUTIONS = 500_000
+"""Maximum number of contributions in a response. In memory, one takes 700 bytes."""
+
 _NOT_FINITE = (
     "These predictions cannot be explained, because the calculation of a contribution exceeds the largest number:"
     " send the request without explanations"
@@ -36,9 +39,9 @@ def add_explanations(query: Query, call_next: Handler[Query, Prediction]) -> Flo
     """Explain the predictions of the inner layers if `Query.explain` is set. See `Output.explanations`.
 
     Raises:
-        InvalidInput: The request is for more contributions than the deployment returns, or has thresholds
-            for a model that predicts neither numbers nor probabilities; or a contribution cannot be calculated,
-            because a number exceeds the largest float.
+        InvalidInput: The request is for more contributions than the deployment returns for a row, or for more
+            than `MAX_CONTRIBUTIONS` in all; it has thresholds for a model that predicts neither numbers nor
+            probabilities; or a contribution cannot be calculated, because a number exceeds the largest float.
         PredictionError: The model failed while its prediction was explained.
     """
     explain = query.explain
@@ -50,10 +53,7 @@ def _add_explanations(
 ) -> Flow[Prediction]:
     predictor, table = query.predictor, query.table
     assert predictor is not None and predictor.explainer is not None and table is not None
-    if explain.count > predictor.explainer.limit:
-        raise InvalidInput(
-            f"The number of explanations must be at most {predictor.explainer.limit} (got {explain.count})"
-        )
+    _check_count(explain.count, predictor.explainer, len(table))
     prediction = yield from call_next(query)
     if not len(table):
         for output in prediction.outputs:
@@ -83,6 +83,16 @@ def _add_explanations(
     else:
         builder.set_explanations(targets)
     return prediction
+
+
+def _check_count(count: int, explainer: Explainer, rows: int) -> None:
+    if count > explainer.limit:
+        raise InvalidInput(f"The number of explanations must be at most {explainer.limit} (got {count})")
+    if rows * min(count, len(explainer.columns)) > MAX_CONTRIBUTIONS:
+        raise InvalidInput(
+            f"The response would have more than {MAX_CONTRIBUTIONS} contributions: request fewer for each row,"
+            " or send fewer rows"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,120 @@
+"""Output that is written to local files, and uploaded when it is complete."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from ..client.score_rows import ScoredRows
+from ..errors import ConfigurationError
+from .checkpoint import Checkpoint, checkpoint_path
+from .destination import Destination
+from .input import Chunk
+from .location import exists, hide_password, is_database, is_url, local_file
+from .output import FileOutput, Passthrough, errors_path
+from .remote_file import RemoteFile
+
+__all__ = ["StagedOutput", "describe_target", "prepare_output"]
+
+
+def describe_target(target: str, table: str | None, append: bool) -> str:
+    """Return *target* with the options of a table, which a resumed run must have, too."""
+    return target if table is None else f"{target} --table {table}{' --append' if append else ''}"
+
+
+def prepare_output(
+    path: str | Path, output: str | Path, fresh: Checkpoint, table: str | None, *, appends: bool
+) -> tuple[Destination | None, Path]:
+    """Return the destination of the output, or None if it is a local file, and the path of the local file to
+    write.
+
+    Args:
+        path: Input file or URL.
+        output: Output file or URL.
+        fresh: Checkpoint at the start of the run.
+        table: Name of the table; None for a file.
+        appends: Whether rows are added to an existing table.
+
+    Raises:
+        ConfigurationError: The URL is not valid, *output* is the input, options contradict each other, or
+            *output* exists, is not to be replaced, and there is no unfinished run to resume.
+        StoreError: The storage failed.
+    """
+    _check_table(output, fresh, table, appends)
+    if table is not None:
+        from .database_table import DatabaseTable
+
+        database = DatabaseTable(str(output), table, appends=appends)
+        return database, database.staging
+    if not is_url(output):
+        return None, Path(output)
+    source, target = local_file(path), local_file(output)
+    if path == output or (source and target and exists(source) and source.samefile(target)):
+        raise ConfigurationError(
+            f"{hide_password(path)} is the input and would be overwritten: choose another --output"
+        )
+    remote = RemoteFile(str(output))
+    if not fresh.replace and not exists(checkpoint_path(remote.staging)):
+        remote.check_absent()
+    return remote, remote.staging
+
+
+def _check_table(output: str | Path, fresh: Checkpoint, table: str | None, appends: bool) -> None:
+    if is_database(output) and table is None:
+        raise ConfigurationError("--table must be set to write predictions to a database")
+    if table is None:
+        if appends:
+            raise ConfigurationError("--append must not be set without --table")
+        return
+    if not is_database(output):
+        raise ConfigurationError(
+            "--table needs the URL of a database as --output, sqlite:///… or postgresql://…"
+            f" (got {hide_password(output)})"
+        )
+    if appends and fresh.replace:
+        raise ConfigurationError("--append must not be set with --overwrite")
+    if not fresh.keep:
+        raise ConfigurationError(
+            "--keep must name columns that identify a row, such as id, because rows of a table have no order"
+        )
+
+
+class StagedOutput(FileOutput):
+    """Output that is written to local files, and uploaded when it is complete.
+
+    Object storage cannot append to a file, and readers of a table should see all rows or none.
+
+    Args:
+        file: Local predictions file, open for appending.
+        destination: Destination of the upload.
+        done: Checkpoint to continue from.
+        passthrough: Input columns to copy to the output.
+    """
+
+    def __init__(
+        self, file: BinaryIO, destination: Destination, done: Checkpoint, passthrough: Passthrough
+    ) -> None:
+        super().__init__(file, destination.staging, done, passthrough)
+        self._destination = destination
+        self._is_checked = False
+
+    def add(self, chunk: Chunk, scored: ScoredRows) -> None:
+        if scored.header is not None and not self._is_checked:
+            self._destination.check_columns(self._passthrough.header + scored.header, self.done)
+            self._is_checked = True
+        super().add(chunk, scored)
+
+    def finish(self) -> None:
+        """Upload the local files, then delete them and the checkpoint.
+
+        Raises:
+            StoreError: The storage or the database failed. The next run repeats the upload.
+        """
+        self.start()
+        self._pending_cells.clear()  # No row was scored, so a resumed run does not need them either.
+        staging = self._destination.staging
+        self._destination.upload(self.done, self.save)
+        self._files.close()
+        self._output.close()  # Windows cannot delete an open file.
+        for path in (staging, errors_path(staging), checkpoint_path(staging)):
+            path.unlink(missing_ok=True)
+        staging.parent.rmdir()
+        self._destination.forget(self.done)
