@@ -52,7 +52,8 @@ class TrafficReport(msgspec.Struct):
             process.
         versions: Requests to each version.
         median, p95: Durations in each minute, for all versions together; see `VersionTraffic`.
-        measured: Number of requests whose phases were measured, usually one per second.
+        measured: Number of answered requests whose phases were measured. Each process measures one request
+            per second, and in addition those with ``Prefer: server-timing`` or an OpenTelemetry span.
         phases: Mean duration of each phase of the measured requests, in seconds; see `ServerTiming`.
     """
 

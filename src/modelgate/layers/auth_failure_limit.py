@@ -20,8 +20,8 @@ logger = logging.getLogger("modelgate")
 class AuthFailureLimit:
     """Reject requests from addresses that failed to authenticate too often, before a key is looked up.
 
-    A request counts as a failure if its key is missing, unknown, inactive or without the required scope, that
-    is, if its response is 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately
+    A request counts as a failure if its response is 401, or 403 with ``WWW-Authenticate``: its key is
+    missing, unknown or inactive, or lacks the required scope. Failures are counted per process, separately
     from other limits. Callers with the same address share the count, so their valid keys are rejected too.
 
     Place this layer outside of `KeyAuth`. The number of failures that are still allowed for an address then

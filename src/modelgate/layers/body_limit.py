@@ -18,14 +18,14 @@ class BodyLimit:
 
     A body is large if it has more than 64 KiB after decompression. While the large bodies in progress use up
     *budget*, further large bodies wait in the order of arrival, until their deadline. Small bodies never
-    wait. A body is in progress until its response has been sent, or until 30 seconds after the response is
-    ready.
+    wait. A body is in progress until its response has been sent, but at most until 30 seconds after the
+    response is ready.
 
     Args:
         limit: Maximum size in bytes. None for the documented limit of the service whose wire format the
             request uses, or 1 MiB if that service documents none.
-        max_expansion: Maximum size after decompression, as a multiple of the compressed size. Sizes up to 256
-            KiB are always accepted.
+        max_expansion: Maximum size after decompression, as a multiple of the compressed size. It does not
+            apply to sizes up to 256 KiB.
         budget: Maximum total size of the large bodies in progress, in bytes after decompression. A body
             larger than *budget* waits until no other large body is in progress. If the waiting bodies exceed
             four times *budget*, further large bodies get 503.

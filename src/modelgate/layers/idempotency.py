@@ -40,12 +40,13 @@ logger = logging.getLogger("modelgate")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 _RESERVED, _ANSWERED = b"R", b"A"
-"""First byte of a record, followed by the fingerprint of the request, and a random token or the answer."""
+"""First byte of a record: ``_RESERVED`` for a request in progress, ``_ANSWERED`` for one with an answer. The
+fingerprint of the request follows, and then a random token or the answer."""
 
 _GRACE, _MAX_LEASE = 30.0, 3600.0
-"""Seconds for which a request in progress reserves its key: after the deadline of the request, or in total if
-it has no deadline. Then the key can be used again, because the process of the request has probably ended. The
-first number is not 0, because a request may exceed its deadline under WSGI."""
+"""Seconds for which a request in progress reserves its key: ``_GRACE`` seconds beyond its deadline, or
+``_MAX_LEASE`` seconds if it has none. Then the key can be used again, because the process of the request has
+probably ended. ``_GRACE`` is not 0, because a request may exceed its deadline under WSGI."""
 
 _FORMAT = 1
 """Version of the record format. Records of other versions are not found."""
@@ -53,7 +54,7 @@ _FORMAT = 1
 _LARGE_BODY = 1 << 20
 
 _OF_ONE_RESPONSE = re.compile(r"(x-)?ratelimit|retry-after|server-timing|set-cookie|date|x-request-id")
-"""Header fields that do not belong to the answer, but to the response that sent it first."""
+"""Header fields that are not stored with an answer, because they are only true for its first response."""
 
 
 _CREDENTIALS = ("authorization", "cookie", "x-api-key", "api-key", "apikey", "x-api-token", "x-auth-token")
@@ -79,9 +80,9 @@ class _Answer(msgspec.Struct, array_like=True):
 class Idempotency:
     """Repeat the answer to a request for later requests with the same ``Idempotency-Key``.
 
-    A repeated request is not scored again. It is not charged either if this layer is outside of `RateLimit`.
+    A repeated request is not scored again. If this layer is outside of `RateLimit`, it is not charged either.
     The response has the header ``Idempotency-Replayed: true``. The layer applies to POST requests for
-    predictions with the header ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header-07).
+    predictions if they have the header ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header-07).
 
     - The same key of different callers, or sent to different paths, counts as different keys.
     - A request with the same key but another body, query string or media type gets 422
@@ -190,7 +191,7 @@ class Idempotency:
     def _reserve(
         self, request: Request, name: str, reservation: bytes
     ) -> Flow[tuple[AnswerStore, bytes | None]]:
-        """Reserve *name*. Return the store that was used, and the existing record, or None if there was none."""
+        """Reserve *name*. Return the store that was used, and the record that already existed (or None)."""
         remaining = max(0.0, request.deadline - perf_counter())
         lease = _MAX_LEASE if remaining == math.inf else remaining + _GRACE
         if self._shared is not None:
@@ -227,7 +228,12 @@ class Idempotency:
             raise
 
     def _replay(self, request: Request, record: bytes, fingerprint: bytes) -> Response:
-        """Return the response to an earlier request that is stored in *record*."""
+        """Return the response that is stored in *record*.
+
+        Raises:
+            IdempotencyKeyReused: The record belongs to a request with another *fingerprint*.
+            RequestInProgress: The earlier request is still in progress.
+        """
         if record[1:33] != fingerprint:
             raise IdempotencyKeyReused
         if record[:1] == _RESERVED:
@@ -273,7 +279,7 @@ def _fingerprint(request: Request, body: bytes) -> bytes:
 @cache
 def _warn_once(workers: int) -> None:
     logger.warning(
-        "idempotency: answers are stored in the memory of each of %d workers: a request that is repeated in"
-        ' another worker is scored again: use Idempotency("redis://…") to share the answers',
+        "idempotency: answers are stored in the memory of each of %d workers, so a request that is repeated"
+        ' in another worker is scored again: use Idempotency("redis://…") to share the answers',
         workers,
     )

@@ -77,9 +77,9 @@ class KeyAuth:
             contain the key. After that, the response is 401.
         max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half of
             them.
-        split_forwarded: Whether *max_bodies* and *max_look_ups* count callers behind one proxy separately, by
-            the last address in ``X-Forwarded-For`` or ``Forwarded`` and the address of the connection. Set
-            this option if the app may be behind proxies that are unknown.
+        split_forwarded: Whether *max_bodies* and *max_look_ups* count callers behind one proxy separately: by
+            the address of the connection together with the last address in ``X-Forwarded-For`` or
+            ``Forwarded``. Set this option if the app may be behind proxies that are unknown.
         key_header: The only header field in which the key is accepted, ``"x-api-key"`` or
             ``"authorization"``; None to read the key from the places that the wire format defines. If a
             platform in front of the app uses one of the fields itself, choose the other. In
@@ -107,8 +107,8 @@ class KeyAuth:
     ) -> None:
         if scope is not None and not is_scope(scope):
             raise ConfigurationError(
-                f'scope must be the name of a deployment or "*", with or without an action (got {scope!r}):'
-                ' write scope="churn:predict"'
+                'scope must be the name of a deployment or "*", optionally followed by an action as in'
+                f' "churn:predict" (got {scope!r})'
             )
         if not isinstance(realm, str) or not _REALM.fullmatch(realm):
             raise ConfigurationError(

@@ -29,7 +29,8 @@ __all__ = ["Metrics"]
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = len(SECONDS) + 2
-"""Index of the number of rows with predictions, after the buckets and the sum of the durations."""
+"""Index of the number of predicted rows among the values of a series. The values begin with the buckets and
+the sum of the durations."""
 
 _MEASURE_INTERVAL = 1.0
 """Seconds between two requests whose phases are measured although their callers do not request this."""

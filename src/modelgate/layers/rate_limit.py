@@ -37,9 +37,11 @@ class RateLimit:
 
     All windows are tested together and then charged together, so that rejected requests cost nothing. A
     request that is rejected with `Overloaded` costs nothing either. A request that costs more than the amount
-    of a window can never pass, and gets 413. Responses describe the window with the least remaining room in
-    ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the
-    epoch).
+    of a window can never pass, and gets 413.
+
+    Responses have the headers ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset``
+    (whole seconds since the epoch). They describe the window with the least remaining room, or after a
+    rejection the one with the longest wait.
 
     Args:
         rate: One or more windows, such as ``"60/minute; 10000/day"``.
@@ -52,8 +54,8 @@ class RateLimit:
             returns an integer of 0 or more.
         strategy: Kind of the windows: ``"fixed"`` for windows that start with their first charge;
             ``"sliding"`` for windows that end at the current time, with an estimated usage; or ``"moving"``
-            for the same without an estimate. In a moving window, charges are counted per quarter of its
-            length, and each charge counts for up to 5/4 of its length.
+            for windows that end at the current time, with a counted usage. In a moving window, charges are
+            counted per quarter of its length, and each charge counts for up to 5/4 of its length.
         storage: URI of the storage for the counts: ``"memory://"``, for this process; ``"redis://…"``, for
             all processes; or any URI of the `limits` package, such as ``"memcached://…"``. Storages of that
             package charge several windows one after the other, not in one step, and their reset times are

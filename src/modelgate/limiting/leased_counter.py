@@ -31,7 +31,7 @@ def require_lease(lease: float, rate: Rate) -> None:
         rate: Rate of the limit.
 
     Raises:
-        ConfigurationError: The share is not above 0 and at most 0.5, or a block would be smaller than 2.
+        ConfigurationError: The share is 0 or less, or more than 0.5, or a block would be smaller than 2.
     """
     is_number = isinstance(lease, int | float) and not isinstance(lease, bool)
     if not is_number or not 0 < lease <= 0.5:
@@ -47,9 +47,9 @@ class LeasedCounter:
     """Counter that takes quota from Redis in blocks.
 
     A block is charged in Redis with one call. The part that this process has not spent yet is a lease. A
-    process has at most one lease per bucket. A caller's first request is charged without a lease, because
-    many callers send only one request. Requests that arrive while a block is being charged are charged
-    without a lease, too.
+    process has at most one lease for each caller and rate. A caller's first request is charged without a
+    lease, because many callers send only one request. Requests that arrive while a block is being charged
+    are charged without a lease, too.
 
     A lease ends when the current step of one of the windows ends, so that every request is counted in the
     step in which it passes. When the next block is charged, the unused part of the lease is refunded in the
@@ -228,8 +228,9 @@ class _Lease:
         Args:
             decision: Decision of the server.
             block: Size of the block that was requested.
-            sent_at: Time at which the block was requested. The lease ends by this time rather than by the
-                time of the server's decision, so that it never outlasts the step on the server.
+            sent_at: Time at which the block was requested. The duration of the lease is counted from this
+                time, not from the arrival of the decision, so that the lease never outlasts the step on the
+                server.
         """
         if not decision.allowed:
             self.reject(decision, sent_at)

@@ -69,6 +69,7 @@ def create_limiter(
     """Return the limiter for the URI *storage*; see `RateLimit` for the other options.
 
     Args:
+        closed: Whether all requests are rejected while the storage does not answer.
         refunds: Whether charges must be refundable.
 
     Raises:
@@ -135,7 +136,7 @@ def check_rate(rate: Rate, storage: str) -> None:
 @cache
 def _warn_once(workers: int) -> None:
     logger.warning(
-        "rate limit: counted in the memory of each of %d workers: callers may send up to %d times the"
+        "rate limit: counted in the memory of each of %d workers, so callers may send up to %d times the"
         ' limit: use RateLimit(…, storage="redis://…") to share the counts',
         workers,
         workers,

@@ -44,7 +44,7 @@ _OWN_SCHEMES = ("memory", "redis", "rediss", "unix")
 """Schemes of modelgate's own limiters."""
 
 _CLIENT_SCHEMES = {"redis+unix": "unix", "valkey": "redis", "valkeys": "rediss", "valkey+unix": "unix"}
-"""Scheme in redis-py for each scheme of a single server that `limits` defines itself."""
+"""Schemes of `limits` for a single server that redis-py does not know, with the equivalent that it knows."""
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
     "memcached": ("pymemcache", "memcachio"),

@@ -99,7 +99,7 @@ class MemoryLimiter:
             generation[key] = (*state,), *_NO_PERIOD
 
     def reset(self, identity: str) -> int:
-        """Discard the counts of *identity* at all rates, and return how many were discarded."""
+        """Discard the counts of *identity* for all rates, and return how many were discarded."""
         with self._lock:
             buckets = [
                 (generation, key)

@@ -42,8 +42,8 @@ class FixedWindow:
         amount: Maximum total cost of the requests in a window.
         multiple: Length of the window, as a multiple of *unit*.
         unit: Unit of time, from ``"second"`` to ``"year"``.
-        capacity: Largest count that the packed integer can hold; *amount* by default. A window returned by
-            `share` has the capacity of the original window.
+        capacity: Largest count of a step that the packed integer can hold; *amount* by default. A window
+            returned by `share` has the capacity of the original window.
 
     Attributes:
         steps: Number of steps that are counted; 1 because a fixed window is not divided.

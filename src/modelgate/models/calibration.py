@@ -92,8 +92,8 @@ def calibrate(
         levels: Levels in percent that callers will request.
 
     Raises:
-        ConfigurationError: The rows do not match the schema; no output is a number; *y* has the wrong shape,
-            or a value that is not a finite number; or there are too few rows for one of the *levels*.
+        ConfigurationError: The rows do not match the schema, no output is a number, *y* has the wrong shape,
+            a true value is not a finite number, or there are too few rows for one of the *levels*.
     """
     try:
         predictions = predict_to_lists(model, schema, X)
@@ -117,7 +117,9 @@ def calibrate(
         try:
             calibration.half_width(0, level)
         except ValueError as error:
-            raise ConfigurationError(f"levels must be numbers {error}: calibrate with more rows") from None
+            raise ConfigurationError(
+                f"levels must be numbers {error}: a higher level needs more calibration rows"
+            ) from None
     return calibration
 
 

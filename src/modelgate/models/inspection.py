@@ -39,8 +39,9 @@ class FileReport:
 
     Args:
         size: Size in bytes.
-        sha256: Digest of the file, which can be used to pin it.
-        format: Format of the estimator: ``skops``, ``onnx``, or ``joblib`` for any pickle.
+        sha256: Digest of the file, or of the manifest for a folder. It can be used to pin the file or folder.
+        format: Format of the model file: ``skops``, ``onnx``, ``joblib`` for any pickle, or the suffix of a
+            booster's native file, such as ``ubj``.
         signer: Ed25519 public key, in base64, that signed the package; None if it is not signed.
         manifest: Manifest of the package; None for a bare file.
         schema: Schema of the input; None if it is not known.

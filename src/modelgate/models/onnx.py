@@ -130,7 +130,7 @@ class OnnxModel:
             self.predict_proba = self._predict_proba
 
     def _detect_classes(self, graph: Any) -> tuple[list[Any] | None, bool]:
-        """Return the classes, or None if they are unknown, and whether the scores are probabilities.
+        """Return the classes (None if unknown), and whether the scores are probabilities.
 
         ONNX has no field that marks scores as probabilities. So the graph scores random rows, and the sums of
         their scores are examined.

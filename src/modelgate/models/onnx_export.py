@@ -98,7 +98,7 @@ _converter = _Converter()
 
 
 def _graph_inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] | None, list[Any]]:
-    """Return the column names, or None if the columns have no names, and the input types for skl2onnx."""
+    """Return the column names (None if there are none), and the typed inputs for skl2onnx."""
     types = skl2onnx.common.data_types
     known = {column.name: column for column in schema}
     columns = [known.get(column.name, column) for column in Schema.from_model(model)]

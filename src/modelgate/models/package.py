@@ -183,7 +183,8 @@ class ModelPackage:
             X: Calibration rows, as in `from_estimator`. The model must not have been fitted on them.
             y: True values, as in `from_estimator`.
             levels: Levels in percent that callers will request. A level needs at least
-                ``level / (100 - level)`` rows. Callers may request other levels with enough rows.
+                ``level / (100 - level)`` rows. Callers may also request any other level for which there are
+                enough rows.
             allow_training_rows: Whether *X* may have rows that are equal to training rows. Use True only if
                 such rows were observed independently, as may happen with few distinct values.
 

@@ -23,7 +23,7 @@ PICKLE_SUFFIXES = tuple(
 """File name suffixes of pickles. joblib recognizes a compression by the content, not by the name."""
 
 _VERSION = re.compile(rb"_sklearn_version.{1,12}?(\d+(?:\.\d+)+)", re.DOTALL)
-"""Version of scikit-learn in a pickle; at most 12 bytes of opcodes separate the key from its value."""
+"""Pattern of the version of scikit-learn in a pickle. At most 12 bytes separate the key from its value."""
 
 _DECOMPRESS: Mapping[bytes, Callable[[bytes, int], bytes]] = {
     b"\x78": lambda content, limit: zlib.decompressobj().decompress(content, limit),

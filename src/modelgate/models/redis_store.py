@@ -174,7 +174,7 @@ class RedisCachedStore:
             self._writer.delete(*(self._redis_key(f"{kind}:{version}") for kind in get_args(_Kind)))
         except (RedisError, OSError) as error:
             raise StoreError(
-                f"Redis does not respond: {version} may still be cached: try again later"
+                f"Redis does not respond, so {version} may still be cached: try again later"
             ) from error
 
     def _load_cached(self, name: str, version: str, sha256: str | None) -> ModelPackage | None:

@@ -63,8 +63,9 @@ class SharedArrays:
     def share(self, model: Any) -> Any:
         """Return a copy of *model* with its large arrays in a mapped file, or *model* itself if it has none.
 
-        The arrays of the copy are read-only. The copy and *model* share scikit-learn's trees, which store
-        their own copies of their arrays, and objects of other libraries.
+        The arrays of the copy are read-only. The copy and *model* share two kinds of objects: trees of
+        scikit-learn, because a new tree would copy its arrays, and objects of libraries that are not searched
+        for arrays.
 
         Args:
             model: Estimator, or a package.

@@ -35,14 +35,17 @@ _HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
 _REFERRING = (
     *("FunctionNode", "ObjectNode", "PartialNode", "SparseMatrixNode", "TreeNode", "TupleNode", "TypeNode"),
 )
-"""Loaders of skops that do not call the name in the state of an object. Any other loader may."""
+"""Loaders of skops that do not call the type or function named in the file. Other loaders may do so."""
 
 _REFERRED = {*TRUSTED} - {"numpy.dtype", "sklearn.utils._bunch.Bunch"}
 """Trusted names that a file may refer to, but not call."""
 
 _JSON_TYPE = {"__module__": "builtins", "__class__": "str"}
 _JOBLIB = 'use format="joblib", which writes a pickle'
-_PINNED = f"save it with joblib and pin the file with sha256=, or pack it: {_JOBLIB}"
+_PINNED = (
+    "save it with joblib and pin the file with sha256=, or make a package with"
+    ' format="joblib", which writes a pickle'
+)
 
 
 def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any:
@@ -67,7 +70,7 @@ def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any
     content, foreign = _drop_fit_only(content, schema)
     if foreign:
         raise ConfigurationError(
-            f"the file contains types that are not trusted: {', '.join(foreign)}: {remedy}"
+            f"the file contains types that are not trusted ({', '.join(foreign)}): {remedy}"
         )
     return skops_io.loads(content, trusted=list(TRUSTED))
 
@@ -95,7 +98,7 @@ def foreign_types(content: bytes) -> list[str]:
 
 
 def _drop_fit_only(content: bytes, schema: bytes) -> tuple[bytes, list[str]]:
-    """Remove untrusted parts that only fitting uses from the file.
+    """Remove from the file the untrusted parts that only fitting uses.
 
     Returns:
         The new content of the file, and the untrusted types that remain in it.
@@ -124,7 +127,7 @@ def _find_foreign(content: bytes, document: Any) -> set[str]:
 
 
 def _find_calls(document: Any) -> set[str]:
-    """Return the names that loading the file may call, although the file must not call them."""
+    """Return the names that must not be called, but that loading the file may call."""
     states = list(_iterate_states(document))
     calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
     # skops calls the type of each key of a dict. Of all states with the same id, it uses the first.

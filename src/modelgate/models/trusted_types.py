@@ -141,4 +141,5 @@ FIT_ATTRIBUTES = frozenset(
         "_scorer",
     }
 )
-"""Attributes that only fitting and scoring use. ``_raw_predict`` hides the method of the same name."""
+"""Attributes that only fitting and scoring use. scikit-learn leaves its method ``_raw_predict`` as an
+attribute after it fits a histogram-based gradient boosting with early stopping."""

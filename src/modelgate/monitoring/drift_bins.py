@@ -47,12 +47,13 @@ class ColumnReference(msgspec.Struct, frozen=True):
     """Counts of the training rows in the bins of a column. The first bin is for missing values.
 
     Attributes:
-        kind: Meaning of the other bins. ``"number"``: numbers below the minimum, in each range, and above the
-            maximum. ``"level"``: each level, and all other levels. ``"value"``: any value.
+        kind: Meaning of the other bins. ``"number"``: one bin for numbers below the first edge, one for
+            numbers equal to it, one up to each further edge, and one above the last edge. ``"level"``: one
+            bin for each level, and one for all other levels. ``"value"``: one bin for any value.
         counts: Number of training rows in each bin; empty if the training data is unknown.
         complete: Whether all levels of the training data have a bin.
-        bins: For predictions, the edges between the ranges, or the class labels. Empty for an input column,
-            because its levels may be names of people, which must not be stored.
+        bins: For predictions, the edges or the class labels. Empty for an input column, because its levels
+            may be names of people, which must not be stored.
         label: Class whose probability is counted; None if the predicted values are counted.
     """
 

@@ -18,7 +18,7 @@ __all__ = ["AlarmCallback", "DriftCounter"]
 logger = logging.getLogger("modelgate")
 
 _HISTORY = 60
-"""Number of windows for which counts are stored."""
+"""Number of periods for which counts are stored; see `DriftStorage.prune`."""
 
 _MAX_MODELS = 200
 """Largest number of models whose counts and metrics are in memory."""
@@ -33,7 +33,7 @@ class DriftCounter:
 
     Args:
         storage: Storage of the counts.
-        window: Length of a period in seconds.
+        window: Length in seconds of the periods in which rows are counted.
         thresholds: Thresholds above which a difference counts as drift.
         sustained: Number of consecutive windows with drift that raise an alarm.
         ignore: Columns that are not counted.

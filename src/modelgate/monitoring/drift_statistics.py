@@ -24,7 +24,7 @@ _DEVIATIONS = 4.753
 """Number of standard deviations that a normal variable exceeds with a probability of 1e-6."""
 
 _NEW_VALUES = 20
-"""Values with a total probability of 20/m are absent from m training rows only in one of 5e8 cases."""
+"""If unseen values have a total probability of 20/m, all are absent from m rows in only one of 5e8 cases."""
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -52,9 +52,10 @@ class ColumnDrift(msgspec.Struct):
         psi: Population stability index of the values that are not missing; None with fewer than the minimum
             number of values, or if all training values are in one bin.
         psi_limit: Index above which the column has drifted.
-        missing: Share of missing values. This and the other shares are None with too few rows.
+        missing: Share of missing values. All shares are None with too few rows, or without training counts.
         missing_in_training: Share of missing values in the training data.
-        unseen: Share of values whose level is not in the training data; None if its levels are unknown.
+        unseen: Share of values whose level is not in the training data; None if the levels in the training
+            data are not completely known, and for other types of values.
         out_of_range: Share of numbers outside of the training data's range; None for other types of values.
         drifted: Names of the attributes that exceed their limits.
     """

@@ -33,7 +33,9 @@ class PredictionWriter(Protocol):
 def entry_batches(
     records: Sequence[PredictionRecord], redact: Collection[str]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield lists of entries of plain values, with an entry for each predicted row.
+    """Yield lists of entries, with an entry for each predicted row.
+
+    An entry is a dict of Python values, without arrays.
 
     The member ``hypothetical`` is true if the caller marked the rows as hypothetical; see `PredictionRecord`.
     The member ``input`` has all columns except images, tensors and the columns in *redact*. In an entry of a

@@ -119,7 +119,10 @@ class OutcomeTables:
             ]
 
     def errors(self, deployment: str, version: str, start: float, end: float) -> Mean:
-        """Return the mean absolute error of a version from *start* to *end*, with units as groups."""
+        """Return the mean absolute error of a version from *start* to *end*.
+
+        Rows with the same `ScoredRow.unit` are a group.
+        """
         rows = self._known(deployment, version, start, end)
         query = rows.with_only_columns(sa.func.count(), sa.func.sum(sa.func.abs(_ROWS.c.error)))
         with self._database.transaction() as connection:

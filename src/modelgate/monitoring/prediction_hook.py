@@ -20,9 +20,10 @@ logger = logging.getLogger("modelgate")
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
-    """Record of a prediction that was sent to a caller. Response curves are not reported to hooks.
+    """Record of a prediction that was sent to a caller.
 
-    All hooks get the same *table* and *prediction*, so a hook must not change them.
+    There are no records of response curves (see `modelgate.scoring.layers.curve`). All hooks get the same
+    *table* and *prediction*, so a hook must not change them.
 
     Attributes:
         request_id: Request id, as in the response header ``X-Request-ID``.

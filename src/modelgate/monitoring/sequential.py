@@ -42,7 +42,7 @@ class Mean(NamedTuple):
 
 
 def always_valid_margin(error: float, typical: float, alpha: float) -> float:
-    """Return the margin of an interval around an estimate that covers the true value at all times.
+    """Return the margin of an always-valid confidence interval around an estimate.
 
     The probability that any of the intervals, computed after each new value, misses the true value is at most
     *alpha*. This is the mixture sequential probability ratio test with a normal mixture (Robbins, 1970; Johari,
@@ -53,7 +53,7 @@ def always_valid_margin(error: float, typical: float, alpha: float) -> float:
     Args:
         error: Standard error of the estimate.
         typical: Standard deviation of the mixture. Differences of about this size are detected soonest.
-        alpha: Maximum probability of an error.
+        alpha: Maximum probability that any of the intervals misses the true value.
     """
     if not (0 < error < math.inf and typical > 0):
         return math.inf
