@@ -133,5 +133,6 @@ def test_dtypes_of_datetimes(dtype, timezone, resolution):
 def test_dtypes_of_dates_and_other_values():
     others = [np.dtype("timedelta64[ns]"), np.dtype("float64"), polars.Int64(), pyarrow.int64()]
 
-    assert {} == read_datetime_dtype(polars.Date())
+    for date in (polars.Date(), pyarrow.date32(), pyarrow.date64(), pandas.ArrowDtype(pyarrow.date32())):
+        assert {} == read_datetime_dtype(date)
     assert [None] * 4 == list(map(read_datetime_dtype, others))

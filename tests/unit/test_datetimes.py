@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import pandas
 import polars
+import pyarrow
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 
@@ -86,6 +87,20 @@ def test_model_gets_the_dtype_of_its_training_data(zone, unit):
             expected, score(model, body, schema=schema).outputs[0].probabilities, rtol=1e-12
         )
     assert 1 == len({tuple(names) for names in dtypes})
+
+
+def test_package_serves_dates_of_pyarrow():
+    """The model gets values with the attributes of dates."""
+    days = [datetime.date(2024, month, 1) for month in range(1, 13)]
+    frame = pandas.DataFrame({"day": pandas.array(days, dtype=pandas.ArrowDtype(pyarrow.date32()))})
+
+    def month(rows):
+        return np.array([[day.month] for day in rows["day"]])
+
+    model = make_pipeline(FunctionTransformer(month), LinearRegression()).fit(frame, np.arange(12.0))
+    package = ModelPackage.from_estimator(model, frame, format="joblib")
+
+    np.testing.assert_allclose([4.0], score(model, {"day": "2024-05-17"}, schema=package.schema).values)
 
 
 @pytest.mark.parametrize("zone", ZONES)

@@ -123,5 +123,5 @@ def read_datetime_dtype(dtype: Any) -> dict[str, Any] | None:
         resolution = getattr(dtype, "time_unit", None) or getattr(dtype, "unit", None)
         zone = getattr(dtype, "time_zone", None) or getattr(dtype, "tz", None)
     else:
-        return {} if name in ("Date", "Date32Type") else None
+        return {} if name == "Date" or str(dtype) in ("date32[day]", "date64[ms]") else None
     return {"timezone": None if zone is None else str(zone), "resolution": resolution}
