@@ -1,5 +1,6 @@
 """Output that is written to local files, and uploaded when it is complete."""
 
+import shutil
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,7 +10,7 @@ from .checkpoint import Checkpoint, checkpoint_path
 from .destination import Destination
 from .input import Chunk
 from .location import exists, hide_password, is_database, is_url, local_file
-from .output import FileOutput, Passthrough, errors_path
+from .output import FileOutput, Passthrough
 from .remote_file import RemoteFile
 
 __all__ = ["StagedOutput", "describe_target", "prepare_output"]
@@ -114,7 +115,9 @@ class StagedOutput(FileOutput):
         self._destination.upload(self.done, self.save)
         self._files.close()
         self._output.close()  # Windows cannot delete an open file.
-        for path in (staging, errors_path(staging), checkpoint_path(staging)):
-            path.unlink(missing_ok=True)
-        staging.parent.rmdir()
+        finished = staging.parent.with_name(f"{staging.parent.name}.finished")
+        shutil.rmtree(finished, ignore_errors=True)
+        # Renamed first, because a run cannot be resumed from a part of the files.
+        staging.parent.rename(finished)
+        shutil.rmtree(finished)
         self._destination.forget(self.done)
