@@ -263,7 +263,7 @@ def test_average_needs_numbers_or_probabilities():
     client = Client(Gate([Deployment("churn", package)], keys="open").wsgi)
     response = client.post("/deployments/churn/curves", json={"column": "age", "average": True})
 
-    assert "has no numbers to average" in response.json()["detail"]
+    assert "has neither numbers nor probabilities to average" in response.json()["detail"]
     assert 50 == len(curve(client, "churn", column="age", row=ROW)["curve"]["prediction"])
 
 

@@ -27,8 +27,8 @@ def limits() -> None:
     "key_id",
     metavar="ID",
     required=True,
-    help="Id of the caller's key, as in the access log and the key store. If limits count by owner, address"
-    " or another name, pass that name.",
+    help="Id of the caller's key, as in the access log and the key store. If limits count by owner or"
+    " by address, pass the owner or the address instead.",
 )
 @click.option(
     "--storage",

@@ -123,9 +123,9 @@ def hash_to_unit(name: str, value: str) -> float:
 def boundaries(shares: Sequence[float]) -> list[float]:
     """Return the boundaries between the models on the range from 0 to 1.
 
-    The candidate models get consecutive ranges from 0 upwards, except that the last of several candidates
-    gets the range that ends at 1. The deployment's own model gets the range in between, so that up to two
-    candidates can grow without moving the ranges of other candidates.
+    The first candidate starts at 0, and each further one where the previous one ends. If there are several,
+    the last one ends at 1 instead. The deployment's own model gets the gap between them. Each of at most two
+    candidates can therefore grow without moving the range of the other.
 
     Args:
         shares: Share of each candidate model, from 0 to 1.

@@ -176,8 +176,8 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
     if len(targets) > 1 and len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(
-            "target must have names that are not ambiguous in responses, which have columns named output,"
-            f" output_class and output_probabilities (got {duplicate!r} twice): rename an output"
+            "target must have names that are unambiguous in responses, where values are named <output>,"
+            f" <output>_<class> and <output>_probabilities (got {duplicate!r} twice): rename an output"
         )
     unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
     if unknown:

@@ -51,7 +51,10 @@ _REQUEST = msgspec.json.Decoder(InferenceRequest)
 
 
 class _SingleColumnRows(SplitRows):
-    """Rows with one value each. If the schema has only one column, the tensor may have any name."""
+    """Rows of a single tensor with one value per row.
+
+    The name of the tensor is ignored if the schema has only one column.
+    """
 
     def resolve_columns(self, names: Sequence[str]) -> Sequence[str]:
         return names if self.columns is None or len(names) == 1 else self.columns

@@ -50,7 +50,7 @@ class PermutationMethod:
         columns: Columns of the schema.
         background: Background rows with which each row is compared. At most `BACKGROUND_ROWS` are used.
         pairs: Number of column orders. Each order is also used backwards.
-        link: Space of the numbers.
+        link: Scale on which the contributions add up, such as probabilities; see `Link`.
     """
 
     name = "permutation"

@@ -160,7 +160,7 @@ class _DeadlineWait:
 def resume(
     steps: Generator[Any, Any, Any] | Coroutine[Any, Any, Any], signal: Any
 ) -> Generator[Any, Any, Any]:
-    """Continue a generator that has already yielded *signal*, as ``yield from`` would."""
+    """Yield *signal*, which *steps* has just yielded, then continue *steps* like ``yield from``."""
     try:
         while True:
             try:

@@ -189,7 +189,7 @@ def _arrange(rows: SeriesRows, columns: _Indices, selected: _Indices, width: int
 
     Args:
         rows: Rows of the request.
-        columns: Column of each row in the result.
+        columns: For each row of the request, the index of its date, which is its column in the result.
         selected: Indices of the rows to arrange. Their columns must be from 0 to *width* - 1.
         width: Number of dates.
 

@@ -62,5 +62,8 @@ def _mean_output(output: Output, points: int) -> Average:
         by_point = output.probabilities.reshape(points, -1, output.probabilities.shape[1])
         return Average(output.name, None, output.classes, by_point.mean(axis=1))
     if output.classes is not None or output.values.dtype.kind not in "iuf":
-        raise InvalidInput(f"The output {output.name} has no numbers to average: leave out average")
+        raise InvalidInput(
+            f"The output {output.name} has neither numbers nor probabilities to average: leave out the option"
+            " average"
+        )
     return Average(output.name, output.values.reshape(points, -1).mean(axis=1), None, None)

@@ -26,7 +26,7 @@ def try_prediction(
     schema: Schema,
     sample: Table | None = None,
     *,
-    has_form: bool = False,
+    is_estimator: bool = False,
 ) -> Prediction | str:
     """Return the prediction for the first row of *sample*, or for the first synthetic row that can be scored.
 
@@ -34,7 +34,7 @@ def try_prediction(
         score: Function that returns the model's prediction for a table.
         schema: Schema of the rows.
         sample: Rows that the model must be able to score; None for synthetic rows.
-        has_form: Whether the error message suggests the option ``input``.
+        is_estimator: Whether the model is an estimator. If so, an error suggests the option ``input``.
 
     Returns:
         The prediction, or the reason why the test is inconclusive: either the model rejected all
@@ -58,7 +58,7 @@ def try_prediction(
     raise ConfigurationError(
         f"model must be able to score a row of its schema (got {errors[0]!r} for {rows}):"
         " change the model or the schema,"
-        f"{' set input= to the form of rows that the model takes,' if has_form else ''}"
+        f"{' set input= to the form of rows that the model takes,' if is_estimator else ''}"
         " or set example= to a row that the model can score"
     ) from errors[0]
 

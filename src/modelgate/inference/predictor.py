@@ -243,7 +243,7 @@ class Predictor:
             sample = self._sample if example is None else self.schema.read([example])
         except RequestError as error:
             raise ConfigurationError(f"example must be a row that matches the schema: {error}") from error
-        prediction = try_prediction(self.score, self.schema, sample, has_form=is_estimator)
+        prediction = try_prediction(self.score, self.schema, sample, is_estimator=is_estimator)
         if isinstance(prediction, str):
             return prediction
         if is_estimator:

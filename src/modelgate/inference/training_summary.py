@@ -16,9 +16,10 @@ def summarize_training(predictor: Predictor) -> dict[str, Any]:
     The result has these items:
 
     - ``rows``: number of training rows, 0 if it is unknown
-    - ``columns``, ``targets``: aggregates by name. For numbers these are ``minimum``, ``median``, ``maximum``
-      and ``histogram``, the counts in bins of equal width from the minimum to the maximum. For levels they
-      are ``levels``, pairs of a level and its count. ``nulls`` is the number of missing values.
+    - ``columns``, ``targets``: aggregates by name. Numbers have ``minimum``, ``median``, ``maximum`` and
+      ``histogram``, the counts in bins of equal width from the minimum to the maximum. Booleans and
+      categories have ``levels``, a list of pairs of a level and its count. ``nulls`` is the number of missing
+      values.
     - ``examples``: example rows that the deployment's owner has released
 
     Values of a text column that are not among its levels are left out, because they may be names or notes.

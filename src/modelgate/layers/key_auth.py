@@ -256,7 +256,10 @@ class KeyAuth:
         self._accepted.add(key_hash)
 
     def _look_up(self, request: Request, key: str) -> Flow[Principal | None]:
-        """Wait for the turn of the caller's address, then look up a key that was not accepted before."""
+        """Look up a key that is not yet known to be valid, after waiting in a queue.
+
+        In the queue, the addresses of the callers take turns; see `LookupQueue`.
+        """
         failures = request.context.auth_failures
         remaining_failures = None if failures is None else partial(failures.remaining, request)
         turn = LookupTurn(self._address(request), remaining_failures)

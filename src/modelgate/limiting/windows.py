@@ -75,9 +75,10 @@ class FixedWindow:
         return sum(count << index * self._bits for index, count in enumerate(counts))
 
     def share(self, parts: int) -> "FixedWindow":
-        """Return a copy whose amount is divided by *parts*, but at least 1.
+        """Return a copy with the amount ``amount // parts``, or 1 if that is 0.
 
-        The copy has the same capacity, so it can read the packed counts of this window.
+        The copy can read counts that this window has packed into an integer, because it has the same
+        *capacity*.
         """
         amount = max(1, self.amount // parts)
         return type(self)(amount, self.multiple, self.unit, capacity=self.capacity)

@@ -91,7 +91,8 @@ class OutcomeLog(PredictionHook):
         association: Column whose value identifies a row, such as an order number; None to identify rows by
             request id. It may be a column of the model or a passthrough column. Its values are stored.
         sticky_by: The option *sticky_by* of the `Rollout`. If it is a column, it must be a column of the
-            model or a passthrough column. Rows that always get the same version count as one observation.
+            model or a passthrough column. Rows for which it has the same value are not independent
+            observations: they form a group when the uncertainty of a comparison is computed.
         min_rows: Minimum number of outcomes for which accuracy is reported.
         days: Number of days for which predictions are stored.
         max_queued_rows: Maximum number of rows that wait to be written. Further rows are dropped, and

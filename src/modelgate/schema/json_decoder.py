@@ -153,8 +153,8 @@ class Decoder:
     def _read_names(self, raw: bytes) -> tuple[list[str], MalformedBody | None]:
         """Check the syntax of all rows, and return the names of their members.
 
-        Of the names that cannot stand for a column, only the first 100 are returned, because no response
-        shows more.
+        Of the names that are neither equal nor similar to a column name, only the first 100 are returned,
+        because no response shows more.
 
         Returns:
             The names, and an error if a number is too large for a float, else None.

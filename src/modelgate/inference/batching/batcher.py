@@ -264,12 +264,12 @@ class Batcher:
     def _assign(
         self, leader: Leader, reason: str, loop: asyncio.AbstractEventLoop | None, rows_seen: int = 0
     ) -> None:
-        """Assign the next run to a waiting thread, to the event loop of all waiters, or to a worker.
+        """Let *leader* score the next batch. If it is None or a stopped event loop, let a worker thread do it.
 
         The lock must be held.
 
         Args:
-            leader: See `BatchQueue.choose_leader`.
+            leader: Waiting thread or event loop from `BatchQueue.choose_leader`; None for a worker thread.
             reason: Reason why the batch will be scored.
             loop: Event loop that runs in this thread.
             rows_seen: See `_run_scheduled`.
@@ -297,7 +297,7 @@ class Batcher:
         enough to be worth batching, the batch waits for at least one pass.
 
         Args:
-            run: The run to lead.
+            run: Run of the next batch. Nothing is scored if another run has replaced it.
             loop: Event loop of this thread.
             rows_seen: Number of rows that were waiting in the last pass.
             passes: Maximum number of further passes to wait for.

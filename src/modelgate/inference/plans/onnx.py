@@ -116,7 +116,8 @@ def build_onnx_plan(
         model: Fitted scikit-learn estimator.
         schema: Schema of the tables.
         reference: Function that returns the predictions of *model* itself.
-        sample: Typical rows, on which the difference is measured in addition to synthetic rows.
+        sample: Typical rows. On these and on synthetic rows, the predictions of the graph and of *model* are
+            compared, to measure how much they differ.
 
     Raises:
         ConfigurationError: *model* cannot be converted.
