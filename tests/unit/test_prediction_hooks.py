@@ -124,5 +124,5 @@ def test_hook_must_not_be_async():
     async def write(record):
         pass
 
-    with pytest.raises(ConfigurationError, match="on_prediction must be a function without async"):
+    with pytest.raises(ConfigurationError, match="on_prediction must not be async"):
         make_client(write)

@@ -24,7 +24,7 @@ async def score_chunks(
     rows: int,
     on_chunk: Callable[[Chunk], None] = lambda _: None,
 ) -> None:
-    """Score the rows of *source* after the checkpoint of *output*, and write the results.
+    """Score the rows of *source* that follow the checkpoint of *output*, and write the results.
 
     Args:
         source: Rows to score.

@@ -41,7 +41,7 @@ __all__ = ["pack"]
 @click.option("--version", help="Version of the model. [default: that of the package, or 1]")
 @click.option(
     "--target",
-    help="Name of the predicted value. A sample column of this name holds the true values.",
+    help="Name of the predicted value. If --sample has a column of this name, it holds the true values.",
 )
 @click.option("--positive-class", help="Positive class of a binary classifier.")
 @click.option(

@@ -1,4 +1,7 @@
-"""Read recorded requests, one JSON object per line, and compare answers."""
+"""Read recorded requests, and compare their expected answers with actual answers.
+
+A recording has one JSON object per line.
+"""
 
 import math
 import re

@@ -41,7 +41,8 @@ class _PathOrURL(click.Path):
     "--query",
     "statement",
     metavar="SQL",
-    help="Score the rows of this query. FILE is then sqlite:///shop.db or postgresql://….",
+    help="Score the rows of this query. FILE must then be the URL of the database, such as sqlite:///shop.db or"
+    " postgresql://user@host/shop.",
 )
 @click.option(
     "--url",
@@ -87,7 +88,7 @@ class _PathOrURL(click.Path):
     type=click.Choice(["authorization", "x-api-key"]),
     default="authorization",
     show_default=True,
-    help="Header field of the key.",
+    help="HTTP header field in which the API key is sent.",
 )
 @click.option(
     "--output",
@@ -99,7 +100,8 @@ class _PathOrURL(click.Path):
 @click.option(
     "--table",
     metavar="NAME",
-    help="Write the predictions to this table. --output is then sqlite:///shop.db or postgresql://….",
+    help="Write the predictions to this database table. --output must then be the URL of the database, such as"
+    " sqlite:///shop.db or postgresql://user@host/shop.",
 )
 @click.option("--append", is_flag=True, help="Add the rows to those that --table has.")
 @click.option(

@@ -86,7 +86,7 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
 def check_json(raw: bytes) -> None:
     """Raise `MalformedBody` if *raw* is not JSON.
 
-    The content of texts and the size of numbers are not checked.
+    Strings may contain invalid UTF-8, and numbers may be too large for a float: neither is checked.
     """
     decode_json(raw, RAW)
 

@@ -95,10 +95,13 @@ class TFServing:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows. Rows sent as objects stay undecoded; all other rows become `SplitRows`.
+        """Read the rows of the body. Arrays, plain values and columns are decoded to `SplitRows`.
+
+        Rows that are JSON objects are passed on as raw JSON, which the schema decodes later.
 
         Raises:
-            InvalidInput: The body does not have exactly one of instances and inputs, or has malformed rows.
+            InvalidInput: The body does not have exactly one of ``instances`` and ``inputs``, or has malformed
+                rows.
         """
         # The document's examples use `curl -d`, which sends JSON with the content type of a form.
         members = yield from read_json_members(request, "application/x-www-form-urlencoded")

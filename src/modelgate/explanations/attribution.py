@@ -64,9 +64,9 @@ class Method(Protocol):
     rows_per_call: int
 
     def attribute(self, table: Table, numbers: Numbers) -> Numbers:
-        """Return the strengths for the rows of *table*, for which the model predicted *numbers*.
+        """Return how much each column of *table* contributes to the *numbers* that the model predicted.
 
-        The strengths have the shape (rows, columns, numbers).
+        The result, the strengths, has the shape (rows, columns, numbers).
         """
 
 

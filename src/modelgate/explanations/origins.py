@@ -60,7 +60,10 @@ def trace_origins(steps: Sequence[Any], origins: Sequence[int], width: int) -> l
 
 
 def _trace(step: Any, origins: list[int]) -> list[int]:
-    """Return the origins of the outputs of *step*, given the *origins* of its inputs."""
+    """Return the index of the column from which each output of *step* is computed.
+
+    *origins* has the index for each input of *step*; -1 is an input that is not a column.
+    """
     if len(set(origins)) == 1:
         # All outputs of the step come from this column. `_fit_width` corrects their number.
         return origins

@@ -194,7 +194,11 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the table of *rows*, its histories and rows to predict, and the targets of these rows."""
+        """Read the training data *rows*. Rows without a target, or with gaps in their history, are not used.
+
+        Returns:
+            All rows as a table; the histories and the rows to predict; and the target of each row to predict.
+        """
         try:
             table = self.spec.schema().read(rows)
             request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)

@@ -115,7 +115,8 @@ class PredictionHooks:
                 )
             if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
                 raise ConfigurationError(
-                    f"on_prediction must be a function without async (got {hook!r}): let it put the record into a queue"
+                    f"on_prediction must not be async (got {hook!r}): use a plain function that puts the record into a"
+                    " queue"
                 )
         self._callbacks: list[PredictionCallback] = listed
         self._hooks = [hook for hook in listed if isinstance(hook, PredictionHook)]

@@ -1,4 +1,4 @@
-"""Adapter for ASGI 3, which turns a handler into an app, and wraps layers around an app."""
+"""Adapter for ASGI 3. It turns a handler into an app, and wraps layers around an app."""
 
 import asyncio
 import logging

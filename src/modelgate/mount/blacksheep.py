@@ -1,4 +1,4 @@
-"""Adapter for BlackSheep, which mounts a handler in an app, or calls a handler from a route."""
+"""Adapter for BlackSheep. It mounts a handler in an app, or calls a handler from a route."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Adapter for Bottle, which mounts a handler in an app, or calls a handler from a route."""
+"""Adapter for Bottle. It mounts a handler in an app, or calls a handler from a route."""
 
 import bottle
 

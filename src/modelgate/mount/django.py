@@ -1,4 +1,4 @@
-"""Adapter for Django, which serves a handler in a URLconf, or calls a handler from a view."""
+"""Adapter for Django. It serves a handler in a URLconf, or calls a handler from a view."""
 
 import asyncio
 from collections.abc import Awaitable

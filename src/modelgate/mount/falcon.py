@@ -1,4 +1,4 @@
-"""Adapter for Falcon, which calls a handler from a responder."""
+"""Adapter for Falcon. It calls a handler from a responder."""
 
 from collections.abc import Awaitable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Adapter for FastAPI, which mounts a handler in an app, and documents the handler's paths in the app."""
+"""Adapter for FastAPI. It mounts a handler in an app, and documents the handler's paths in the app."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

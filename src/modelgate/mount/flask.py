@@ -1,4 +1,4 @@
-"""Adapter for Flask, which mounts a handler in an app, or calls a handler from a view."""
+"""Adapter for Flask. It mounts a handler in an app, or calls a handler from a view."""
 
 import flask
 from werkzeug.exceptions import RequestEntityTooLarge

@@ -1,4 +1,4 @@
-"""Adapter for Litestar, which mounts a handler in an app, or calls a handler from a route."""
+"""Adapter for Litestar. It mounts a handler in an app, or calls a handler from a route."""
 
 from typing import Any
 

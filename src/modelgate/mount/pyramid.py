@@ -1,4 +1,4 @@
-"""Adapter for Pyramid, which calls a handler from a view."""
+"""Adapter for Pyramid. It calls a handler from a view."""
 
 import pyramid.request
 import pyramid.response

@@ -1,4 +1,4 @@
-"""Adapter for Quart, which mounts a handler in an app, or calls a handler from a view."""
+"""Adapter for Quart. It mounts a handler in an app, or calls a handler from a view."""
 
 from typing import Any, cast
 

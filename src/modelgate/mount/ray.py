@@ -1,4 +1,4 @@
-"""Adapter for Ray Serve, which serves a gate in the replicas of a Serve deployment."""
+"""Adapter for Ray Serve. It serves a gate in the replicas of a Serve deployment."""
 
 import asyncio
 from collections.abc import Callable, Mapping

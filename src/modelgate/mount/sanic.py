@@ -1,4 +1,4 @@
-"""Adapter for Sanic, which calls a handler from a route."""
+"""Adapter for Sanic. It calls a handler from a route."""
 
 from typing import Any
 

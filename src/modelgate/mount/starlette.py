@@ -1,4 +1,4 @@
-"""Adapter for Starlette and FastAPI, which mounts a handler in an app, or calls a handler from an endpoint."""
+"""Adapter for Starlette and FastAPI. It mounts a handler in an app, or calls a handler from an endpoint."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Adapter for WSGI (PEP 3333), which turns a handler into an app, and wraps layers around an app."""
+"""Adapter for WSGI (PEP 3333). It turns a handler into an app, and wraps layers around an app."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial

@@ -83,7 +83,7 @@ def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table |
     try:
         _check_version(model)
         if any(column.is_array for column in schema):
-            raise Unplannable("images and tensors have no plan")
+            raise Unplannable("a model with image or tensor columns has no plan")
         return _first_exact_plan(model, schema, reference, sample, orders)
     except Unplannable as reason:
         return str(reason)

@@ -1,6 +1,6 @@
-"""Building blocks for plans, and a registry of the functions that build plans for scikit-learn's classes.
+"""Building blocks for plans, which are functions that predict the same as an estimator, but faster.
 
-A *step* is an estimator or transformer that may be part of a pipeline.
+This module also has a registry of functions that build plans for scikit-learn's classes. A *step* is an estimator or transformer that may be part of a pipeline.
 """
 
 import math

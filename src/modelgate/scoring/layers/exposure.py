@@ -12,9 +12,9 @@ __all__ = ["ApplyExposure"]
 
 
 class ApplyExposure:
-    """Scoring layer that multiplies predicted rates by the exposure, and sets `Output.adjusted` on request.
+    """Scoring layer that multiplies predicted rates by the exposure. Predicted counts do not change.
 
-    Inner layers and the model get only the input columns of the model.
+    If the caller asks for adjusted predictions, this layer also sets `Output.adjusted`. Inner layers and the model get only the input columns of the model.
 
     Args:
         exposure: Exposure column, and whether the model predicts rates or counts.

@@ -1,4 +1,4 @@
-"""Scoring layer that applies humility rules."""
+"""Scoring layer that applies humility rules, which report, override or reject uncertain predictions."""
 
 from ...flow import Flow, Handler
 from ...humility import HumilityRules
