@@ -281,9 +281,8 @@ def without_varying_parts(answer):
     return answer
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_page_is_accessible(chromium, example, scheme, width):
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_page_is_accessible(chromium, example, width, scheme):
     """Axe finds no violation: on the start page and the index, and in the console before a key, with a prediction, with
     errors, and with a scored file.
     """

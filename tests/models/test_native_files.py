@@ -62,7 +62,7 @@ def test_labels_that_a_native_file_does_not_store():
 def test_native_format_of_another_library():
     model = LogisticRegression().fit(FRAME[["age"]], BINARY)
 
-    with pytest.raises(ConfigurationError, match="not of XGBoost, LightGBM or CatBoost"):
+    with pytest.raises(ConfigurationError, match="of another library than XGBoost, LightGBM and CatBoost"):
         ModelPackage.from_estimator(model, FRAME[["age"]], format="native")
 
 

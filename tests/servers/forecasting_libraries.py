@@ -229,7 +229,7 @@ def test_skforecast_needs_each_step_of_columns_known_in_advance(many):
     query = f"?end={dates[-1].date()}&start="
     assert len(forecast(client, rows_of(STORES, dates), f"{query}{AHEAD[0].date()}")) == 21
     error = read_error(client, rows_of(STORES, dates), f"{query}{AHEAD[1].date()}")
-    assert f"also predict {AHEAD[0].date()}" in error
+    assert f"also send rows for {AHEAD[0].date()}" in error
 
 
 @pytest.mark.parametrize("freq, step", [("W-SUN", "1W"), ("ME", "1M")])

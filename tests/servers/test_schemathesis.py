@@ -32,7 +32,7 @@ def program(request: Any) -> Path:
     return make_environment(request.config.cache, "schemathesis", [VERSION]) / "st"
 
 
-@pytest.mark.parametrize("deployment", ["churn", "price", "both"])
+@pytest.mark.parametrize("deployment", ["churn", "both"])
 def test_schemathesis_finds_nothing(program: Path, deployment: str, tmp_path: Path) -> None:
     """In any dialect. A gate with one deployment has all of their paths."""
     command = ["-m", "uvicorn", f"servers.documented_app:{deployment}_gate.asgi", "--app-dir", "tests"]
