@@ -63,9 +63,10 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def is_slow_file(path):
-    """Return whether *path* is a file of tests that all are slow, or in a folder of such files."""
-    return path.is_relative_to(TESTS) and (
-        path.name in SLOW_FILES or not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts[:1])
+    """Return whether *path* is a document, a file of tests that all are slow, or in a folder of such files."""
+    return path.suffix == ".md" or (
+        path.is_relative_to(TESTS)
+        and (path.name in SLOW_FILES or not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts[:1]))
     )
 
 

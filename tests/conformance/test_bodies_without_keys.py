@@ -120,6 +120,7 @@ def test_bodies_without_keys_are_limited_by_address(mount, wine, wine_row, calle
     assert callers(mounted).reading.wait(SOON)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mount", ["asgi", "starlette", "fastapi"])
 @pytest.mark.parametrize(
     "layers",

@@ -44,6 +44,7 @@ def hanging(mount, wine):
     go_on.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "body", "message"), ASKED.values(), ids=ASKED)
 def test_deadline_exceeded_is_504(hanging, path, body, message):
     """In the dialect's form, with the id of the request."""

@@ -54,6 +54,7 @@ BAD_BODIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
 def test_malformed_bodies_are_rejected(mounted, body):
     """In the dialect's form; the connection still works for the next request."""

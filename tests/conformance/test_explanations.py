@@ -67,6 +67,7 @@ def test_explanations_of_several_rows(mount, package, wine_row):
             assert type(sent[item["feature"]]) is type(item["value"])
 
 
+@pytest.mark.slow
 def test_explanations_and_predictions_are_the_same_for_batches_and_single_rows(mount, package, wine):
     """Nothing of one request reaches another that was scored in the same call."""
     mounted = serve(mount, Deployment("wine", package, explanations="auto"))
@@ -302,6 +303,7 @@ def test_cached_predictions_are_explained_as_each_request_asks():
     assert gate.score("add", row).explanations is None
 
 
+@pytest.mark.slow
 def test_response_that_does_not_add_up_is_explained_by_permutation(wine, package, wine_row):
     """An explainer may be right for the background and wrong for other rows."""
     gate = Gate([Deployment("wine", package, explanations="auto")], keys="open")
@@ -387,6 +389,7 @@ def test_explanations_option_is_checked(wine, explanations, message):
         Gate([Deployment("wine", wine[0], explanations=explanations)], keys="open")
 
 
+@pytest.mark.slow
 def test_score_rejects_what_it_cannot_explain(package, wine_row):
     gate = Gate(
         [Deployment("wine", package), Deployment("explained", package, explanations="permutation")],

@@ -175,6 +175,7 @@ def test_hostile_bodies(gate, document, caplog, interface, form):
     assert [] == [record for record in caplog.records if record.name.startswith("modelgate")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "interface"), [("native", "wsgi"), *slow(*zip(FORMS[1:], cycle(["asgi", "wsgi"])))]
 )

@@ -21,6 +21,7 @@ def serve(mount, *rules, model=lambda table: table["x0"] * 2, **options):
     return Mounted(mount, Gate([deployment], keys={KEY: "m"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", REQUESTS)
 def test_override_reaches_every_wire_format(mount, dialect):
     """As a number, and as the OpenAPI document describes it."""
@@ -35,6 +36,7 @@ def test_override_reaches_every_wire_format(mount, dialect):
         assert "FP64" == answer.json()["outputs"][0]["datatype"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [OutlyingInput("x0", upper=50), UncertainPrediction(upper=100)])
 @pytest.mark.parametrize("dialect", REQUESTS)
 def test_throw_error_rejects_the_whole_request(mount, dialect, rule):

@@ -185,6 +185,7 @@ def watch(event, arguments):
         accesses.append((event, *map(str, arguments)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "image", "any"])
 def test_nothing_that_a_request_names_is_accessed(kind):
     """No file, no address and no module; Python reports every access to an audit hook."""

@@ -83,6 +83,7 @@ def test_large_object_of_columns_is_scored(served):
     assert MODEL.predict(rows).tolist() == [row["prediction"] for row in answer.json()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "error"),
     [
@@ -146,6 +147,7 @@ def test_row_that_was_encoded_twice_is_named(served):
     assert answer.json()["error"].startswith("Row 1 is a text that contains JSON: it was encoded twice")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
@@ -236,6 +238,7 @@ def test_json_in_plain_text_is_read_as_json(served, dialect, content_type):
     assert expected == score(served, path, {**headers, "content-type": content_type}, text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", sorted(DIALECTS.keys() - {"datarobot"}))
 def test_plain_text_that_is_not_json_is_rejected(served, dialect):
     """Except in DataRobot's format, where plain text is CSV."""

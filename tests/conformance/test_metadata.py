@@ -101,6 +101,7 @@ def test_openapi_server_is_relative(mounted):
     assert (200, 1) == (answer.status, len(answer.json()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "status"),
     [

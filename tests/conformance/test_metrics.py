@@ -20,6 +20,7 @@ def counted(mount, wine):
     return Mounted(mount, make_gate(wine, keys=KEYS))
 
 
+@pytest.mark.slow
 def test_metrics_count_requests(counted, wine_row):
     """By deployment, dialect and status; errors by reason; rows and model calls."""
     counted.predict(wine_row)

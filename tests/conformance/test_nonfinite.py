@@ -117,6 +117,7 @@ def answer_with_null(mount, model, dialect, **options):
 NUMBERS = [10.0, None, None, None, 14.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", REQUESTS)
 def test_null_answers_the_other_rows(mount, dialect):
     answer = answer_with_null(mount, Regressor(), dialect)

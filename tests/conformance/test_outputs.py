@@ -155,6 +155,7 @@ def test_output_that_json_cannot_represent(serve, output):
     check_failure(serve(output), f"{FAILED}: its prediction is not text, a boolean or a number (row 0, 1, 2)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", NOT_FINITE.values(), ids=NOT_FINITE)
 def test_output_that_is_not_finite(serve, output):
     check_failure(serve(output), f"{FAILED}: its prediction is not a finite number (row 0, 1, 2)")
@@ -165,12 +166,14 @@ def test_text_that_utf8_cannot_encode(serve, output):
     check_failure(serve(output), f"{FAILED}: its prediction is text that UTF-8 cannot encode (row 0, 1, 2)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("output", "problem"), ONE_ROW.values(), ids=ONE_ROW)
 def test_invalid_output_of_one_row(serve, output, problem):
     """The error names the row, so that the caller can send the others."""
     check_failure(serve(output), f"{FAILED}: its prediction {problem} (row 2): send only the other rows")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("output", "expected"), VALUES.values(), ids=VALUES)
 def test_unusual_values_are_encoded(serve, output, expected):
     for dialect, (status, content) in responses(serve(output)).items():

@@ -109,6 +109,7 @@ def test_two_generated_keys_are_a_conflict(store_gate, dialect):
     assert b"Two different API keys were sent" in answer.body
 
 
+@pytest.mark.slow
 def test_key_of_any_form_is_told_from_a_json_web_token_alone(mount, wine, dialect):
     mounted = Mounted(mount, make_gate(wine, keys={KEY: "double"}))
 

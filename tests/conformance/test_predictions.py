@@ -141,6 +141,7 @@ def test_host_pages_are_unchanged(mount, wine):
     assert (client.get("/mlx").status, client.get("/mlx").body) == (404, b"the host's 404")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mount", MOUNTS)
 def test_two_gates_have_separate_limits(mount, wine, wine_row):
     gates = [make_gate(wine, limits="1/minute") for _ in range(2)]

@@ -143,6 +143,7 @@ def test_quick_path_predicts_with_estimators(interface, models, name, options):
     assert pair.taken >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [None, 0.9])
 def test_quick_path_applies_thresholds(interface, models, threshold):
     pair = make_pair(interface, [Deployment("e", models["labels"], threshold=threshold)])
@@ -433,6 +434,7 @@ GATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", GATES.values(), ids=GATES)
 def test_gate_has_no_quick_path_unless_its_layers_are_the_standard_ones(options):
     gate = Gate([Deployment("m", double, schema=COLUMNS)], **{"keys": {KEY: "m"}, **options})

@@ -170,6 +170,7 @@ def test_quick_path_leaves_forecasts_to_the_layers(interface):
     assert [3, 3] == [row["prediction"] for row in response.json()["forecast"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["caller", "key", "owner", "address", "deployment"])
 def test_quick_path_counts_in_the_same_bucket_as_the_layer(interface, by):
     clock = FakeClock()

@@ -85,6 +85,7 @@ def test_sklearn_config_holds_for_functions(mount, model):
     assert (200, [True]) == (answer.status, answer.json()["predictions"])
 
 
+@pytest.mark.slow
 def test_sklearn_config_holds_for_loading(mount, model, tmp_path):
     """A package's example is replayed in another thread."""
     package = ModelPackage.from_estimator(model, FRAME, name="m", format="joblib")
@@ -110,6 +111,7 @@ def test_sklearn_config_holds_for_shadows(model):
     assert ShadowReport(rows=1, agreed=1) == gate.deployments.shadow_report("m")
 
 
+@pytest.mark.slow
 def test_sklearn_config_holds_for_predictors(model):
     """Without a gate, and for many rows at once."""
     predictor = Predictor(model, workers=WorkerPool(1))

@@ -982,6 +982,7 @@ def test_prediction_explanations_of_the_predictions_route(interface):
     assert {**explained, "remainingTotal": None} == other
 
 
+@pytest.mark.slow
 def test_prediction_explanations_are_off_by_default(interface):
     answer = build_explaining_client(interface).post(PREDICT, json=EXPLAINED_ROWS)
 
@@ -1016,6 +1017,7 @@ def test_prediction_explanations_are_rejected_by_a_deployment_without_them(inter
     assert (422, {"message": EXPLANATIONS}) == (answer.status, answer.json())
 
 
+@pytest.mark.slow
 def test_prediction_explanations_have_a_limit(interface):
     answer = build_explaining_client(interface, limit=2).post(EXPLAIN, json=EXPLAINED_ROWS)
 

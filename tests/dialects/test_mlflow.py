@@ -98,6 +98,7 @@ DOCUMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [PATH, "/endpoints/d/invocations", "/invocations"])
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_request_formats(interface, path, document):
@@ -340,6 +341,7 @@ def test_error_codes(interface, status, code, options, request_options):
     assert status not in wanted or answer.header(wanted[status])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -513,6 +513,7 @@ BAD_TENSORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bad", "message"), BAD_TENSORS.values(), ids=BAD_TENSORS)
 def test_tensor_errors_name_the_tensor(client, bad, message):
     answer = client.post(INFER, json={"inputs": [bad]})

@@ -183,6 +183,7 @@ def test_tensors_in_text_are_unchanged(interface):
     assert {"rows": [{"Weight": sound}]} == answer.json()
 
 
+@pytest.mark.slow
 @examples(2)
 @given(st.integers(40, 240), st.text("ABab+/=019", max_size=8), st.binary(max_size=90))
 def test_data_urls_are_numbers_or_rejected(start, piece, data):
@@ -205,6 +206,7 @@ def raise_unavailable(table):
     raise DeploymentUnavailable(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "options", "request_options"),
     [

@@ -114,6 +114,7 @@ def raise_overloaded(request, call_next):
     raise Overloaded(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "options", "request_options"),
     [

@@ -175,6 +175,7 @@ def test_response_has_warnings(build_client):
     } == request_predictions(client, {"instances": [2]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1_000, 20_000])
 def test_large_bodies_give_the_same_predictions(build_client, rows):
     """They are decoded off the event loop."""

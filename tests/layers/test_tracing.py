@@ -99,6 +99,7 @@ def test_spans_of_a_model_are_children(make_client, exporter, provider):
     assert spans["POST /simple/{deployment}"].context.span_id == spans["feature store"].parent.span_id
 
 
+@pytest.mark.slow
 def test_failed_model_is_an_error(make_client, exporter):
     def fail(table):
         raise RuntimeError("secret")

@@ -818,6 +818,7 @@ def test_failed_batch_is_rejected_if_there_is_no_worker_to_split_it(model):
     assert [[10.0], [12.0]] == list(map(values, results[4:]))
 
 
+@pytest.mark.slow
 def test_queued_large_tables_do_not_make_a_batch_rejected():
     """One large table is admitted whatever its size; a batch consists of requests that are counted already."""
     go_on = threading.Event()

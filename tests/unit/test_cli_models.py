@@ -68,6 +68,7 @@ def packed(joblib_file, sample, key_pair):
     return joblib_file.with_suffix(".mgpkg"), done
 
 
+@pytest.mark.slow
 def test_pack_writes_a_package_and_prints_its_digest(packed, pipeline, key_pair):
     """Standard output holds only the digest."""
     path, done = packed
@@ -87,6 +88,7 @@ def test_pack_writes_a_package_and_prints_its_digest(packed, pipeline, key_pair)
     assert np.array_equal(pipeline.predict_proba(FRAME), package.model.predict_proba(FRAME))
 
 
+@pytest.mark.slow
 def test_pack_replaces_files_only_with_force(packed, joblib_file, sample):
     """It never replaces its input."""
     path, content = packed[0], packed[0].read_bytes()
@@ -232,6 +234,7 @@ def test_inspect_lists_pickle_imports_without_running_them(tmp_path, protocol):
     assert not (tmp_path / "crater").exists()
 
 
+@pytest.mark.slow
 def test_inspect_warns_if_the_model_cannot_predict(tmp_path):
     joblib.dump(fit_broken_model(), tmp_path / "broken.joblib")
     doubtful = make_pipeline(FunctionTransformer(mapped), LogisticRegression()).fit(FRAME, CHURNED)
@@ -244,6 +247,7 @@ def test_inspect_warns_if_the_model_cannot_predict(tmp_path):
     assert "unknown whether the model can make predictions: the model scored no synthetic row" in doubted
 
 
+@pytest.mark.slow
 def test_inspect_loads_pickles_only_with_the_option(joblib_file):
     assert "list of imports may be incomplete" in run("inspect", joblib_file).stdout
     assert "age\tnumber" not in run("inspect", joblib_file).stdout
@@ -349,6 +353,7 @@ def test_report_digest_is_that_of_the_file(joblib_file):
     assert hashlib.sha256(joblib_file.read_bytes()).hexdigest() == report_on(joblib_file).sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cells", "kinds"),
     [

@@ -489,6 +489,7 @@ def test_header_without_rows_is_an_error(to, run, out, arguments):
     assert (expected_output(1) if arguments else None) == (out.read_text() if out.exists() else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "message"),
     [
@@ -563,6 +564,7 @@ def test_concatenated_gzip_files_are_one_file(to, out):
     assert expected_output(1, 2) == out.with_name("big.predictions.csv").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
 def test_compressed_input_is_resumed(to, out, suffix):
     """Even if it was compressed again in another format."""
@@ -1123,6 +1125,7 @@ def test_concurrent_requests_keep_their_order(to, run, out):
 # ---- progress
 
 
+@pytest.mark.slow
 def test_progress_lines_without_a_terminal(to, run):
     to(make_gate())
     progress_lines = run(make_rows(*[10] * 100), "--rows", "1").stderr.splitlines()

@@ -66,6 +66,7 @@ def test_printed_commands_work(folder):
     assert all("prediction" in answer for answer in answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_serve_listens_on_the_printed_address(folder, monkeypatch, host, shown):
     bound = []
@@ -131,6 +132,7 @@ def test_pickles_need_load_pickle(folder, tmp_path, diabetes):
     )
 
 
+@pytest.mark.slow
 def test_sample_rows_are_shown_on_request(folder):
     """Those of packages; other model files have none."""
     gate = build_gate([folder], "open", limits="9/minute", load_pickle=False, public_examples=3)

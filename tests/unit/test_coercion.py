@@ -44,6 +44,7 @@ def test_documented_table_is_complete():
     assert 2 * 5 * 14 == len(TABLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "kind", "lenient", "documented"), TABLE)
 def test_values_are_coerced_as_documented(sent, kind, lenient, documented):
     """From JSON and from Python, by the typed decoder and cell by cell."""

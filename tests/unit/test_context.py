@@ -50,6 +50,7 @@ def place(kind, value, statistics, rows=100):
     return describe_rows(table, {"a": statistics}, rows)[0].get("a")
 
 
+@pytest.mark.slow
 def test_native_returns_context_on_request(client):
     rows = [ROW, {"age": 200, "plan": "gold"}, {"age": None, "plan": "free"}, {"age": -1, "plan": "pro"}]
     answer = client.post("/deployments/price/predict?context=true", json=rows).json()["predictions"]
@@ -96,6 +97,7 @@ def test_native_rejects_context_that_it_cannot_return(client, path, accept, mess
     assert message in response.json()["detail"]
 
 
+@pytest.mark.slow
 def test_hidden_schema_has_no_context():
     package = ModelPackage.from_estimator(MODEL, X, AGES)
     schema = package.schema.with_options(show_schema=False)
@@ -170,6 +172,7 @@ def test_booleans_have_their_share_of_the_training_rows():
     assert {"share": 0.05} == place("any", True, {"nulls": 0, "levels": [[True, 5], [1, 95]]})
 
 
+@pytest.mark.slow
 def test_context_of_many_rows_is_computed_in_a_worker_thread(gate):
     """An event loop would be blocked."""
     predictor = gate.deployments.predictor("price")

@@ -67,6 +67,7 @@ def parser(request, monkeypatch):
 # Valid CSV
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "row"),
     [
@@ -90,6 +91,7 @@ def test_line_becomes_a_row(parser, line, row, end):
     assert [dict(zip(MIXED.names, row, strict=True))] == table.rows()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=repr)
 @pytest.mark.parametrize("header", [b"b,x,a", b'"b","x","a"', b'b,"x\ny",a'], ids=repr)
@@ -162,6 +164,7 @@ def test_names_of_a_long_header_are_cut_off():
 WITHOUT_HEADER = MIXED.with_options(csv_header=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\r", b"\n\n\n"], ids=repr)
 @pytest.mark.parametrize("rows", [1, 3])
@@ -249,6 +252,7 @@ def test_unknown_level_causes_one_warning(parser):
 # Malformed CSV
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raw", "message"),
     [

@@ -102,6 +102,7 @@ def test_write_csv_escapes_formulas(prefix):
     )
 
 
+@pytest.mark.slow
 def test_write_csv_of_many_rows():
     """They are written in chunks."""
     count = 20_001

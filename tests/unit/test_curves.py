@@ -121,6 +121,7 @@ def test_curve_holds_the_other_columns(client, gate):
     assert {"prediction": gate.score("weight", rows).values.tolist()} == answer["curve"]
 
 
+@pytest.mark.slow
 def test_curve_of_a_classifier_has_probabilities(client, gate):
     answer = curve(client, "churn", row=ROW, column="plan")
     prediction = gate.score("churn", [{**ROW, "plan": plan} for plan in ("free", "pro")])
@@ -258,6 +259,7 @@ def test_curve_has_no_options_in_the_query_string(client):
     assert "members of the body" in response.json()["detail"]
 
 
+@pytest.mark.slow
 def test_average_needs_numbers_or_probabilities():
     package = ModelPackage.from_estimator(fit(LinearSVC(max_iter=10_000), LABELS), X)
     client = Client(Gate([Deployment("churn", package)], keys="open").wsgi)
@@ -416,6 +418,7 @@ def test_clients_return_the_curve_and_the_average(gate, client, ask, name):
     assert result.request_id
 
 
+@pytest.mark.slow
 @CLIENTS
 def test_clients_return_curves_of_several_outputs(ask):
     model = MultiTarget({"weight": NUMBERS, "churn": CLASSIFIER})

@@ -78,6 +78,7 @@ class Counting:
         return self.regressor.predict(features)
 
 
+@pytest.mark.slow
 def test_later_values_do_not_change_a_forecast():
     forecaster = fit()
     later = [{**row, "sales": -1e6} if row["date"] > SPLIT else row for row in ROWS]
@@ -88,6 +89,7 @@ def test_later_values_do_not_change_a_forecast():
     )
 
 
+@pytest.mark.slow
 def test_series_of_another_size_are_predicted_in_proportion():
     forecaster = fit()
     larger = [{**row, "sales": 1000 * row["sales"]} for row in ROWS]
@@ -146,6 +148,7 @@ def test_example_has_a_complete_history(rows):
     assert np.isfinite(predicted).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["Europe/Berlin", *slow("America/New_York", "UTC+14:00")])
 def test_local_time_is_fitted_and_predicted(zone):
     spec = msgspec.structs.replace(WEEKLY, timezone=zone)
@@ -187,6 +190,7 @@ def test_state_survives_json():
     assert (bounds[0][:, 1] < bounds[1][:, 1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "rows", "message"),
     [

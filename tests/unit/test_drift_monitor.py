@@ -94,6 +94,7 @@ def test_monitor_compares_with_training_data(database, clock):
     assert shifted["humility"] != {}
 
 
+@pytest.mark.slow
 def test_monitor_reports_one_version(database):
     packages = [
         ModelPackage.from_estimator(
@@ -132,6 +133,7 @@ def test_sustained_drift_calls_function_once(database, clock):
     assert 2 == len([each for each in alarms if each.measure == "psi"])
 
 
+@pytest.mark.slow
 def test_processes_add_up_and_one_of_them_raises_the_alarm(tmp_path, clock):
     """Neither has enough rows alone."""
     alarms, url = [], f"sqlite:///{tmp_path / 'monitor.db'}"
@@ -211,6 +213,7 @@ def test_metrics_describe_last_judged_window(clock):
     assert 0 == read_sample(text, "modelgate_drift_missing_ratio", **model, column="age")
 
 
+@pytest.mark.slow
 def test_monitor_of_classifier_without_packaged_data_counts_predictions(clock):
     model = LogisticRegression().fit(X, X["age"] > 50)
     monitor = DriftMonitor(window=HOUR, clock=clock)
@@ -325,6 +328,7 @@ def test_alarm_is_raised_once_though_windows_are_joined_differently(empty_storag
     assert 1 == len([each for each in alarms if each.measure == "psi" and each.column == "age"])
 
 
+@pytest.mark.slow
 def test_clock_that_goes_back_loses_no_counts(empty_storage, clock):
     monitor = DriftMonitor(empty_storage, window=HOUR, clock=clock)
     gate, client = make_gate(monitor)
@@ -360,6 +364,7 @@ def test_counts_of_the_newest_periods_are_stored(empty_storage, clock, monkeypat
     assert [600, 600, 1] == [bucket.counts.rows for bucket in model.buckets]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "rows"),
     [

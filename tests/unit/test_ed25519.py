@@ -201,6 +201,7 @@ def test_sql_store_saves_only_what_it_would_load(tmp_path, maria, otto):
         assert ("churn", "1") == (store.load("churn").manifest.name, store.describe("churn").manifest.version)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", [False, True], ids=["file", "folder"])
 def test_gate_checks_signatures(tmp_path, path, maria, otto, stored):
     """At startup, and of files replaced later."""
@@ -235,6 +236,7 @@ def test_signed_file_named_after_another_version_is_rejected(tmp_path, path, mar
     assert "churn" == ModelPackage.load(named).manifest.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fraud.mgpkg", "fraud@1.mgpkg", "churn-old.mgpkg"])
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_signed_file_named_after_another_model_is_rejected(tmp_path, maria, name, folder):

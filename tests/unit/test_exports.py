@@ -81,6 +81,7 @@ def test_type_checkers_see_the_same_names():
         assert getattr(modelgate, name) is getattr(home, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "package",
     [

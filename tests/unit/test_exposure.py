@@ -69,6 +69,7 @@ def test_counts_are_divided_by_the_exposure():
 NUMBERS = st.floats(1e-6, 1e6)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=40),
     st.sampled_from([RATE, COUNT]),
@@ -95,6 +96,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG)
 def test_exposure_must_be_a_number_above_zero(wrong):
     """The error names the rows."""
@@ -167,6 +169,7 @@ def test_function_must_predict_numbers():
     assert "must be numbers, because the deployment has an exposure" in str(raised.value.__cause__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loaded", [True, False])
 def test_metadata_has_the_column(tmp_path, loaded):
     """Of a package, also before its model is loaded."""
@@ -273,6 +276,7 @@ def test_native_returns_adjusted_predictions_on_request():
         assert (400, message) == (answer.status, answer.json()["detail"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exposure", [RATE, COUNT], ids=["rate", "count"])
 def test_explanations_do_not_list_the_exposure(exposure):
     """They explain the model's own prediction, to which they still add up, and not an override."""

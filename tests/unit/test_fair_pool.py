@@ -307,6 +307,7 @@ def test_errors_of_calls_are_raised():
     assert 1 == quota.submit(lambda: 1).result(SOON)
 
 
+@pytest.mark.slow
 def test_pool_references_neither_calls_nor_threads_after_use():
     class Rows:
         pass

@@ -115,6 +115,7 @@ UNUSUAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "frame"), UNUSUAL.values(), ids=UNUSUAL)
 def test_model_with_unusual_input_is_rejected_or_scores(make, frame):
     """Models that need another kind of input than a gate provides."""
@@ -234,6 +235,7 @@ def test_example_replaces_synthetic_rows(caplog):
     assert "contains NaN" in str(info.value.__cause__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("example", "message"),
     [

@@ -51,6 +51,7 @@ def test_package_makes_the_same_forecasts(forecaster, suffix, tmp_path):
     assert (forecaster.state, WEEKLY) == (loaded.model.state, loaded.manifest.time_series)
 
 
+@pytest.mark.slow
 def test_package_has_no_pickle(path):
     """Neither for the regressor nor for the rest."""
     assert "forecaster.json" in ModelPackage.load(path).manifest.members
@@ -114,6 +115,7 @@ def test_openapi_document_has_forecasts_that_work(path):
         }
 
 
+@pytest.mark.slow
 def test_documents_have_no_rows_of_the_training(path, forecaster):
     """Callers may not see them."""
     client = serve(path)

@@ -62,6 +62,7 @@ def test_final_estimator_behind_a_scaler_reads_numbers():
     assert ["number"] == kinds_of(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "classes",
     [["no", "yes"], ("no", "yes"), [np.str_("no"), np.str_("yes")], pandas.Index(["no", "yes"])],

@@ -131,6 +131,7 @@ def test_joblib_file_needs_a_digest(tmp_path, diabetes):
     assert Deployment("d", path, sha256=digest)
 
 
+@pytest.mark.slow
 def test_models_are_loaded_from_files_and_stores_on_demand(tmp_path, diabetes, wine, wine_row):
     skops.io.dump(wine[0], tmp_path / "wine.skops")
     gate = Gate(

@@ -172,6 +172,7 @@ def test_rules_see_predictions_before_they_are_rounded():
         assert [2.0, 2.0] == prediction.outputs[0].model_values.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "override"),
     [((0, 1), 0), ((False, True), False), (("y", "a longer label"), "a longer label")],

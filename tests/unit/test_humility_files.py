@@ -175,6 +175,7 @@ NUMERIC = FRAME[["age"]]
 OLD = np.where(NUMERIC["age"] > 40, "old", "young")
 
 
+@pytest.mark.slow
 def test_recommended_rules_find_the_share_of_uncertain_rows():
     """As many training rows are uncertain as asked for."""
     noisy = np.where(np.arange(40) % 3 == 0, "old", OLD)

@@ -84,6 +84,7 @@ def test_estimator_gets_the_pixels_of_each_image_as_a_row(digits, interface):
     assert np.abs(pixels.reshape(5, 64) - X).max() < 16 / 255
 
 
+@pytest.mark.slow
 def test_handler_gets_one_array_of_all_images(digits):
     shapes = []
 
@@ -116,6 +117,7 @@ def test_spellings_of_an_image_are_equal(write):
     assert np.array_equal(DIGITS.read(content), SCHEMA.read([{"photo": write(content)}])["photo"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 @pytest.mark.parametrize(
     ("file_format", "source"), [(name, mode) for name, modes in FORMATS.items() for mode in modes]

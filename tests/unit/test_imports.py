@@ -245,6 +245,7 @@ def test_modules_import_only_lower_levels(types):
     assert {} == find_violations(lambda path: find_upward_imports(path, types=types))
 
 
+@pytest.mark.slow
 def test_layers_dialects_and_mounts_are_independent():
     assert {} == find_violations(
         lambda path: list_imported_packages(path) & FORBIDDEN.get(package_of(path), set())
@@ -261,6 +262,7 @@ def test_frameworks_are_imported_only_by_mounts():
     )
 
 
+@pytest.mark.slow
 def test_heavy_packages_are_imported_inside_functions():
     """They cost no import time until they are needed."""
     assert {} == find_violations(lambda path: list_imported_distributions(path, top_level_only=True) & HEAVY)

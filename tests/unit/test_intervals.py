@@ -400,6 +400,7 @@ def test_openapi_describes_intervals_of_calibrated_models_only(gate, client):
         documents[0].check(schemas[0]["native_answer"], {**answer, "intervals": {"90": {"low": 1}}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_predicts", ["rate", "count"])
 def test_intervals_include_the_exposure(calibrated, gate, model_predicts):
     exposed = Deployment("price", calibrated, exposure=Exposure("years", model_predicts=model_predicts))

@@ -50,6 +50,7 @@ def row_of(columns, index):
     return columns.tolist()[index] if isinstance(columns, np.ndarray) else columns[index]
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 5), st.sampled_from([b",", b"\n"]))
 def test_encode_rows_returns_the_bytes_of_each_row(data, rows, separator):
     columns = {"id": range(rows), "tree": data.draw(trees(rows))}

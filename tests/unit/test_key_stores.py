@@ -184,6 +184,7 @@ def test_unknown_id_is_not_found(store, act):
     assert key not in str(info.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value"),
     [

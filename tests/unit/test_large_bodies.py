@@ -209,6 +209,7 @@ def test_unread_response_of_few_rows_holds_the_budget_for_30_seconds():
     assert 0 == limit.large_bodies.waits
 
 
+@pytest.mark.slow
 def test_streamed_response_holds_the_budget_for_30_seconds(interface):
     """A long one whose caller does not read it. The end of the request then changes nothing."""
     clock, limit = FakeClock(), BodyLimit()
@@ -365,6 +366,7 @@ def test_long_responses_are_streamed(interface, path, accept, read):
         assert (answer.header("content-length") is None) == (rows > streaming.PIECE_ROWS)
 
 
+@pytest.mark.slow
 def test_end_of_a_streamed_response_returns_the_budget():
     """Not every WSGI server closes the response, and a caller may leave early."""
     limit = BodyLimit()
@@ -547,6 +549,7 @@ def read_error(rows):
     return type(caught.value), str(caught.value), getattr(caught.value, "details", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

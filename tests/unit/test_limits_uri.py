@@ -35,6 +35,7 @@ def test_old_versions_of_limits_are_rejected(monkeypatch):
         RateLimit(storage="mongodb://127.0.0.1:1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uri", URIS)
 def test_scheme_selects_storage_class(uri, monkeypatch):
     """A synchronous cluster connects when it is created, and is left out."""

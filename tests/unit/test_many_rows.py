@@ -33,6 +33,7 @@ def classify(table):
     return Prediction([Output("y", np.array(["no"] * len(table)), ["no", "yes"], probabilities)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [MANY_ROWS, MANY_ROWS + 1])
 @pytest.mark.parametrize(
     ("owner", "name", "model", "query", "options"),

@@ -74,6 +74,7 @@ def test_model_is_unpickled_in_another_thread(tmp_path):
     assert threading.get_ident() not in unpickled
 
 
+@pytest.mark.slow
 def test_model_is_called_in_another_thread():
     """By the constructor, `warm`, `add`, `swap`, `describe`, `openapi`, and for a package's example."""
     threads = []

@@ -113,6 +113,7 @@ def plain(value):
     return value
 
 
+@pytest.mark.slow
 @examples(0.25)
 @given(tasks=st.lists(st.one_of(st.none(), LABELS), min_size=2, max_size=4))
 def test_outputs_have_the_types_of_their_models_in_every_dialect(tasks):
@@ -138,6 +139,7 @@ def test_outputs_have_the_types_of_their_models_in_every_dialect(tasks):
                 assert (dialect, type(expected), expected) == (dialect, type(plain(value)), plain(value))
 
 
+@pytest.mark.slow
 def test_multi_target_mixes_labels_and_numbers_as_in_the_ml_clever_document(gate):
     answer = post(gate, "/api/predict", {"input_data": ROW}).json()
 
@@ -145,6 +147,7 @@ def test_multi_target_mixes_labels_and_numbers_as_in_the_ml_clever_document(gate
     assert 2 == len(answer["confidence_intervals"])
 
 
+@pytest.mark.slow
 def test_multi_target_predicts_what_its_models_predict(gate, pet):
     species, weight = gate.score("pet", X).outputs
     predicted = [
@@ -177,6 +180,7 @@ def test_multi_target_predicts_frames_and_arrays_by_name(pet):
     assert np.array_equal(pet.target_models["weight"].predict(X[["size", "age"]]), predicted["weight"])
 
 
+@pytest.mark.slow
 def test_multi_target_with_one_model_is_like_that_model(gate, pet):
     single = MultiTarget({"weight": pet.target_models["weight"]})
     alone = Gate([Deployment("pet", single)], keys="open")
@@ -185,6 +189,7 @@ def test_multi_target_with_one_model_is_like_that_model(gate, pet):
     assert gate.score("pet", ROW).outputs[1].values[0] == answer["prediction"]
 
 
+@pytest.mark.slow
 def test_models_without_probabilities_have_none(pet):
     vector = make_pipeline(ENCODE, LinearSVC()).fit(X[["age", "plan"]], SPECIES)
     gate = Gate([Deployment("pet", MultiTarget({**pet.target_models, "vector": vector}))], keys="open")
@@ -250,6 +255,7 @@ def test_target_cannot_rename_the_outputs(pet):
             ModelPackage.from_estimator(pet, X, target=target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "duplicate"),
     [(("pet", "pet_cat"), "pet_cat"), (("pet", "pet_probabilities"), "pet_probabilities")],
@@ -276,6 +282,7 @@ def test_decimals_by_output():
     assert len(str(mlclever[2])) > 6
 
 
+@pytest.mark.slow
 def test_decimals_must_be_of_the_outputs(pet):
     with pytest.raises(ConfigurationError, match=r"output names as keys: species, weight \(got wieght\)"):
         Gate([Deployment("pet", pet, decimals={"wieght": 1})], keys="open")
@@ -327,6 +334,7 @@ def test_package_of_a_multi_target(pet, tmp_path, format_):
         assert np.array_equal(before.values, after.values)
 
 
+@pytest.mark.slow
 def test_package_of_a_multi_target_needs_no_model_for_its_metadata(pet, tmp_path):
     ModelPackage.from_estimator(pet, X).save(tmp_path / "pet.mgpkg")
     gate = Gate([Deployment("pet", tmp_path / "pet.mgpkg")], keys="open")

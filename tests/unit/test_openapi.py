@@ -149,6 +149,7 @@ def test_schemas_suit_generators(model):
         assert re.fullmatch(r"[\w.-]+", name, re.ASCII)
 
 
+@pytest.mark.slow
 def test_request_examples_work_with_several_deployments():
     """The document only has paths that select its deployment."""
     deployments = [Deployment(name, fit_model("classifier"), schema=SCHEMA) for name in "de"]
@@ -170,6 +171,7 @@ def test_request_examples_work_with_several_deployments():
     assert "/invocations" in make_gate().openapi("d")["paths"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("model", ["classifier", *slow(*sorted(MODELS.keys() - {"classifier"}))])
 def test_request_examples_get_the_documented_response(model, name):
@@ -328,6 +330,7 @@ def test_document_describes_columns_and_classes():
     ]
 
 
+@pytest.mark.slow
 def test_document_without_example_row():
     """A text column with a pattern has no generated example."""
     schema = Schema.of(a=Column("a", "text", pattern="^[0-9]{7}x$"))
@@ -496,6 +499,7 @@ class Terse:
         return Response(error.status, error.message.encode(), [("content-type", "text/plain")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "template", [{}, {"request_template": RequestTemplate("/simple/{deployment}", {}, "{row}")}]
 )

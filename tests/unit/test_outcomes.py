@@ -145,6 +145,7 @@ def test_last_range_of_probabilities_includes_1(url):
     assert [(2, 0.975)] == [(each.rows, each.probability) for each in version.calibration]
 
 
+@pytest.mark.slow
 def test_failure_to_delete_old_predictions_stores_none_twice(url, monkeypatch):
     log = OutcomeLog(url, min_rows=1)
     prune, calls = log._tables.prune, iter([StoreError])

@@ -215,6 +215,7 @@ def test_package_describes_its_model(path, package):
     assert abs(loaded.size - path.stat().st_size) < 5000
 
 
+@pytest.mark.slow
 def test_training_statistics(package):
     """Deciles for numbers, counts for text and labels."""
     statistics = package.statistics
@@ -242,6 +243,7 @@ def test_training_statistics_with_nulls_and_without_y():
     assert "target" not in statistics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels", [[False, True], [0, 1], [0.0, 1.0], ["0", "1"], [1, 2, 3]], ids=lambda it: repr(it)
 )
@@ -257,6 +259,7 @@ def test_classes_keep_their_json_types(tmp_path, labels):
     assert ("binary" if len(labels) == 2 else "multiclass") == manifest.task
 
 
+@pytest.mark.slow
 def test_package_stores_a_custom_schema(tmp_path, pipeline):
     schema = Schema.from_sample(FRAME).with_options(extra_columns="forbid")
     ModelPackage.from_estimator(pipeline, FRAME, schema=schema).save(tmp_path / "m.mgpkg")
@@ -397,6 +400,7 @@ def test_truncated_file_is_reported_as_such(tmp_path, content, suffix):
     assert_rejected(path, rf"it is truncated, damaged, or not a \.{suffix} file")
 
 
+@pytest.mark.slow
 def test_save_is_atomic(tmp_path, package, path, monkeypatch):
     """Replaces a file, never a folder, and leaves nothing behind when it fails."""
     for name in ("churn.zip", "churn"):

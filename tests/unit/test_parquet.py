@@ -63,6 +63,7 @@ def parse(cell, kind):
     return readers.get(kind, str)(cell)
 
 
+@pytest.mark.slow
 @given(st.data(), COLUMNS)
 def test_parquet_cells_have_the_values_of_the_file(data, kinds):
     rows = data.draw(

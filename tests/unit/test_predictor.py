@@ -91,6 +91,7 @@ def test_classifier_without_probabilities_returns_labels(predict):
     assert (["no", "yes"], None) == (prediction.classes, prediction.probabilities)
 
 
+@pytest.mark.slow
 def test_classes_are_plain_python_values(predict):
     """JSON needs them."""
     prediction = predict(LogisticRegression().fit(FRAME, (FRAME["a"] > 0).astype(np.int64)))
@@ -130,6 +131,7 @@ def test_regressor_of_one_column_returns_one_output(predict):
     assert_equal_but_for_blas(model.predict(FRAME)[:, 0], predict(model).values)
 
 
+@pytest.mark.slow
 def test_multilabel_classifier_returns_one_output_per_label(predict):
     model = OneVsRestClassifier(LogisticRegression()).fit(FRAME, (FRAME > 0).astype(int))
     outputs = predict(model).outputs
@@ -202,6 +204,7 @@ FUNCTIONS = pytest.mark.parametrize("form", [sync, awaited])
 TWO = SCHEMA.read({"a": [1.0, 2.0], "b": [3.0, 4.0]})
 
 
+@pytest.mark.slow
 @FUNCTIONS
 @pytest.mark.parametrize(
     ("result", "names", "values"),
@@ -417,6 +420,7 @@ def test_callable_object_is_a_function(predict, model):
         assert [0, 0] == predict(model, TWO).values.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [OneVsRestClassifier, ClassifierChain], ids=lambda kind: kind.__name__)
 def test_multilabel_probabilities_have_two_classes_per_label(predict, kind):
     """Absent and present."""
@@ -470,6 +474,7 @@ def test_rows_that_share_a_dtype_are_not_scored_in_chunks(monkeypatch):
     assert ["yes", "no", "no"] == drive(predictor.predict(table)).values.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("plans", [True, False])
 def test_model_that_changes_its_input_gets_a_copy(named, plans):

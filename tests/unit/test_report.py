@@ -59,6 +59,7 @@ def test_report_shows_traffic_drift_and_accuracy(url, tmp_path):
     assert "<years>" not in page
 
 
+@pytest.mark.slow
 def test_report_without_outcomes_has_traffic_of_monitor(url, tmp_path):
     serve(url, DriftMonitor(url))
     run("price", "--db", url, "-o", tmp_path / "page.html")

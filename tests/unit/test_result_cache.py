@@ -90,6 +90,7 @@ def test_result_cache_does_not_cache_several_rows():
     assert 2 == model.calls
 
 
+@pytest.mark.slow
 def test_result_cache_stores_no_part_of_a_larger_array():
     """The prediction of a row that was scored in a batch would keep the arrays of the batch in memory."""
     cache, batch = ResultCache(), Prediction([Output("p", np.arange(9.0))]).split([4, 1, 4])

@@ -119,6 +119,7 @@ def test_sticky_key_always_gets_the_same_model(store, interface):
     assert {3, 4} == set(rounds[0])
 
 
+@pytest.mark.slow
 def test_sticky_key_uses_the_owner(store, tmp_path):
     keys = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db")
     gate = make_gate(store, Rollout({"store:churn@4": 50}, sticky_by="key"), keys=keys)
@@ -148,6 +149,7 @@ ALL = Rollout({"store:churn@4": 100}, sticky_by="column:customer")
 HALF = Rollout({"store:churn@4": 50}, sticky_by="column:customer")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("customer", [7, "c-7", "ü", 1.5])
 def test_sticky_column_is_the_same_in_every_format(customer):
     """In JSON, CSV, lists and Python; the model need not use the column."""

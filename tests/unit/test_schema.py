@@ -648,6 +648,7 @@ def test_schema_of_4096_columns():
     assert ["c2048"] == read_error(schema, row).missing_columns
 
 
+@pytest.mark.slow
 def test_read_of_10000_rows():
     rows = [{**ROW, "visits": index} for index in range(10_000)]
 

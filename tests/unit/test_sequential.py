@@ -34,6 +34,7 @@ def make_mean(share, rows):
     return Mean(rows, rows, share, math.sqrt(share * (1 - share) / (rows - 1)))
 
 
+@pytest.mark.slow
 def test_no_difference_declares_a_winner_in_at_most_5_percent_of_experiments():
     winners = find_winners(0, (0.8, 0.8))
 

@@ -69,6 +69,7 @@ def test_shadow_rejects_invalid_options(make, message):
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @pytest.mark.parametrize(
     ("shadow_model", "agreed", "difference"),
@@ -186,6 +187,7 @@ def test_requests_do_not_wait_for_a_shadow():
     assert ShadowReport(_MAX_QUEUED, 0, 1.0, 0, 5) == wait_for_report(gate, "rows", _MAX_QUEUED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sample", "at_least", "at_most"), [(0, 0, 0), (0.5, 40, 160)])
 def test_shadow_scores_a_sample_of_the_requests(sample, at_least, at_most):
     """With a sample of 0 its model is not loaded."""

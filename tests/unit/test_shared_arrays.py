@@ -67,6 +67,7 @@ def test_shared_arrays_of_equal_models_are_in_one_file(tmp_path):
     assert first.predict(ROWS[:9]).tolist() == second.predict(ROWS[:9]).tolist()
 
 
+@pytest.mark.slow
 def test_shared_arrays_leave_small_models_and_forests_alone(tmp_path):
     small = Ridge().fit(ROWS, TARGET)
     forest = RandomForestRegressor(3).fit(ROWS, TARGET)
@@ -164,6 +165,7 @@ def test_shared_arrays_need_a_directory(tmp_path):
             Gate(keys="open", array_dir=value)
 
 
+@pytest.mark.slow
 def test_gate_maps_the_arrays_of_a_package(tmp_path):
     package = ModelPackage.from_estimator(fit_neighbors(algorithm="brute"), ROWS)
     package.save(tmp_path / "near.mgpkg")

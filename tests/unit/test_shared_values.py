@@ -138,6 +138,7 @@ open(sys.argv[1] + "/child", "w").close()
     wait_until((tmp_path / "child").exists)
 
 
+@pytest.mark.slow
 @examples(1)
 @given(st.lists(st.tuples(st.text(), st.integers(1, 900)), unique_by=lambda pair: pair[0], max_size=40))
 def test_values_survive_in_any_number_and_size(tmp_path_factory, entries):

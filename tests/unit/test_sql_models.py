@@ -73,6 +73,7 @@ def test_sql_store_round_trip(store):
     assert [stored] == store.list()
 
 
+@pytest.mark.slow
 def test_sql_store_resolves_versions_and_aliases(store):
     """Without numbers, the latest is the version saved last."""
     for version in ("9", "10", "2"):
@@ -168,6 +169,7 @@ def test_sql_store_rejects_replaced_packages(make, key_pair):
                 method("churn@1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_gate_serves_from_a_database(store, interface):
     """An invalid row loads no model; a reload resolves the latest version again."""

@@ -64,6 +64,7 @@ def predict(gate, name):
     return Client(gate.asgi, headers={"x-api-key": KEY}).post(f"/simple/{name}", json=[{"x": 77.5}])
 
 
+@pytest.mark.slow
 def test_state_shows_models_before_and_after_they_are_loaded(gate):
     """Reading it neither loads them nor counts as a use."""
     before, _ = get_state(gate)
@@ -120,6 +121,7 @@ def test_custom_layers_are_shown_by_name_only():
     assert {"layer": "FakeStore"} == get_state(gate)[1]["layers"][0]
 
 
+@pytest.mark.slow
 def test_state_is_for_operators(gate):
     """A key for everything sees links only, and a key that operates one deployment the state of that one."""
     everything, nothing = get_state(gate, KEY)

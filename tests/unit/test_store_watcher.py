@@ -144,6 +144,7 @@ def test_old_package_under_a_new_name_is_rejected(folder, caplog):
     assert "is now version 3" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [b"", b"rubbish" * 100])
 def test_broken_file_keeps_the_current_model(folder, broken, caplog):
     """It is read and logged once for each state of the file."""

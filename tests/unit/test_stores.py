@@ -193,6 +193,7 @@ HOSTILE += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["none", "churn@2", "churn@none", HOSTILE[0], *slow(*HOSTILE[1:])], ids=ascii
 )
@@ -231,6 +232,7 @@ def test_store_requires_signatures(storage, key_pair):
             method("fraud")
 
 
+@pytest.mark.slow
 def test_store_rejects_a_misplaced_signed_package(storage, key_pair):
     """Of another model or version, even if it is the newest."""
     if not hasattr(storage, "copy"):
@@ -305,6 +307,7 @@ def make_watched(request, storage):
     return lambda: RedisCachedStore(storage.store(), uri, key=KEY, namespace=scope, timeout=SOON)
 
 
+@pytest.mark.slow
 def test_fingerprints_identify_models(storage, make_watched):
     """They differ for other models, and are equal in all processes for the same one."""
     names = ("churn@1", "churn", "churn@latest", "churn@production")

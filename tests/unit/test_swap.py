@@ -153,6 +153,7 @@ def test_access_log_has_the_version_of_the_model(gate, caplog):
     assert "version=7 " in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "version", "expected"),
     [
@@ -193,6 +194,7 @@ def half(path):
     return "store:churn@7"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [

@@ -119,6 +119,7 @@ def test_training_booleans_make_a_boolean_column(rows):
     )
 
 
+@pytest.mark.slow
 def test_package_reads_numeric_text_as_text():
     """From CSV and JSON, with the predictions of the model."""
     model = fit_zip_model()
@@ -132,6 +133,7 @@ def test_package_reads_numeric_text_as_text():
     assert [[1, 0, 0]] * 2 == [drive(predictor.predict(table)).values.tolist() for table in tables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["10115", None])
 def test_unencoded_text_column_has_the_pandas_text_dtype(value):
     """Also for a single null, as in a DataFrame of the training data."""
@@ -283,6 +285,7 @@ def test_package_of_texts(make):
     assert model.predict(texts[:3]).tolist() == package.example["expected"]["predict"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [ROWS, ROWS.to_dict("records")], ids=["frame", "dictionaries"])
 def test_package_of_a_model_that_stores_no_columns(rows):
     model = make_pipeline(PickAge(), LogisticRegression()).fit(ROWS, IS_OLD)

@@ -122,6 +122,7 @@ def test_integers_of_an_array_can_be_indices():
     assert_served_alike(fit_function(lambda rows: np.eye(4)[rows[:, 0]], X), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ordered", [False, True], ids=["unordered", "ordered"])
 def test_categories_reach_a_function(ordered):
     categories = pandas.Categorical(["b", "a", "c", "b"] * 10, ["c", "b", "a"], ordered=ordered)
@@ -164,6 +165,7 @@ def test_dtype_that_changes_no_prediction_is_not_restored(dtype):
     assert_served_alike(model, X)
 
 
+@pytest.mark.slow
 def test_null_that_would_change_another_row_is_rejected():
     """It turns the integers of all rows into floats."""
     X = pandas.DataFrame({"a": [1, 2, 3, 4] * 10})
@@ -216,6 +218,7 @@ def test_schema_by_hand_gets_the_dtypes():
     np.testing.assert_allclose(model.predict(X), gate.score("m", X).values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("X", "function", "message"),
     [
@@ -267,6 +270,7 @@ def test_wrong_dtype_is_rejected(options, message):
         Column("a", **options)
 
 
+@pytest.mark.slow
 def test_package_stores_the_dtypes(tmp_path):
     X = pandas.DataFrame({"a": series([True, None, False, True], "object")})
     ModelPackage.from_estimator(fit_texts(X), X, format="joblib").save(tmp_path / "m.mgpkg")

@@ -44,6 +44,7 @@ def get_training(model, **options):
     return Client(gate.wsgi).get("/deployments/d/training")
 
 
+@pytest.mark.slow
 def test_summary_has_aggregates_of_each_column_and_target(package):
     summary = get_training(package).json()
 
@@ -65,6 +66,7 @@ def test_summary_has_no_texts_without_levels(package):
     assert [] == answer.json()["examples"]
 
 
+@pytest.mark.slow
 def test_public_examples_are_packaged_rows_or_given_rows(package):
     row = {"age": 41, "plan": "pro", "member": True, "name": "anybody"}
 
@@ -75,6 +77,7 @@ def test_public_examples_are_packaged_rows_or_given_rows(package):
     assert [row] == get_training(len, schema=SCHEMA, public_examples=[row]).json()["examples"]
 
 
+@pytest.mark.slow
 def test_public_examples_are_checked(package):
     with pytest.raises(ConfigurationError, match=r"public_examples must be a list of rows, .* \(got 0\)"):
         Deployment("d", package, public_examples=0)

@@ -57,6 +57,7 @@ def model(request):
     return IGNORING[request.param]()
 
 
+@pytest.mark.slow
 def test_unknown_levels_are_rejected_by_default(model, caplog):
     """The log says that the model would accept them, and how."""
     gate = Gate([Deployment("m", model)], keys="open")
@@ -82,6 +83,7 @@ def test_unknown_levels_are_predicted_as_by_the_model(model, caplog, option, war
     assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REJECTING)
 def test_no_advice_if_the_model_rejects_them_too(name, caplog):
     """An encoder without an option for unknown values raises an error."""
@@ -90,6 +92,7 @@ def test_no_advice_if_the_model_rejects_them_too(name, caplog):
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_option_that_is_set_is_not_discussed(caplog):
     gate = Gate([Deployment("m", IGNORING["one-hot"](), unknown_levels="reject")], keys="open")
 

@@ -129,6 +129,7 @@ def test_report_lists_the_first_rows_and_counts_the_others():
     } == error.errors
 
 
+@pytest.mark.slow
 def test_report_limits_the_number_of_columns():
     """It shows 100 columns with wrong values, but all missing ones."""
     wide = Schema([Column(f"c{index}") for index in range(4096)])
