@@ -166,8 +166,8 @@ class RequestContext(msgspec.Struct, eq=False):
         """Return the error of *failure*, and set *query* to the query that failed. *failure* must be set.
 
         This removes *failure* from the context. Otherwise the error and the context would refer to each
-        other, and the request, whose body may contain an API key, would stay in memory until the next garbage
-        collection.
+        other, and would stay in memory until the next garbage collection. So would the request, whose body
+        may contain an API key.
         """
         assert self.failure is not None
         (self.query, error), self.failure = self.failure, None
@@ -196,7 +196,7 @@ class RequestContext(msgspec.Struct, eq=False):
             error.add_hint(message, **details)
 
     def readable_deployments(self) -> list[str]:
-        """Return the sorted names of the deployments whose descriptions the caller may read."""
+        """Return the names of the deployments that the caller may read about, sorted."""
         assert self.catalog is not None
         principal = self.principal
         return sorted(

@@ -59,7 +59,7 @@ class CSVFile(NamedTuple):
         content: Stream of the rows as uncompressed CSV.
         measure: Function that returns the progress as a fraction from 0 to 1, or None if the size is unknown. Its
             argument is the number of bytes of *content* that have been processed.
-        hint: Advice to append to the error for a resumed run whose input has changed.
+        hint: Text to append to the error message if the input has changed when a run is resumed.
     """
 
     content: io.BufferedReader

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from ..backends.sql import sa
@@ -130,21 +131,13 @@ class DatabaseTable(Destination):
             table.create(connection)
         if not names:
             return
-        target = f"{'.'.join(_quote(part) for part in (self._schema, name) if part)} ({', '.join(map(_quote, names))})"
-        cursor = connection.connection.cursor()
-        if types is not None and self._is_sqlite:
+        path = ".".join(_quote(part) for part in (self._schema, name) if part)
+        target = f"{path} ({', '.join(map(_quote, names))})"
+        if self._is_sqlite:
             existing = sa.inspect(connection).get_columns(name, self._schema or None)
-            texts = {column["name"].lower() for column in existing if isinstance(column["type"], sa.String)}
-            convert = [
-                str if n.lower() in texts else kind.convert for n, kind in zip(names, types, strict=True)
-            ]
-            values = (
-                [f(c) if c else None for f, c in zip(convert, record, strict=True)] for record in records
-            )
-            # Iterators suffice, whatever the types of the interface say.
-            cursor.executemany(f"INSERT INTO {target} VALUES ({', '.join('?' * len(names))})", values)  # type: ignore[arg-type]  # noqa: S608
+            _insert_into_sqlite(connection, target, names, records, types or (), existing)
             return
-        with cursor.copy(f"COPY {target} FROM STDIN") as copy:
+        with connection.connection.cursor().copy(f"COPY {target} FROM STDIN") as copy:
             for record in records:
                 copy.write_row([cell or None for cell in record])
 
@@ -170,6 +163,28 @@ class DatabaseTable(Destination):
                 f" {self.staging.parent}, and run the command again if the table {self.name} lacks the rows"
             )
         return bool(status == "committed")
+
+
+def _insert_into_sqlite(
+    connection: sa.Connection,
+    target: str,
+    names: Sequence[str],
+    records: Iterable[Sequence[str]],
+    types: Sequence[ColumnType],
+    existing: Iterable[Any],
+) -> None:
+    """Insert *records* into *target*, a table with its columns in SQL. *existing* describes its columns.
+
+    The cells of text columns stay texts. SQLite would convert a number to another text.
+    """
+    texts = {column["name"].lower() for column in existing if isinstance(column["type"], sa.String)}
+    convert = [
+        str if name.lower() in texts else kind.convert for name, kind in zip(names, types, strict=True)
+    ]
+    values = ([to(cell) if cell else None for to, cell in zip(convert, row, strict=True)] for row in records)
+    statement = f"INSERT INTO {target} VALUES ({', '.join('?' * len(names))})"  # noqa: S608  names are quoted
+    # Iterators suffice, whatever the types of the interface say.
+    connection.connection.cursor().executemany(statement, values)  # type: ignore[arg-type]
 
 
 def _quote(name: str) -> str:

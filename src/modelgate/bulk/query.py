@@ -86,7 +86,7 @@ def _to_csv(result: sa.CursorResult[Any], engine: sa.Engine, name: str, lock: Lo
 
 
 _CELLS = frozenset({type(None), str, int, bool, date, UUID})
-"""Types whose values need no conversion before the csv module writes them. None becomes an empty cell."""
+"""Types that the csv module writes as needed: None as an empty cell, other values as their text."""
 
 
 def _to_cells(name: str, values: Sequence[Any]) -> Sequence[Any]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 __all__ = ["Constant", "JSONColumns", "encode_rows"]
 
 _PLAIN_TYPES = frozenset({float, int, bool, type(None)})
-"""Types whose values have no comma in JSON."""
+"""Types that JSON writes without commas."""
 
 
 @dataclass(slots=True)

@@ -42,6 +42,7 @@ from .usual_response import UsualResponse
 __all__ = ["QuickPath", "create_quick_path"]
 
 _Dialect: TypeAlias = MLClever | Native | Simple
+_DIALECTS = (MLClever, Native, Simple)
 _Route: TypeAlias = tuple[_Dialect, str | None]
 
 _STANDARD_LAYERS = (
@@ -74,9 +75,7 @@ def create_quick_path(
     if [type(layer) for layer in layers] != expected:
         return None
     body_limit: BodyLimit = by_type[BodyLimit]
-    has_usual_limit = all(
-        body_limit.limit_of(wire) >= USUAL_BODY for wire in (MLClever(), Native(), Simple())
-    )
+    has_usual_limit = all(body_limit.limit_of(dialect()) >= USUAL_BODY for dialect in _DIALECTS)
     if not (has_usual_limit and by_type[KeyAuth].is_plain() and by_type[RateLimit].is_plain()):
         return None
     return QuickPath(by_type, router, catalog, layered)
@@ -154,13 +153,17 @@ class QuickPath:
         # Do not cache these paths: they may contain keys, and there is no limit on unknown names.
         if params.keys() - {"deployment"} or (name is not None and name not in self._catalog):
             return None
+        found = None
         # Exactly these classes: a subclass may decode in another way.
-        usual = type(wire) in (MLClever, Native) and route.path == cast(_Dialect, wire).request_template.path
-        # All paths of this dialect have the same requests, also those of the option `endpoint`.
-        usual |= type(wire) is Simple and route.handler is None
+        if type(wire) in _DIALECTS:
+            dialect = cast(_Dialect, wire)
+            # The dialect `simple` has the same requests at all paths, also at those of the option `endpoint`.
+            is_any_path = type(wire) is Simple and route.handler is None
+            if is_any_path or route.path == dialect.request_template.path:
+                found = dialect, name
         if len(routes) >= _MAX_ROUTES:
             routes.clear()
-        routes[path] = found = (cast(_Dialect, wire), name) if usual else None
+        routes[path] = found
         return found
 
     def _answer(self, request: Request, dialect: _Dialect, name: str | None) -> Flow[Response]:

@@ -1,6 +1,7 @@
 """Building blocks for plans, which are functions that predict the same as an estimator, but faster.
 
-This module also has a registry of functions that build plans for scikit-learn's classes. A *step* is an estimator or transformer that may be part of a pipeline.
+This module also has a registry of functions that build plans for scikit-learn's classes. A *step* is an
+estimator or transformer that may be part of a pipeline.
 """
 
 import math

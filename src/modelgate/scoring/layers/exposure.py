@@ -14,7 +14,8 @@ __all__ = ["ApplyExposure"]
 class ApplyExposure:
     """Scoring layer that multiplies predicted rates by the exposure. Predicted counts do not change.
 
-    If the caller asks for adjusted predictions, this layer also sets `Output.adjusted`. Inner layers and the model get only the input columns of the model.
+    If the caller asks for adjusted predictions, this layer also sets `Output.adjusted`. Inner layers and the
+    model get only the input columns of the model.
 
     Args:
         exposure: Exposure column, and whether the model predicts rates or counts.
