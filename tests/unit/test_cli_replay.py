@@ -204,6 +204,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON, JSON)
 def test_differences_are_symmetric_and_none_with_itself(one, other):
     forward, backward = list(find_differences(one, other, 0, ())), list(find_differences(other, one, 0, ()))

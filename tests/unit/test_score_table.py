@@ -171,6 +171,7 @@ def test_run_with_other_options_is_not_resumed(url, command, run):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--append"], ["--overwrite"]])
 @pytest.mark.parametrize("stop", ["before", "after"])
 def test_rows_are_written_once_if_a_run_is_killed(url, command, run, monkeypatch, options, stop):
