@@ -153,7 +153,7 @@ class Predictor:
         elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             self._sample = read_sample(self.schema, sample)
-            self._function = create_estimator(
+            self._function = estimator = create_estimator(
                 model,
                 self.schema,
                 self.target,
@@ -163,6 +163,7 @@ class Predictor:
                 nullable=self.nullable,
                 input=input,
             )
+            self.model = estimator.model
         elif callable(model):
             _check_function_options(input, plans)
             if schema is None:
@@ -359,10 +360,9 @@ class Predictor:
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
-        rows = len(table.numbers)
-        prediction, elapsed = self.metrics.measure("unbatched", rows, self._score, table)
+        prediction, elapsed = self.metrics.measure("unbatched", len(table), self._score, table)
         if self._latency is not None:
-            self._latency.record(elapsed, rows)
+            self._latency.record(elapsed, len(table))
         return prediction
 
     async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:
