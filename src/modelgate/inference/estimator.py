@@ -1,9 +1,8 @@
 """Predict with a fitted model, or with an equivalent plan."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -166,7 +165,7 @@ class Estimator:
         return rows if hasattr(rows, "tocsr") else np.asarray(rows, dtype=np.float64)
 
     def _predict(self, table: Table) -> Prediction:
-        rows = len(table.numbers)
+        rows = table.row_count
         chunked = rows > _CHUNK_ROWS
         values, probabilities = self._predict_in_chunks(table, rows) if chunked else self._predict_rows(table)
         if values.ndim == 1 and not isinstance(probabilities, list):
@@ -206,13 +205,11 @@ class Estimator:
             return self._call_model(table)
 
     def _predict_in_chunks(self, table: Table, rows: int) -> PlanOutput:
-        def chunks() -> Iterator[Table]:
-            return (table.slice(start, start + _CHUNK_ROWS) for start in range(0, rows, _CHUNK_ROWS))
-
-        if self.dtype_key is not None and len({*map(self.dtype_key, chain([table], chunks()))}) > 1:
+        # If the keys of all chunks are equal, they equal the key of the table.
+        if self.dtype_key is not None and len({*map(self.dtype_key, table.slices(_CHUNK_ROWS))}) > 1:
             return self._predict_rows(table)
         values, buffers, probabilities = RowBuffer(rows), list[RowBuffer](), None
-        for chunk in chunks():
+        for chunk in table.slices(_CHUNK_ROWS):
             stop_if_abandoned()
             predicted, probabilities = self._predict_rows(chunk)
             values.append(predicted)

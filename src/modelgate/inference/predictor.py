@@ -262,7 +262,7 @@ class Predictor:
             AnswerableError: A function rejected the request with this error, or the request cannot be
                 served, for example because the queue of the model is full.
         """
-        if not len(table.numbers):
+        if not len(table):
             return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
         prediction = self.predict_now(table)
         if prediction is not None:
@@ -336,7 +336,7 @@ class Predictor:
     def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
         """Convert the result of a function. If it is invalid, the error names the function."""
         try:
-            return to_prediction(result, len(table.numbers), self.target, nullable=self.nullable)
+            return to_prediction(result, len(table), self.target, nullable=self.nullable)
         except ShapeError as error:
             name = getattr(self.model, "__name__", type(self.model).__name__)
             raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
