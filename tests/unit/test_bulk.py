@@ -39,7 +39,7 @@ def read_chunks(content, rows, done=None):
     """Return the chunks of a file, with their records as lists."""
     with open_csv(io.BytesIO(content), "rows.csv", len(content)) as opened:
         source = Input(opened, "rows.csv")
-        chunks = list(source.chunks(rows, done or Checkpoint(target="", chunk=rows)))
+        chunks = list(source.chunks(rows, done or Checkpoint(target={}, chunk=rows)))
     return [
         (list(chunk.rows.data), list(chunk.lines), chunk.offset, chunk.digest, chunk.line) for chunk in chunks
     ]
@@ -74,7 +74,7 @@ def test_input_continues_at_any_chunk(monkeypatch, end, scan):
     assert (len(content), hashlib.sha256(content).hexdigest()) == chunks[-1][2:4]
     assert [*range(2, 22)] == [line for chunk in chunks for line in chunk[1]]
     for index, (_, _, offset, digest, line) in enumerate(chunks):
-        done = Checkpoint(target="", chunk=3, offset=offset, digest=digest, line=line)
+        done = Checkpoint(target={}, chunk=3, offset=offset, digest=digest, line=line)
         assert chunks[index + 1 :] == read_chunks(content, 3, done)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from ..errors import ConfigurationError
 from ..gate import Gate
 from ..importing import create_gate
 from .local_session import LocalSession
+from .option_error import OptionError
 
 __all__ = ["GateSource", "format_query"]
 
@@ -59,12 +59,14 @@ class GateSource:
         gate = self._create_gate()
         names = list(gate.deployments)
         if self.deployment is None and len(names) != 1:
-            raise ConfigurationError(f"deployment must be one of {', '.join(names) or 'none'} (got none)")
+            raise OptionError(
+                "{deployment} must be one of {names} (got none)", names=", ".join(names) or "none"
+            )
         name = names[0] if self.deployment is None else self.deployment
         session = LocalSession(gate, name, self.query)
         predictor = gate.deployments.predictor(name)
         if "intervals=" in self.query and predictor.calibration is None:
-            raise ConfigurationError(f"intervals must not be set: the model of {name} is not calibrated")
+            raise OptionError("{intervals} must not be set: the model of {name} is not calibrated", name=name)
         return session
 
     def _create_gate(self) -> Gate:
@@ -80,7 +82,7 @@ class GateSource:
             return Gate([deployment], keys="open")
         gate = create_gate(self.gate)  # type: ignore[arg-type]  # set if there is no model
         if not isinstance(gate, Gate):
-            raise ConfigurationError(
-                f"gate must be a Gate or a function that returns one (got {type(gate).__name__})"
+            raise OptionError(
+                "{gate} must be a Gate or a function that returns one (got {kind})", kind=type(gate).__name__
             )
         return gate

@@ -59,7 +59,7 @@ class ProcessEngine(Engine):
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except BrokenProcessPool:
             raise ServingError(
-                "A worker process was killed, probably because memory ran out: use fewer --workers"
+                "A worker process was killed, probably because memory ran out: use fewer workers"
             ) from None
 
 

@@ -20,8 +20,8 @@ def parse_target(
     *,
     query: str,
     load_pickle: bool,
-) -> "tuple[str, GateSource | None]":
-    """Return the target's options as text, and the description of its gate, which is None for a server.
+) -> "tuple[dict[str, str | None], GateSource | None]":
+    """Return the target's options, and the description of its gate, which is None for a server.
 
     Args:
         url: URL of a deployment.
@@ -38,17 +38,21 @@ def parse_target(
         raise click.UsageError("pass exactly one of --url, --model and --gate")
     if deployment is not None and gate is None:
         raise click.UsageError("--deployment can only be passed with --gate")
-    shown = "".join(f" --{name} {value}" for name, value in parse_qsl(query))
+    options: dict[str, str | None] = {
+        "url": url,
+        "gate": gate,
+        "deployment": deployment,
+        **dict(parse_qsl(query)),
+    }
     if url is not None:
-        return f"--url {url}{shown}", None
+        return options, None
     from ..bulk.gate_source import GateSource
 
     if model is None:
-        named = "" if deployment is None else f" --deployment {deployment}"
-        return f"--gate {gate}{named}{shown}", GateSource(gate, deployment, query=query)
+        return options, GateSource(gate, deployment, query=query)
     from ..models.inspection import report_on
 
     sha256 = report_on(model).sha256
     source = GateSource(model=model.absolute(), sha256=sha256 if load_pickle else None, query=query)
     # The digest, because a resumed run must not mix the predictions of two models.
-    return f"--model {model} (SHA-256 {sha256[:16]}…){shown}", source
+    return {"model": f"{model} (SHA-256 {sha256[:16]}…)", **options}, source
