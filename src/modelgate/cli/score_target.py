@@ -1,5 +1,6 @@
 """Parse the target of ``modelgate score``: a server, or a gate that each process creates."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -50,9 +51,12 @@ def parse_target(
 
     if model is None:
         return options, GateSource(gate, deployment, query=query)
-    from ..models.inspection import report_on
+    from ..models.archive import MANIFEST
+    from ..models.package_files import file_errors
 
-    sha256 = report_on(model).sha256
+    # Only the workers load the model, which takes seconds.
+    with file_errors(model), (model / MANIFEST if model.is_dir() else model).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     source = GateSource(model=model.absolute(), sha256=sha256 if load_pickle else None, query=query)
     # The digest, because a resumed run must not mix the predictions of two models.
     return {"model": f"{model} (SHA-256 {sha256[:16]}…)", **options}, source
