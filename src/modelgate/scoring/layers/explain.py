@@ -29,8 +29,8 @@ _MANY_ROWS = 50
 _BLOCK_ROWS = 1024
 """Number of rows whose explanations are in memory as objects."""
 
-MAX_CONTRIBUTIONS = 500_000
-"""Maximum number of contributions in a response."""
+MAX_CONTRIBUTIONS = 300_000
+"""Maximum number of contributions in a response. With each, a response takes up to 150 bytes more memory."""
 
 _Explanations: TypeAlias = list[RowExplanation] | PackedExplanations
 
