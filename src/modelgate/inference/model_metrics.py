@@ -227,5 +227,6 @@ class LatencyEstimator:
         if self._slowest is None or rows > LIGHT_ROWS:
             return False
         return self._slowest < limit and (
-            max(rows, self._rows) * self._per_row < limit or self._slowest + (rows - 1) * self._per_row < limit
+            max(rows, self._rows) * self._per_row < limit
+            or self._slowest + (rows - 1) * self._per_row < limit
         )
