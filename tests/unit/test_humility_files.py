@@ -93,8 +93,8 @@ def test_load_restores_any_saved_rules(tmp_path_factory, rules):
     [
         ("[rule]\n", "'rule' must be an array of TOML tables"),
         ("[[rules]]\n", "'rule' must be an array of TOML tables"),
-        ("rule = [1]", "rule number 0 must be a table"),
-        ('[[rule]]\ntrigger = "x"', "rule 'number 0': trigger must be one of uncertain_prediction, outlying"),
+        ("rule = [1]", "rule number 1 must be a table"),
+        ('[[rule]]\ntrigger = "x"', "rule 'number 1': trigger must be one of uncertain_prediction, outlying"),
         (
             '[[rule]]\ntrigger = "outlying_input"\nname = "r"\nlowest = 1',
             r"rule 'r': option must be one of trigger, feature, lower, upper, .* \(got 'lowest'\)",

@@ -1,6 +1,6 @@
 """Estimates of how long a model takes."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelgate.inference.model_metrics import LIGHT, LIGHT_ROWS, LatencyEstimator
@@ -14,6 +14,7 @@ SIZES = st.integers(1, LIGHT_ROWS)
     seen=st.lists(SIZES, min_size=1, max_size=60),
     rows=SIZES,
 )
+@example(per_call=0.0019, per_row=2e-6, seen=[1000, *[1] * 9], rows=400)
 def test_latency_estimator_never_underestimates_light_calls(per_call, per_row, seen, rows):
     """For any recorded calls of a model with a constant time per call and per row."""
     estimator = LatencyEstimator()

@@ -193,18 +193,20 @@ class ModelMetrics:
 class LatencyEstimator:
     """Estimator for the duration of a model's calls.
 
-    A call is expected to take the longer of two times:
+    Two durations are recorded:
 
     - The duration of the slowest call, reduced by 10 % for each faster call after it. So for a while after
       one slow call, all calls are expected to be slow.
-    - The number of rows times the duration per row of the largest recent call. This duration includes the
-      fixed cost of a call, so larger calls are expected to take longer than they do, which is safe.
+    - The duration per row of the largest recent call. It includes the fixed cost of a call, so larger calls
+      are expected to take longer than they do, which is safe. For smaller calls it is safe only in addition to
+      the slowest call.
     """
 
     def __init__(self) -> None:
         self._slowest: float | None = None
         self._largest: float = 0
         self._per_row: float = 0
+        self._rows = 0
 
     def record(self, elapsed: float, rows: int) -> None:
         """Record that a call with *rows* rows took *elapsed* seconds."""
@@ -215,7 +217,7 @@ class LatencyEstimator:
             return
         per_row = elapsed / rows
         self._per_row = per_row if rows > self._largest else max(per_row, self._per_row * _DECAY)
-        self._largest = rows
+        self._largest = self._rows = rows
 
     def is_light(self, rows: int, limit: float = LIGHT) -> bool:
         """Return whether a call with *rows* rows is expected to take less than *limit* seconds.
@@ -224,4 +226,6 @@ class LatencyEstimator:
         """
         if self._slowest is None or rows > LIGHT_ROWS:
             return False
-        return self._slowest < limit and rows * self._per_row < limit
+        return self._slowest < limit and (
+            max(rows, self._rows) * self._per_row < limit or self._slowest + (rows - 1) * self._per_row < limit
+        )
