@@ -236,8 +236,6 @@ try:
     options = {"batch_rows": 20, "compute": ActorPoolStrategy(size=1), "num_cpus": 0.1}
     dataset = score_dataset(rows, gate=create_scoring_gate, passthrough=["id"], **options).materialize()
     seen["dataset"] = sorted(list(row.values()) for row in dataset.take_all())
-    schema = dataset.schema()
-    seen["schema"] = [[name, str(kind)] for name, kind in zip(schema.names, schema.types, strict=True)]
     try:
         score_dataset(rows.drop_columns(["age"]), gate=create_scoring_gate, **options).materialize()
     except ray.exceptions.RayTaskError as error:

@@ -125,9 +125,8 @@ def test_file_is_scored(seen, folder):
 
 
 def test_dataset_is_scored(seen):
-    """Although some batches have no scored row, from which the types of the columns would follow."""
+    """Although no row of the first batches is scored."""
     rejected = [[row, None, "age must be a number"] for row in range(100)]
-    assert [["id", "int64"], ["prediction", "double"], ["error", "string"]] == seen["schema"]
     assert [*rejected, *([row, 2.0 * row, None] for row in range(100, 200))] == seen["dataset"]
 
 

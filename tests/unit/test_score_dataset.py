@@ -80,7 +80,7 @@ def test_rejected_rows_have_a_reason_and_nulls(package):
 
 @pytest.mark.parametrize("ages", [["old", "older"], []])
 def test_batch_without_a_scored_row_has_the_same_columns(package, ages):
-    """The columns of its predictions have the type null, which Ray adapts to that of the other batches."""
+    """The columns of its predictions have the type null if no row was scored before."""
     scored = BatchScorer(GateSource(model=package), [])(
         pyarrow.table({"age": pyarrow.array(ages, pyarrow.string()), "income": [1] * len(ages)})
     )

@@ -136,7 +136,7 @@ class BatchScorer:
         elif self._last is not None:
             predictions = self._last
         else:
-            # Only the names are known. The types are those of batches with scored rows.
+            # Only the names are known, not the types.
             drive(check_header(self._session, rows.header))
             names = self._dialect.tables[-1].column_names
             predictions = pyarrow.table({name: pyarrow.nulls(0) for name in names})
