@@ -38,9 +38,9 @@ def score_dataset(
     """Add columns with predictions to a Ray dataset (extra ``ray``).
 
     The predictions are the same as for requests in the `native` dialect, with the names of its CSV columns:
-    ``prediction``, and for a classifier ``probability_yes`` and so on. The column ``error`` is null. A row that
-    is rejected has the reason in ``error``, and nulls as predictions. API keys, limits and other HTTP layers do
-    not apply, and *on_prediction* functions are not called::
+    ``prediction``, and for a classifier ``probability_yes`` and so on. The column ``error`` has the reason why a
+    row was rejected, and is null for the other rows. A rejected row has nulls as predictions. API keys, limits
+    and other HTTP layers do not apply, and *on_prediction* functions are not called::
 
         rows = ray.data.read_parquet("s3://bucket/customers")
         scored = score_dataset(rows, model="s3://bucket/churn.mgpkg", passthrough=["id"])

@@ -6,26 +6,20 @@ from ..errors import ConfigurationError
 
 __all__ = ["OptionError"]
 
-_NAMES = (
-    *(
-        "append",
-        "batch_rows",
-        "deployment",
-        "gate",
-        "intervals",
-        "output",
-        "overwrite",
-        "passthrough",
-        "path",
-    ),
-    *("query", "table"),
-)
-_ARGUMENTS = {name: name for name in _NAMES} | {"append": "append=True", "overwrite": "overwrite=True"}
-_FLAGS = {name: f"--{name}" for name in _NAMES} | {
+_FLAGS = {
+    "append": "--append",
     "batch_rows": "--rows",
+    "deployment": "--deployment",
+    "gate": "--gate",
+    "intervals": "--intervals",
+    "output": "--output",
+    "overwrite": "--overwrite",
     "passthrough": "--keep",
     "path": "FILE",
+    "query": "--query",
+    "table": "--table",
 }
+_ARGUMENTS = {name: name for name in _FLAGS} | {"append": "append=True", "overwrite": "overwrite=True"}
 
 
 class OptionError(ConfigurationError):
