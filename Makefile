@@ -31,7 +31,7 @@ test: $(VENV)/installed-test
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-# Tests without servers, browser, documents and long tests: about a minute on two cores.
+# Tests without servers, browser, documents and long tests: less than a minute on two cores.
 quick: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow'
 

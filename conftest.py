@@ -13,8 +13,10 @@ from click.testing import CliRunner  # tests/conftest.py replaces it with one th
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-# By default, idle threads of OpenMP spin. On a busy machine this takes several times as long as the fit itself.
-# Set before the first import of scikit-learn, and for all processes that the tests start.
+# The models of the tests are too small for several threads: OpenMP and OpenBLAS, which reads the same variable,
+# take more time to start and join them than for the fit itself. Where a test asks for several threads, idle ones
+# do not spin. Set before the first import of scikit-learn, and for all processes that the tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # No deadline: the machine may be busy. CI uses the same examples in each run, so that an unrelated change

@@ -36,8 +36,8 @@ HEADER = b"sepal_length,sepal_width,petal_length,petal_width\n"
 GOOD = b'[{"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4,"petal_width":0.2}]'
 
 
-def create_gate() -> Any:
-    """Return the gate that is attacked."""
+def create_gate(**options: Any) -> Any:
+    """Return the gate that is attacked, with *options*."""
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
 
@@ -53,6 +53,7 @@ def create_gate() -> Any:
             Deployment("x", lambda table: table["x"], schema=Schema.of(x=float)),
         ],
         keys={KEY: ["iris", "x"]},
+        **options,
     )
 
 

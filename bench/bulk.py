@@ -1,8 +1,8 @@
 """Compare ``modelgate score --model`` with ``read_csv`` + ``predict``, each with one process per core.
 
-Both read the same CSV file; the command also checks the rows, and writes predictions and probabilities as CSV.
-The variants take turns, and figures are medians. CPU time includes the processes' start; it is what to compare on
-a busy machine::
+Both read the same CSV file. The command also checks the rows, and writes predictions and probabilities as CSV. The
+base ``write`` writes them, too, with `predict_proba` + `to_csv`. The variants take turns, and figures are medians.
+CPU time includes the processes' start; it is what to compare on a busy machine::
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/bulk.py [ROWS] [ROUNDS]
 """
@@ -33,13 +33,23 @@ import sys, pandas
 from multiprocessing import get_context
 from modelgate.models import ModelPackage
 
+def predict(model, frame, part):
+    model.predict(frame)
+
+def write(model, frame, part):
+    probabilities = model.predict_proba(frame)
+    out = pandas.DataFrame(probabilities, columns=[f"probability_{label}" for label in model.classes_])
+    out.insert(0, "prediction", model.classes_[probabilities.argmax(axis=1)])
+    out.to_csv(part + ".out", mode="a", index=False)
+
 def run(part):
     model = ModelPackage.load(sys.argv[1]).model
-    return sum(len(model.predict(frame)) for frame in pandas.read_csv(part, chunksize=50_000))
+    for frame in pandas.read_csv(part, chunksize=50_000):
+        {"predict": predict, "write": write}[sys.argv[2]](model, frame, part)
 
 if __name__ == "__main__":
-    with get_context("spawn").Pool(len(sys.argv) - 2) as pool:
-        print(sum(pool.map(run, sys.argv[2:], chunksize=1)))
+    with get_context("spawn").Pool(len(sys.argv) - 3) as pool:
+        pool.map(run, sys.argv[3:], chunksize=1)
 """
 
 
@@ -81,25 +91,34 @@ def measure(command: list[str], folder: Path) -> tuple[float, float, float]:
 def main(rows: int = 1_000_000, rounds: int = 3) -> None:
     """Print the table."""
     print(
-        f"{'columns':10}{'rows':>12}{'base rows/s':>14}{'score rows/s':>14}{'of base':>9}{'CPU':>7}{'MB':>6}"
+        f"{'columns':9}{'base':9}{'rows':>12}{'base rows/s':>13}{'score rows/s':>14}{'of base':>9}{'CPU':>7}{'MB':>6}"
     )
     for name in ("numbers", "mixed"):
         with tempfile.TemporaryDirectory() as path:
             folder = Path(path)
             write_files(folder, name, rows)
             folder.joinpath("base.py").write_text(BASE)
-            base = ["base.py", "churn.mgpkg", *(f"part{part}.csv" for part in range(WORKERS))]
+            parts = [f"part{part}.csv" for part in range(WORKERS)]
             score = ["-c", SCORE, "score", "big.csv", "--model", "churn.mgpkg", "--workers", str(WORKERS)]
             score += ["--rows", "50000", "--overwrite", "-o", "out.csv"]
             # The largest process is known only for the first run: the figure is a maximum over all children.
             megabytes = measure(score, folder)[2]
-            runs = [(measure(base, folder), measure(score, folder)) for _ in range(rounds)]
+            bases = ("predict", "write")
+            commands = {base: ["base.py", "churn.mgpkg", base, *parts] for base in bases} | {"score": score}
+            runs = [
+                {key: measure(command, folder) for key, command in commands.items()} for _ in range(rounds)
+            ]
             scored = folder.joinpath("big.csv").read_bytes().count(b"\n") - 1
-            speed, ours = (scored / statistics.median(run[side][0] for run in runs) for side in (0, 1))
+        for base in bases:
+            speed, ours = (scored / statistics.median(run[key][0] for run in runs) for key in (base, "score"))
             by_time, by_cpu = (
-                statistics.median(run[0][figure] / run[1][figure] for run in runs) for figure in (0, 1)
+                statistics.median(run[base][figure] / run["score"][figure] for run in runs)
+                for figure in (0, 1)
             )
-        print(f"{name:10}{scored:12,}{speed:14,.0f}{ours:14,.0f}{by_time:9.2f}{by_cpu:7.2f}{megabytes:6.0f}")
+            print(
+                f"{name:9}{base:9}{scored:12,}{speed:13,.0f}{ours:14,.0f}{by_time:9.2f}{by_cpu:7.2f}{megabytes:6.0f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Imports that take long are in the fixtures: the process that distributes the tes
 """
 
 import gc
+import itertools
 from pathlib import Path
 
 import click.testing
@@ -32,13 +33,19 @@ SLOW_FILES = {
     "test_bytecodes.py",
     "test_column_names.py",
     "test_datetimes.py",
+    "test_file_readers.py",
     "test_greenlets.py",
+    "test_hostile_bodies.py",
+    "test_infer_columns.py",
+    "test_load_memory.py",
     "test_onnx.py",
     "test_plans.py",
     "test_pytest_plugin.py",
     "test_replaced.py",
+    "test_s3.py",
     "test_single_call.py",
     "test_skops_file.py",
+    "test_streamed_rows.py",
 }
 SERVERS = {"postgres", "postgresql", "redis", "redis_server", "behind Redis"}
 """Fixtures that start a server, and the parameters that request one of them."""
@@ -60,6 +67,34 @@ def pytest_collection_finish():
 def pytest_ignore_collect(collection_path, config):
     """Leave slow files unread where they would be deselected: importing them takes longer than many tests."""
     return True if config.option.markexpr == "not slow" and is_slow_file(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    """Make no items of slow tests where they would be deselected: there are thousands, and each takes 0.3 ms."""
+    quick = collector.config.option.markexpr == "not slow"
+    return [] if quick and name.startswith("test") and is_slow(getattr(obj, "pytestmark", ())) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc):
+    """Leave out slow parameters, for the same reason, unless all are slow: pytest would report a skipped test."""
+    parametrize = metafunc.parametrize
+
+    def parametrize_quick(names, values, *args, ids=None, **options):
+        values = list(values)
+        quick = [not is_slow(getattr(value, "marks", ())) for value in values]
+        if any(quick):
+            values = list(itertools.compress(values, quick))
+            ids = list(itertools.compress(ids, quick)) if isinstance(ids, (list, tuple)) else ids
+        parametrize(names, values, *args, ids=ids, **options)
+
+    if metafunc.config.option.markexpr == "not slow":
+        metafunc.parametrize = parametrize_quick
+
+
+def is_slow(marks):
+    return any(mark.name == "slow" for mark in marks)
 
 
 def is_slow_file(path):

@@ -39,6 +39,7 @@ other callers.
 """
 
 import contextlib
+import copyreg
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -80,7 +81,11 @@ __all__ = [
 
 
 class ModelgateError(Exception):
-    """Base class of all exceptions of modelgate."""
+    """Base class of all exceptions of modelgate. They can be pickled, as worker processes need it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default, a pickle calls the constructor with `args`, but the parameters depend on the class.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class ConfigurationError(ModelgateError, ValueError):

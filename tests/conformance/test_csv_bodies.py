@@ -11,7 +11,7 @@ from support.keys import KEY
 from support.mounts import Mounted
 
 FRAME = pandas.DataFrame({"age": np.arange(60.0) % 7, "income": np.arange(60.0)})
-MODEL = HistGradientBoostingRegressor(min_samples_leaf=2).fit(FRAME, FRAME["income"] * 3)
+MODEL = HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=2).fit(FRAME, FRAME["income"] * 3)
 ARRAY_MODEL = LinearRegression().fit(FRAME.to_numpy(), FRAME["income"] * 3)
 
 

@@ -175,6 +175,7 @@ def test_options_are_checked(mount, package, wine_row, options, message):
     assert (400, message) == (answer.status, answer.json()["detail"])
 
 
+@pytest.mark.slow
 def test_rows_between_the_thresholds_have_empty_lists(mount, package, wine, wine_row):
     mounted = serve(mount, Deployment("wine", package, explanations="auto"))
     sure = wine[1].iloc[0].to_dict()

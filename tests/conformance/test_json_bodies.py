@@ -29,9 +29,9 @@ PREDICTIONS = {
 """Predictions in a response, by the path of each wire format that has rows or columns as an object."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(mount):
-    return Mounted(mount, Gate([Deployment("m", MODEL, decimals=None)], keys={KEY: "m"}))
+    return Mounted(mount, Gate([Deployment("m", MODEL, decimals=None)], keys={KEY: "m"}, limits=None))
 
 
 def post(served, path, rows):

@@ -166,6 +166,7 @@ def test_null_is_the_label_of_a_row_without_probabilities(mount, dialect, option
     assert expected == LABELS_IN[dialect](answer)
 
 
+@pytest.mark.slow
 def test_null_is_the_label_in_the_other_wire_formats(mount):
     peltarion = answer_with_null(mount, Classifier(), "peltarion")["rows"]
     assert {"no": 0.5, "yes": 0.5} == peltarion[0]["prediction"]

@@ -947,6 +947,7 @@ def test_prediction_explanations(interface, path):
     assert pytest.approx(BASE_VALUE) == float(answer.header("x-explanation-base-value"))
 
 
+@pytest.mark.slow
 def test_contributions_of_a_response_are_limited(interface, monkeypatch):
     """One takes 700 bytes of memory. More than there are columns are not returned."""
     monkeypatch.setattr("modelgate.scoring.layers.explain.MAX_CONTRIBUTIONS", 20)

@@ -496,6 +496,7 @@ def test_custom_layers_see_one_value_per_predicted_row():
     assert 6 == len(gate.score("sales", ROWS))
 
 
+@pytest.mark.slow
 def test_direct_forecaster_predicts_many_rows_at_once(interface):
     spec = msgspec.structs.replace(SPEC, feature_derivation_window=(-13, 0), forecast_window=(1, 7))
     rows = sales_rows()

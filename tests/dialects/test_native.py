@@ -286,6 +286,7 @@ def test_unsupported_media_type_lists_the_supported_ones(interface):
     )
 
 
+@pytest.mark.slow
 def test_large_bodies_give_the_same_predictions_in_every_format(interface):
     """More rows than are encoded at a time."""
     client = build_client(interface, lambda table: table["a"], Schema.of(a=float))

@@ -167,6 +167,7 @@ def test_metadata_of_model(build_client, path):
     }
 
 
+@pytest.mark.slow
 def test_metadata_matches_the_outputs_of_a_response(interface, wine, wine_row):
     """Names, datatypes and shapes."""
     client = Client(getattr(Gate([Deployment("wine", wine[0])], keys="open"), interface))

@@ -401,6 +401,7 @@ GOOD = [
 ]
 
 
+@pytest.mark.slow
 @examples(3)
 @given(
     st.sampled_from(GOOD),

@@ -278,6 +278,7 @@ def test_errors_have_the_protocols_form(build_client, status, options, headers, 
 DAMAGED = Client(build_gate(lambda table: table["tag"], PAIR).wsgi)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(
     st.sampled_from(

@@ -1,4 +1,4 @@
-"""Gates on Ray Serve, and a file scored on Ray: prints what was observed as JSON. Runs in an environment with Ray.
+"""Gates on Ray Serve, and a file and a dataset scored on Ray: prints what was observed as JSON. Runs in an environment with Ray.
 
 All of it is observed on one cluster, with as few replicas as possible: starting one takes seconds of CPU.
 """
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import ray
 from ray import serve
+from ray.data import ActorPoolStrategy
 
 from modelgate import Deployment, Gate, RateLimit, Schema
-from modelgate.bulk import score_file
+from modelgate.bulk import score_dataset, score_file
 from modelgate.deployments.sql_registry import SqlRegistry
 from modelgate.keys import SqlKeyStore, sql_store
 from modelgate.mount.ray import create_application
@@ -228,6 +229,19 @@ try:
 
     scored = score_file("big.csv", "out.csv", create_scoring_gate, engine="ray", batch_rows=100)
     seen["scored"] = [scored.scored, scored.rejected]
+
+    # No row of the first batches can be scored.
+    items = [{"id": row, "age": str(row) if row >= 100 else "old"} for row in range(200)]
+    rows = ray.data.from_items(items, override_num_blocks=4)
+    options = {"batch_rows": 20, "compute": ActorPoolStrategy(size=1), "num_cpus": 0.1}
+    dataset = score_dataset(rows, gate=create_scoring_gate, passthrough=["id"], **options).materialize()
+    seen["dataset"] = sorted(list(row.values()) for row in dataset.take_all())
+    schema = dataset.schema()
+    seen["schema"] = [[name, str(kind)] for name, kind in zip(schema.names, schema.types, strict=True)]
+    try:
+        score_dataset(rows.drop_columns(["age"]), gate=create_scoring_gate, **options).materialize()
+    except ray.exceptions.RayTaskError as error:
+        seen["missing column"] = str(error)
 finally:
     ray.shutdown()
 sys.stdout.write(json.dumps(seen) + "\n")

@@ -1,4 +1,4 @@
-"""A gate on Ray Serve, and scoring of files on Ray, in an environment of their own.
+"""A gate on Ray Serve, and scoring of files and datasets on Ray, in an environment of their own.
 
 Ray limits the versions of many libraries.
 """
@@ -22,6 +22,8 @@ SETTINGS = {
     "RAY_ADDRESS": "local",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_worker_prestart": "0",
+    # By default, other processes of a busy machine run first.
+    "RAY_worker_niceness": "0",
     # The defaults are too short for a busy machine.
     "RAY_agent_register_timeout_ms": str(1000 * SOON),
     "RAY_gcs_server_port_wait_time_s": str(SOON),
@@ -120,3 +122,14 @@ def test_file_is_scored(seen, folder):
     assert [999, 1] == seen["scored"]
     predictions = [f"{2.0 * row}" for row in range(999)]
     assert ["prediction", *predictions, '""'] == folder.joinpath("out.csv").read_text().splitlines()
+
+
+def test_dataset_is_scored(seen):
+    """Although some batches have no scored row, from which the types of the columns would follow."""
+    rejected = [[row, None, "age must be a number"] for row in range(100)]
+    assert [["id", "int64"], ["prediction", "double"], ["error", "string"]] == seen["schema"]
+    assert [*rejected, *([row, 2.0 * row, None] for row in range(100, 200))] == seen["dataset"]
+
+
+def test_error_of_a_dataset_contains_that_of_the_gate(seen):
+    assert "MissingColumns: missing input columns: age" in seen["missing column"]

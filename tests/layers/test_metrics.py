@@ -125,6 +125,7 @@ def test_metrics_measure_duration_from_arrival():
     assert (0, 1, 1) == (buckets["1"], buckets["2.5"], buckets["+Inf"])
 
 
+@pytest.mark.slow
 def test_metrics_count_exactly_with_threads():
     layer, inner = Metrics(), StubHandler()
 

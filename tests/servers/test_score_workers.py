@@ -102,7 +102,7 @@ def test_score_reports_what_no_worker_can_use_once(folder: Path) -> None:
     _, errors = run.communicate(timeout=SOON)
 
     assert 2 == run.returncode, errors
-    assert 1 == errors.count("deployment must be one of product, other (got none)"), errors
+    assert 1 == errors.count("--deployment must be one of product, other (got none)"), errors
     assert "Traceback" not in errors
 
 

@@ -306,6 +306,7 @@ def test_batcher_runs_on_the_loop_while_the_model_is_light(model, monkeypatch):
     assert model.threads[-1] is not threading.current_thread()
 
 
+@pytest.mark.slow
 def test_batcher_runs_many_rows_on_the_loop_once_they_are_known_to_be_light(model, monkeypatch):
     """Few rows give an upper bound for larger calls; calls that may take too long run in a worker and are measured."""
     clock, row = FakeClock(0), [LIGHT / 4]

@@ -399,6 +399,7 @@ def dates(tmp_path):
     return model, frame, ("pack", tmp_path / "m.joblib", *options)
 
 
+@pytest.mark.slow
 def test_pack_reads_datetimes_if_told(tmp_path, dates):
     model, frame, command = dates
     digest = run(*command, "--datetime", "when").stdout.strip()

@@ -455,6 +455,7 @@ def test_progress_reports_rows_done_and_total(interface):
     assert [(10, 25), (20, 25), (25, 25)] == steps
 
 
+@pytest.mark.slow
 @given(st.integers(1, 30), st.integers(20, 2000))
 def test_batches_of_any_size_give_the_same_predictions(rows, size):
     predictions = build_client(GATE, batch_rows=rows, batch_bytes=size).predict(ROWS)

@@ -684,7 +684,7 @@ def test_tables_of_a_large_body_are_joined(monkeypatch):
 
     assert [{"a": float(index), "plan": f"pro{index}"} for index in range(5)] == table.rows()
     assert ("plan has values the model was not trained with",) == table.warnings
-    monkeypatch.setattr(csv_decoder, "_JOINED_ROWS", 20_000)
+    monkeypatch.setattr(csv_decoder, "_PART_ROWS", 20_000)
     body = b"a,plan\n" + b"".join(b"%d,free\n" % index for index in range(50_001))
 
     assert [*range(50_001)] == [row["a"] for row in schema.read(CSV(body)).rows()]

@@ -53,6 +53,7 @@ def test_write_csv_without_rows_writes_the_header():
     assert b'a,"b,c"\n' == write_csv([("a", []), ("b,c", np.empty(0))], 0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.one_of(st.none(), TEXTS), min_size=1)))
 @example([["a\rb", "c\r\nd\r\n"]])
 def test_records_can_be_read_back(records):

@@ -149,6 +149,7 @@ def test_average_is_the_mean_over_the_packaged_rows(client, gate, package, colum
     assert pytest.approx(np.transpose(probabilities)) == np.array([shares["no"], shares["yes"]])
 
 
+@pytest.mark.slow
 def test_curve_and_average_need_one_call_of_the_model(package):
     calls = []
 
@@ -321,6 +322,7 @@ def test_average_of_a_deployment_with_an_exposure_is_rejected(package):
     assert "no packaged rows with an exposure: leave out average" in response.json()["detail"]
 
 
+@pytest.mark.slow
 def test_shadow_does_not_score_curves(package):
     deployment = Deployment("weight", package, shadow=Shadow(package, sample=1.0))
     gate = Gate([deployment], keys="open")

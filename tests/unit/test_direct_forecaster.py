@@ -175,6 +175,7 @@ def test_missing_history_is_allowed_if_the_regressor_accepts_nan():
     )
 
 
+@pytest.mark.slow
 def test_state_survives_json():
     forecaster = fit(levels=[80, 90])
     state = msgspec.json.decode(msgspec.json.encode(forecaster.state), type=DirectState)

@@ -36,6 +36,7 @@ def read_texts():
     return texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message", ROWS)
 def test_messages_exist(message):
     """Each part between values is in one text of the source, in this order."""

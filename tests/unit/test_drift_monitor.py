@@ -353,6 +353,7 @@ def test_clock_that_is_far_ahead_loses_no_counts(empty_storage, clock):
     assert [600, 600, 600] == [assessment.rows for assessment in model.assessments]
 
 
+@pytest.mark.slow
 def test_counts_of_the_newest_periods_are_stored(empty_storage, clock, monkeypatch):
     monkeypatch.setattr("modelgate.monitoring.drift_counter._HISTORY", 3)
     monitor = DriftMonitor(empty_storage, window=HOUR, clock=clock)

@@ -1,10 +1,12 @@
 """Exceptions."""
 
+import pickle
 import re
 
 import pytest
 
 from modelgate import errors
+from modelgate.client import UnexpectedResponse
 from modelgate.errors import (
     BodyTooLarge,
     InvalidValues,
@@ -112,3 +114,18 @@ def test_details_are_copied():
     RequestError("x", details=details).details["b"] = 2
 
     assert {"a": 1} == details
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MissingColumns(["age"]),
+        InvalidValues({"age": "must be a number (row 0)"}),
+        UnexpectedResponse(200, "x"),
+    ],
+)
+def test_error_of_another_process_arrives_as_it_was_raised(error):
+    error.add_note("a note")
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert (type(error), error.args, vars(error)) == (type(copy), copy.args, vars(copy))

@@ -6,12 +6,23 @@ from functools import partial
 import httpx
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
-from modelgate import ConfigurationError, Deployment, Explain, Explanations, Gate, InvalidInput, Schema
+from modelgate import (
+    Column,
+    ConfigurationError,
+    Deployment,
+    Explain,
+    Explanations,
+    Gate,
+    InvalidInput,
+    Schema,
+)
 from modelgate.client import Client
+from modelgate.explanations import PackedExplanations
 from modelgate.explanations.attribution import add_up
 from modelgate.explanations.describe import describe_rows
-from modelgate.explanations.explanation import RowExplanation, qualitative_strength, rank
+from modelgate.explanations.explanation import Contribution, RowExplanation, qualitative_strength, rank
 
 VALUES = np.array([0.1, 0.2, 0.3, 0.5, 0.6])
 
@@ -119,6 +130,63 @@ def describe(strengths, count):
         np.ones(len(columns), dtype=bool),
     )
     return explanation
+
+
+def test_packed_explanations_equal_the_original_ones():
+    contributions = [
+        Contribution("b", {"any": [1]}, -0.5, "---"),
+        Contribution("a", None, 1e-300, "+"),
+        Contribution("b", 2**70, 2.0, "++"),
+    ]
+    rows = [
+        RowExplanation("yes", "tree", "margin", 0.25, contributions[:2], -1.5),
+        RowExplanation("no", "tree", "margin", 1.0, None),
+        RowExplanation(3, "tree", "margin", 1.0, []),
+        RowExplanation("yes", "tree", "margin", 0.25, contributions[2:], 0.0),
+    ]
+    packed = PackedExplanations(["a", "b"], "tree", "margin")
+    for row in rows:
+        packed.append(row)
+
+    assert rows == list(packed)
+    assert rows[1:3] == packed[1:3]
+    assert rows[-1] == packed[-1]
+    with pytest.raises(IndexError):
+        packed[4]
+
+
+def simplify(explanation):
+    """Return the parts of an explanation. Strengths are rounded, because the model adds up many rows in another order."""
+    items = [
+        (item.feature, item.value, round(item.strength, 9), item.qualitative_strength)
+        for item in explanation.contributions
+    ]
+    remaining = explanation.remaining
+    return explanation.label, items, remaining if remaining is None else round(abs(remaining), 9)
+
+
+@pytest.mark.parametrize("columns", [["a", "b"], ["b"]])
+def test_explanations_of_many_rows_equal_those_of_each_row(columns):
+    """Also the values that the caller did not send, and that are sent for two targets."""
+    rng = np.random.default_rng(0)
+    data, numbers = rng.normal(size=(50, 2)), rng.normal(size=(1500, 2)).round(3).tolist()
+    model = LinearRegression().fit(data, data @ [[1, 2], [3, -1]])
+    schema = Schema.of(a=Column("a", default=0.5), b=float)
+    deployment = Deployment(
+        "d", model, schema=schema, target=["u", "v"], explanations=Explanations(background=data)
+    )
+    gate = Gate([deployment], keys="open")
+    rows = [{name: row["ab".index(name)] for name in columns} for row in numbers]
+    explain = Explain(2, threshold_low=0.1)
+    outputs = gate.score("d", rows, explain=explain).outputs
+    indices = [0, 1023, 1024, 1499, int(np.argmin(outputs[1].values))]
+    lone = [gate.score("d", rows[index], explain=explain).outputs for index in indices]
+
+    assert any(part[0].explanations[0].contributions for part in lone)
+    for position, output in enumerate(outputs):
+        assert len(rows) == len(output.explanations)
+        expected = [part[position].explanations[0] for part in lone]
+        assert [*map(simplify, expected)] == [simplify(output.explanations[index]) for index in indices]
 
 
 def test_contributions_are_ranked_by_absolute_strength():

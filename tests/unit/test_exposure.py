@@ -209,6 +209,7 @@ def test_rules_see_the_exposure_and_the_prediction_that_includes_it():
     assert [2, 2, 2] == prediction.outputs[0].adjusted.tolist()
 
 
+@pytest.mark.slow
 def test_shadow_compares_predictions_that_include_the_exposure():
     package = ModelPackage.from_estimator(RATES, FRAME, version="2")
     gate = build_gate(shadow=Shadow(package), rollout=Rollout({package: 0}))

@@ -129,6 +129,7 @@ def test_slow_calls_do_not_block_other_quotas(calls, clock):
     assert [(0, 0)] * 3 == [(quota.running, quota.slow) for quota in (*hanging, fine)]
 
 
+@pytest.mark.slow
 def test_queued_call_starts_when_a_running_one_becomes_slow(calls):
     """No other call has to be submitted or end."""
     for hang_timeout in (None, 600):

@@ -23,7 +23,7 @@ NATIVE = "/deployments/sales/predict"
 
 @pytest.fixture(scope="module")
 def forecaster():
-    return DirectForecaster(HistGradientBoostingRegressor(max_iter=20), WEEKLY, levels=[80, 90]).fit(ROWS)
+    return DirectForecaster(HistGradientBoostingRegressor(max_iter=5), WEEKLY, levels=[80, 90]).fit(ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,7 @@ def test_openapi_document_of_a_model_that_is_not_loaded(path):
     assert "example" not in document["components"]["requestBodies"]["native"]["content"]["application/json"]
 
 
+@pytest.mark.slow
 def test_damaged_state_is_rejected(path, tmp_path, forecaster):
     package = ModelPackage.load(path)
     package.model.state = msgspec.structs.replace(forecaster.state, residuals=[])
@@ -149,6 +150,7 @@ def test_other_models_are_rejected():
         ModelPackage.from_forecaster(DirectForecaster(Ridge(), WEEKLY).fit(ROWS), format="onnx")
 
 
+@pytest.mark.slow
 def test_changed_example_is_rejected(path, tmp_path):
     """For example if another version of a library predicts other values."""
     package = ModelPackage.load(path)
@@ -191,6 +193,7 @@ def test_regressor_of_another_library_has_no_plan():
     assert 7 == len(score(forecaster, list(forecaster.example)))
 
 
+@pytest.mark.slow
 def test_package_of_values_as_numpy_types(tmp_path):
     """As a DataFrame has them."""
     pandas = pytest.importorskip("pandas")

@@ -213,6 +213,7 @@ def test_score_needs_no_server_loop_or_key(wine, wine_row):
         gate.score("beer", wine_row)
 
 
+@pytest.mark.slow
 def test_schema_is_known_after_the_model_was_evicted(tmp_path, wine):
     """An invalid row does not load the model again."""
     skops.io.dump(wine[0], tmp_path / "wine.skops")

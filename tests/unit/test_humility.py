@@ -350,6 +350,7 @@ def test_rules_must_fit_the_model(model, schema, rule, message):
         build_gate(rule, model=model, schema=schema)
 
 
+@pytest.mark.slow
 def test_rules_must_fit_a_packaged_model(tmp_path):
     """It is not replaced by one that they do not fit."""
     for name, labels in (("old", ["no", "yes"]), ("new", ["n", "y"])):

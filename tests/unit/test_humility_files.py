@@ -78,6 +78,7 @@ RULES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(RULES, max_size=4, unique_by=lambda rule: rule.rule_id))
 def test_load_restores_any_saved_rules(tmp_path_factory, rules):
     """With their ids and the types of their values."""
@@ -93,8 +94,8 @@ def test_load_restores_any_saved_rules(tmp_path_factory, rules):
     [
         ("[rule]\n", "'rule' must be an array of TOML tables"),
         ("[[rules]]\n", "'rule' must be an array of TOML tables"),
-        ("rule = [1]", "rule number 0 must be a table"),
-        ('[[rule]]\ntrigger = "x"', "rule 'number 0': trigger must be one of uncertain_prediction, outlying"),
+        ("rule = [1]", "rule number 1 must be a table"),
+        ('[[rule]]\ntrigger = "x"', "rule 'number 1': trigger must be one of uncertain_prediction, outlying"),
         (
             '[[rule]]\ntrigger = "outlying_input"\nname = "r"\nlowest = 1',
             r"rule 'r': option must be one of trigger, feature, lower, upper, .* \(got 'lowest'\)",
@@ -164,6 +165,7 @@ def test_recommended_rules_know_the_range_of_whole_numbers(distinct, expected):
     assert [expected] == [(rule.lower, rule.upper) for rule in rules if isinstance(rule, UncertainPrediction)]
 
 
+@pytest.mark.slow
 def test_recommended_rules_leave_out_those_that_cannot_trigger():
     """Every level is common, and any other is rejected."""
     rules = recommend(make_pipeline(COLUMNS, LinearRegression()), FRAME["age"], rules={"min_rows": 3})

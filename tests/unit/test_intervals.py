@@ -58,9 +58,9 @@ def calibrated(package):
     return package.calibrate(NAMED[200:], Y[200:])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(package, calibrated):
-    return Gate([Deployment("price", calibrated), Deployment("bare", package)], keys="open")
+    return Gate([Deployment("price", calibrated), Deployment("bare", package)], keys="open", limits=None)
 
 
 @pytest.fixture(params=["wsgi", *slow("asgi")])

@@ -280,6 +280,19 @@ def test_from_environ_rejects_invalid_variable(monkeypatch, value):
     assert OTHER not in str(info.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (f"{KEY}=a {OTHER}", "entry 2 of OUR_KEYS must be key=deployment"),
+        (f"{KEY}=a {OTHER}=a {KEY}=b", "got the key of entry 3 twice"),
+    ],
+)
+def test_from_environ_counts_entries_from_one(monkeypatch, value, message):
+    monkeypatch.setenv("OUR_KEYS", value)
+    with pytest.raises(ConfigurationError, match=message):
+        MemoryKeyStore.from_environ("OUR_KEYS")
+
+
 def test_key_store_accepts_own_store():
     """It only needs `find`."""
     store = MemoryKeyStore({KEY: "*"})

@@ -340,17 +340,19 @@ def test_body_of_a_request_for_explanations_counts_twenty_times(interface, path,
     ("path", "accept", "read"),
     [
         (DATAROBOT, "application/json", lambda text: [r["prediction"] for r in json.loads(text)["data"]]),
-        (DATAROBOT, "text/csv", lambda text: list(map(float, text.split()[1:]))),
-        (
-            "/deployments/double/predict",
-            "application/json",
-            lambda text: [r["prediction"] for r in json.loads(text)["predictions"]],
-        ),
-        ("/deployments/double/predict", "text/csv", lambda text: list(map(float, text.split()[1:]))),
-        (
-            "/deployments/double/predict",
-            "application/x-ndjson",
-            lambda text: [json.loads(line)["prediction"] for line in text.splitlines()],
+        *slow(
+            (DATAROBOT, "text/csv", lambda text: list(map(float, text.split()[1:]))),
+            (
+                "/deployments/double/predict",
+                "application/json",
+                lambda text: [r["prediction"] for r in json.loads(text)["predictions"]],
+            ),
+            ("/deployments/double/predict", "text/csv", lambda text: list(map(float, text.split()[1:]))),
+            (
+                "/deployments/double/predict",
+                "application/x-ndjson",
+                lambda text: [json.loads(line)["prediction"] for line in text.splitlines()],
+            ),
         ),
     ],
 )

@@ -54,6 +54,7 @@ def test_scheme_selects_storage_class(uri, monkeypatch):
         assert classes[settings.scheme] is type(_open(settings, aio=False))
 
 
+@pytest.mark.slow
 def test_every_scheme_of_limits_is_supported():
     """Except those of our own limiters. Other tests may have registered more."""
     own = {

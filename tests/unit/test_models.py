@@ -12,11 +12,13 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import modelgate.models.store
+from modelgate import Deployment, Gate
 from modelgate.errors import ConfigurationError, DeploymentUnavailable, NotFound
 from modelgate.flow import adrive, drive
 from modelgate.models import FolderStore, MemoryStore, ModelCache, load_model
@@ -168,6 +170,15 @@ def test_memory_store_returns_its_models():
     assert models["churn"] is store.load("churn")
     with pytest.raises(NotFound):
         store.load("late")
+
+
+def test_models_of_a_memory_store_are_not_changed():
+    """A gate serves them with ``n_jobs=1``."""
+    model = RandomForestClassifier(2, n_jobs=-1).fit(ROWS, [0, 1] * 20)
+    gate = Gate([Deployment("churn", "store:churn")], store=MemoryStore({"churn": model}), keys="open")
+    gate.score("churn", ROWS)
+
+    assert -1 == model.n_jobs
 
 
 @pytest.mark.parametrize("name", ["churn", "churn@7", "Churn-2_b", "a.b.c", "churn@1.0.3", "0"])

@@ -48,7 +48,7 @@ def pet():
     return fit_pet()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(pet):
     return Gate([Deployment("pet", pet)], keys="open")
 
@@ -198,6 +198,7 @@ def test_models_without_probabilities_have_none(pet):
     assert [True, False, False] == ["probabilities" in output for output in outputs.values()]
 
 
+@pytest.mark.slow
 def test_threshold_applies_to_binary_outputs(pet):
     gate = Gate([Deployment("pet", pet, threshold=0.999, positive_class="cat")], keys="open")
     species, weight = gate.score("pet", ROW).outputs

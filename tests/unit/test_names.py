@@ -22,7 +22,7 @@ from modelgate import (
     score,
 )
 from modelgate.schema import SplitRows
-from modelgate.schema.names import find_similar, match_names
+from modelgate.schema.names import find_labels, find_similar, match_names, normalize_name
 from modelgate.testing import Client
 
 COMPOSED, DECOMPOSED = "gr\u00f6\u00dfe", "gro\u0308\u00dfe"
@@ -71,6 +71,26 @@ def test_accepted_name_is_not_unexpected(pair):
         assert [{column: 1.0}] == schema.read(body).rows()
     with pytest.raises(InvalidValues, match="must be a number"):
         schema.read({sent: "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "normalized"),
+    [
+        ("\tbody  mass \t", "body__mass"),
+        ("\u00a0age\u00a0", "\u00a0age\u00a0"),
+        ("age\n", "age\n"),
+        ("X axis X", "X_axis_X"),
+    ],
+)
+def test_spaces_and_tabs_around_a_name_do_not_matter(name, normalized):
+    assert normalized == normalize_name(name)
+
+
+def test_labels_of_other_types_stand_for_no_column():
+    labels = ["a", 1, 1.5, None, "other", ("b",)]
+
+    assert {"a": "a", "1": 1, "other": "other"} == find_labels(labels, ["a", "b"])
+    assert {"x0": 0, "x1": 1} == find_labels([0, 1], ["x0", "x1"])
 
 
 def test_own_name_has_priority():

@@ -383,6 +383,7 @@ def test_package_rejects_invalid_options(pipeline, options, message):
         ModelPackage.from_estimator(pipeline, **{"X": FRAME, **options})
 
 
+@pytest.mark.slow
 def test_save_syncs_before_the_rename(tmp_path, package, monkeypatch):
     done, fsync, replace = [], os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: (done.append("fsync"), fsync(file)))

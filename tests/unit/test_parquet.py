@@ -37,7 +37,7 @@ def read_rows(content, chunk=7, done=None):
     """Return the chunks of a file, and its header."""
     with csv_file.open_csv(io.BytesIO(content), "rows.parquet", len(content)) as opened:
         source = Input(opened, "rows.parquet")
-        done = done or checkpoint.Checkpoint(target="", chunk=chunk)
+        done = done or checkpoint.Checkpoint(target={}, chunk=chunk)
         return source.header, list(source.chunks(chunk, done))
 
 
@@ -102,7 +102,7 @@ def test_parquet_input_continues_at_any_chunk():
     assert (7, 1.0) == (len(chunks), chunks[-1].fraction)
     for index, chunk in enumerate(chunks):
         done = checkpoint.Checkpoint(
-            target="", chunk=3, offset=chunk.offset, digest=chunk.digest, line=chunk.line
+            target={}, chunk=3, offset=chunk.offset, digest=chunk.digest, line=chunk.line
         )
         rest = read_rows(content, 3, done)[1]
         assert [list(c.rows.data) for c in chunks[index + 1 :]] == [list(c.rows.data) for c in rest]

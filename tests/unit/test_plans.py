@@ -733,15 +733,19 @@ def test_estimator_predicts_a_large_sparse_matrix(monkeypatch):
 
 @pytest.mark.slow
 def test_n_jobs_becomes_one():
-    """In the model and in all its parts, where it is set."""
+    """In a copy of the model and of all its parts where it is set. The copy shares the arrays."""
     forest = RandomForestClassifier(3, n_jobs=-1)
     model = GridSearchCV(make_pipeline(columns(), forest), {}, cv=2, n_jobs=2).fit(FRAME, TWO)
     plain = RandomForestClassifier(3).fit(ARRAY, TWO)
-    Predictor(model)
-    Predictor(plain)
+    served = Predictor(model).model
+    parts, own_parts = served.best_estimator_, model.best_estimator_
 
-    assert (1, 1) == (model.n_jobs, model.best_estimator_[-1].n_jobs)
-    assert plain.n_jobs is None
+    assert (1, 1) == (served.n_jobs, parts[-1].n_jobs)
+    assert (2, -1) == (model.n_jobs, own_parts[-1].n_jobs)
+    assert parts[0] is own_parts[0]
+    assert parts[-1].estimators_ is own_parts[-1].estimators_
+    assert model.predict_proba(FRAME).tolist() == served.predict_proba(FRAME).tolist()
+    assert Predictor(plain).model is plain
 
 
 # Synthetic rows

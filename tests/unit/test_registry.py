@@ -387,6 +387,7 @@ def test_text_that_is_not_utf_8_does_not_hide_other_rows(tmp_path, column):
     assert [DeploymentRecord("churn", "store:churn@4", percents={}), "price"] == [records[0], records[1].name]
 
 
+@pytest.mark.slow
 def test_pin_of_the_app_holds_whenever_its_own_model_is_registered(registry, tmp_path):
     digests = {version: make_package(version).save(tmp_path / f"churn@{version}.mgpkg") for version in (3, 4)}
     own = Deployment("churn", "store:churn@3", sha256=digests[3], version="three")

@@ -639,6 +639,7 @@ def test_text_may_look_like_json():
 # Sizes
 
 
+@pytest.mark.slow
 def test_schema_of_4096_columns():
     schema = Schema([Column(f"c{index}") for index in range(4096)])
     row = {f"c{index}": float(index) for index in range(4096)}

@@ -94,6 +94,7 @@ def test_plain_omits_default_values():
             '[[column]]\nname = "a"\nmaximun = 3',
             "column 'a': option must be one of name, kind.*got 'maximun'",
         ),
+        ('[[column]]\nname = "a"\n[[column]]\nmaximun = 3', "column 'number 2': option must be one of"),
         ('[[column]]\nname = "a"\nlevels = "x"', "column 'a': levels must be a list"),
         ('[[column]]\nname = "a"\nkind = "date"', "kind must be one of.*got 'date'"),
         ('[[column]]\nname = "a"\nminimum = nan', "minimum must be.*got nan"),

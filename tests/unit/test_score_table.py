@@ -171,6 +171,7 @@ def test_run_with_other_options_is_not_resumed(url, command, run):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--append"], ["--overwrite"]])
 @pytest.mark.parametrize("stop", ["before", "after"])
 def test_rows_are_written_once_if_a_run_is_killed(url, command, run, monkeypatch, options, stop):
@@ -218,7 +219,7 @@ def test_table_that_does_not_fit_is_reported_before_the_second_chunk(url, comman
     execute(url, "CREATE TABLE scores (id BIGINT)")
     error = run(*command, "--rows", "1", "--in-flight", "1", answers=1, code=2)
 
-    assert "--table scores cannot be written to " in error
+    assert "The table scores cannot be written to " in error
     assert "prediction" in error
     assert "gate:" not in error
     assert 1 == error.count("\n")
@@ -235,7 +236,7 @@ def test_columns_must_differ(url, run, keep, tmp_path):
         run(*command, code=0)
         assert [(4, "no")] == read(url, columns='"PREDICTION", prediction')
     else:
-        assert "--table scores cannot have two columns " in run(*command, code=2)
+        assert "The table scores cannot have two columns " in run(*command, code=2)
 
 
 def test_identifiers_are_quoted(url, run, tmp_path):
@@ -305,7 +306,10 @@ def test_rejected_row_may_be_long(url, run, tmp_path):
             "--append must not be set with --overwrite",
         ),
         (["-o", "sqlite:///none/x.db", "--table", "t", "--keep", "id"], "unable to open database file"),
-        (["-o", "sqlite://", "--table", "t", "--keep", "id"], "output must be an SQLite database in a file"),
+        (
+            ["-o", "sqlite://", "--table", "t", "--keep", "id"],
+            "--output must be a file or a server: sqlite:///path",
+        ),
     ],
 )
 def test_options_that_cannot_be_used_are_reported(run, arguments, message, tmp_path):
@@ -324,7 +328,7 @@ def test_unavailable_database_is_reported_without_its_password(run):
     assert "postgresql://127.0.0.1:1/db: the database failed: " in error
     assert "cret" not in error
     error = run("rows.csv", "-o", url.replace("/c?", "@c"), "--table", "t", "--keep", "id", code=2)
-    assert "output must be sqlite:///path" in error
+    assert "--output must be a file or a server" in error
     assert "cret" not in error
 
 
@@ -336,7 +340,7 @@ def test_value_that_a_table_rejects_is_reported_and_loaded_after_a_change(url, c
         " probability_no FLOAT)",
     )
     error = run(*command, code=2)
-    assert "--table scores cannot be written to " in error
+    assert "The table scores cannot be written to " in error
     assert [] == read(url)
     execute(url, "DROP TABLE scores")
     run(*command, answers=0)
@@ -359,11 +363,11 @@ def test_locked_database_is_reported_and_loaded_later(run, tmp_path, monkeypatch
 def test_unknown_transaction_is_not_repeated(postgres, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = DatabaseTable(postgres.clear_tables(), "scores", appends=True)
-    done = Checkpoint(target="", chunk=1, transaction="3")
+    done = Checkpoint(target={}, chunk=1, transaction="3")
     with pytest.raises(
-        ConfigurationError, match=r"delete the folder scores\.unfinished-.*again if the table"
+        ConfigurationError, match=r"delete the folder scores\.unfinished-.*repeat the run if the table"
     ):
-        table.upload(done, lambda: None)
+        table.upload(done, lambda: None, lambda _: None)
 
 
 NUMERALS = st.one_of(
@@ -497,3 +501,19 @@ def test_user_may_only_insert_rows(postgres, run):
 
     assert (PREDICTIONS, REJECTED) == (read(url), read(url, "scores_errors", "*"))
     execute(url, "DROP TABLE scores, scores_errors", "DROP ROLE writer")
+
+
+def test_progress_of_loading_is_shown(command, run):
+    assert "rows.csv  100 % of the results written to scores\n" in run(*command)
+
+
+def test_progress_of_loading_counts_all_passes(url, monkeypatch, tmp_path):
+    """New tables are read twice, because the types of their columns are inferred first."""
+    monkeypatch.chdir(tmp_path)
+    done, table = Checkpoint(target={}, chunk=1, scored=25_000), DatabaseTable(url, "scores", appends=True)
+    table.staging.parent.mkdir()
+    table.staging.write_text("id\n" + "1\n" * 25_000)
+    fractions = []
+    table.upload(done, lambda: None, fractions.append)
+
+    assert [0.2, 0.4, 0.6, 0.8] == fractions

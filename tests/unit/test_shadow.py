@@ -91,6 +91,7 @@ def test_shadow_report_counts_agreement(interface, shadow_model, agreed, differe
     assert difference == pytest.approx(report.difference, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_shadow_report_counts_equal_labels():
     """They have no difference."""
     rows = np.arange(-5.0, 5.0).reshape(10, 1)

@@ -142,6 +142,7 @@ def test_sql_store_needs_permission_and_pin_for_a_pickle(make):
     assert MODEL.classes_.tolist() == store.load("churn", sha256=digest).model.classes_.tolist()
 
 
+@pytest.mark.slow
 def test_sql_store_rejects_replaced_packages(make, key_pair):
     """Both unsigned ones and other signed ones."""
     store = make(public_keys=[key_pair.public])
@@ -257,6 +258,7 @@ def test_concurrent_saves(make):
     assert "(got '1')" in str(errors[0])
 
 
+@pytest.mark.slow
 def test_concurrent_aliases(make):
     stores = [make() for _ in range(8)]
     for version in ("1", "2"):
@@ -307,6 +309,7 @@ def test_read_only_postgresql_user_is_reported(postgres):
         assert "1" == reader.load("churn").manifest.version
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_sql_store_works_after_a_fork(store):
     store.save(package())

@@ -29,14 +29,20 @@ def fail(table):
     raise ValueError(f"cannot score {table['x'][0]}")
 
 
-@pytest.fixture
-def gate(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
     for version in ("1", "2", "3"):
         package = ModelPackage.from_estimator(
             LinearRegression().fit(FRAME, [2.0, 4.0]), FRAME, version=version
         )
-        package.save(tmp_path / f"m@{version}.mgpkg")
-    (tmp_path / "broken.skops").write_bytes(b"no model")
+        package.save(folder / f"m@{version}.mgpkg")
+    (folder / "broken.skops").write_bytes(b"no model")
+    return folder
+
+
+@pytest.fixture
+def gate(folder):
     return Gate(
         [
             Deployment(
@@ -46,12 +52,12 @@ def gate(tmp_path):
                 shadow=Shadow("store:m@3"),
                 layers=[FakeStore()],
             ),
-            Deployment("broken", tmp_path / "broken.skops"),
+            Deployment("broken", folder / "broken.skops"),
             Deployment("fails", fail, schema=Schema.of(x=float), max_rows=7, state="paused"),
         ],
         keys={KEY: "*", OPERATOR: "*:operate", PART: ["m", "fails:operate"]},
         limits=RateLimit("90/minute"),
-        store=tmp_path,
+        store=folder,
     )
 
 
@@ -91,6 +97,7 @@ def test_state_shows_why_models_are_not_loaded(gate):
     assert "broken.skops" in error["message"]
 
 
+@pytest.mark.slow
 def test_state_shows_the_last_error_without_the_row(gate):
     """By its request id, under which the log has the message."""
     gate.deployments.resume("fails")

@@ -266,6 +266,7 @@ def test_sql_store_is_watched(tmp_path, caplog):
     ] == logged
 
 
+@pytest.mark.slow
 def test_models_of_rollouts_and_shadows_are_watched(folder):
     """Those that have not changed are not loaded again."""
     for name in ("a", "b"):

@@ -324,6 +324,7 @@ def test_pin_may_be_added_and_removed_by_a_swap(store):
     assert (0, 1) == (pinned, loaded_again())
 
 
+@pytest.mark.slow
 def test_replaced_model_is_freed_after_its_last_request(store):
     going, go = threading.Event(), threading.Event()
 

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from modelgate import Column, ConfigurationError, Deployment, Gate, InvalidValues, Schema
 from modelgate.schema.json_schema import to_json_schema
-from modelgate.schema.tensors import is_shape
+from modelgate.schema.tensors import is_shape, parse_tensor
 from modelgate.testing import Client
 
 SHAPE = (2, 3)
@@ -137,6 +137,23 @@ def test_tensor_of_one_element_may_be_a_number(shape, value):
             schema.read([{"level": value}])
     else:
         assert [nested] == schema.read([{"level": value}])["level"].tolist()
+
+
+@pytest.mark.parametrize("value", [True, "1", None, [], [True], [[1.5]], float("inf"), np.empty(0)], ids=repr)
+def test_other_values_of_one_element_are_rejected(value):
+    with pytest.raises(ValueError, match=r"of the shape \[1\]"):
+        parse_tensor(value, (1,))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float16"])
+def test_arrays_become_float64(dtype):
+    """A copy, so that later changes of the caller's array do not matter."""
+    sent = np.ones(2, dtype=dtype)
+    array = parse_tensor(sent, (2,))
+    sent[0] = 0
+
+    assert (np.float64, [1.0, 1.0]) == (array.dtype, array.tolist())
+    assert np.float64 == parse_tensor(np.ones(2), (2,)).dtype
 
 
 @given(st.data())

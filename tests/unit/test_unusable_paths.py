@@ -78,5 +78,5 @@ def test_output_url_with_a_long_name():
 
 
 def test_output_without_a_name():
-    with pytest.raises(ConfigurationError, match=r"--output must be a file \(got '.'\)"):
+    with pytest.raises(ConfigurationError, match=r"^output must be a file \(got '.'\)"):
         score_file("rows.csv", "", "app:create_gate")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import ConfigurationError
+from .option_error import OptionError
 
 __all__ = ["Checkpoint", "checkpoint_path", "unfinished_path"]
 
@@ -13,9 +13,12 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     """Progress of scoring a file.
 
     Args:
-        target: Command-line options that select the deployment, such as ``--url https://host/ml/churn``.
+        target: Options that select the deployment and its predictions, such as
+            ``{"url": "https://host/ml/churn"}``. Options that are None are not set.
         chunk: Maximum number of rows that are scored together.
         keep: Input columns that are copied to the output.
+        table: Name of the table of the predictions; None for a file.
+        append: Whether rows are added to those of *table*.
         offset: Number of input bytes that have been processed.
         digest: SHA-256 of the input up to *offset*, in hexadecimal.
         line: Line number of the first input row that has not been processed.
@@ -29,9 +32,11 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         transaction: Id of the transaction that loads the rows into a table; empty before the transaction.
     """
 
-    target: str
+    target: dict[str, str | None]
     chunk: int
     keep: list[str] = []
+    table: str | None = None
+    append: bool = False
     offset: int = 0
     digest: str = ""
     line: int = 1
@@ -43,6 +48,18 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     versions: list[str] = []
     replace: bool = False
     transaction: str = ""
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Options that a resumed run must have, too."""
+        options = {
+            **self.target,
+            "table": self.table,
+            "append": self.append,
+            "batch_rows": self.chunk,
+            "passthrough": self.keep,
+        }
+        return {name: value for name, value in options.items() if value}
 
     @property
     def rows(self) -> int:
@@ -60,15 +77,15 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         """Return the checkpoint stored at *path*, or None if there is none.
 
         Raises:
-            ConfigurationError: The file cannot be read.
+            OptionError: The file cannot be read.
         """
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
-            raise ConfigurationError(
-                f"{path} cannot be read ({error}): start over with --overwrite"
+            raise OptionError(
+                "{file} cannot be read ({error}): start over with {overwrite}", file=path, error=error
             ) from None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..backends.sql import parse_url, sa
 from ..errors import ConfigurationError, StoreError
+from .option_error import OptionError
 
 __all__ = ["create_engine", "report_errors"]
 
@@ -24,7 +25,14 @@ def create_engine(url: str, option: str) -> sa.Engine:
         ConfigurationError: The URL is not supported, or a package is missing.
     """
     try:
-        return sa.create_engine(parse_url(url, option), hide_parameters=True, poolclass=sa.NullPool)
+        parsed = parse_url(url, option)
+    except ConfigurationError:
+        raise OptionError(
+            f"{{{option}}} must be a file or a server: sqlite:///path/to/shop.db or"
+            " postgresql://user@host/shop"
+        ) from None
+    try:
+        return sa.create_engine(parsed, hide_parameters=True, poolclass=sa.NullPool)
     except ImportError:
         raise ConfigurationError('PostgreSQL needs psycopg: pip install "modelgate[postgresql]"') from None
 

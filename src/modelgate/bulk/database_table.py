@@ -15,6 +15,7 @@ from .column_type import BIGINT, TEXT, ColumnType, infer_types
 from .database import create_engine, report_errors
 from .destination import Destination
 from .location import hide_password
+from .option_error import OptionError
 from .output import errors_path
 from .staged_records import StagedRecords, split_record
 
@@ -43,7 +44,7 @@ class DatabaseTable(Destination):
         self._is_sqlite = self._engine.name == "sqlite"
         self._schema, _, self._table = table.rpartition(".")
         if not self._table:
-            raise ConfigurationError(f"--table must be the name of a table (got {table!r})")
+            raise OptionError("{table} must be the name of a table (got {name!r})", name=table)
         self._database = hide_password(url)
         self._appends = appends
         self.name, self.errors_name = table, f"{table}_errors"
@@ -57,17 +58,30 @@ class DatabaseTable(Destination):
         folded = [name.lower() if self._is_sqlite else name for name in names]
         for index, name in enumerate(names):
             if folded[index] in folded[:index]:
-                raise ConfigurationError(
-                    f"--table {self.name} cannot have two columns {name}: choose other columns for --keep"
+                raise OptionError(
+                    "The table {name} cannot have two columns {column}: choose other columns for {passthrough}",
+                    name=self.name,
+                    column=name,
                 )
         with self._begin() as connection:
             self._load(connection, self._table, names, [], done, is_trial=True)
 
-    def upload(self, done: Checkpoint, save: Callable[[], None]) -> None:
-        predictions, rejected = StagedRecords(self.staging), StagedRecords(errors_path(self.staging))
+    def upload(
+        self, done: Checkpoint, save: Callable[[], None], on_progress: Callable[[float], None]
+    ) -> None:
+        read = total = 0
+
+        def count(rows: int) -> None:
+            nonlocal read
+            read += rows
+            on_progress(read / total)
+
+        predictions = StagedRecords(self.staging, count)
+        rejected = StagedRecords(errors_path(self.staging), count)
         with self._begin() as connection:
             if done.transaction and self._is_committed(connection, done.transaction):
                 return
+            total = done.rows * (2 if self._infers_types(connection, self._table) else 1) + done.refused
             self._load(connection, self._table, predictions.names, predictions, done)
             types = [BIGINT, TEXT, TEXT]
             self._load(connection, f"{self._table}_errors", rejected.names, rejected, done, types)
@@ -88,10 +102,16 @@ class DatabaseTable(Destination):
     def _begin(self) -> Iterator[sa.Connection]:
         """Begin a transaction, which is rolled back unless the block commits it. Other runs wait for its end."""
         lock = "BEGIN IMMEDIATE" if self._is_sqlite else f"SELECT pg_advisory_xact_lock({self._lock_key})"
-        failure = f"--table {self.name} cannot be written to {self._database}"
+        failure = f"The table {self.name} cannot be written to {self._database}"
         with report_errors(self._engine, self._database, failure), self._engine.connect() as connection:
             connection.exec_driver_sql(lock)
             yield connection
+
+    def _exists(self, connection: sa.Connection, name: str) -> bool:
+        return sa.inspect(connection).has_table(name, self._schema or None)
+
+    def _infers_types(self, connection: sa.Connection, name: str) -> bool:
+        return self._is_sqlite or not self._exists(connection, name)
 
     def _load(
         self,
@@ -115,8 +135,8 @@ class DatabaseTable(Destination):
             types: Types of the columns of a new table; None to infer them from *records*.
             is_trial: Whether the transaction will be rolled back. Then the rows of the table are not deleted.
         """
-        exists = sa.inspect(connection).has_table(name, self._schema or None)
-        if types is None and (self._is_sqlite or not exists):
+        exists = self._exists(connection, name)
+        if types is None and self._infers_types(connection, name):
             types = infer_types(len(names), records)
         columns = [sa.Column(column, kind.sql) for column, kind in zip(names, types or (), strict=False)]
         table = sa.Table(name, sa.MetaData(), *columns, schema=self._schema or None)
@@ -124,8 +144,9 @@ class DatabaseTable(Destination):
             connection.execute(table.delete().where(sa.false()) if is_trial else table.delete())
         elif exists and not self._appends:
             if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first():
-                raise ConfigurationError(
-                    f"{name} already has rows: choose another --table, or pass --append or --overwrite"
+                raise OptionError(
+                    "{name} already has rows: choose another {table}, or pass {append} or {overwrite}",
+                    name=name,
                 )
         elif not exists and columns:
             table.create(connection)
@@ -160,7 +181,7 @@ class DatabaseTable(Destination):
         if status not in ("committed", "aborted"):
             raise ConfigurationError(
                 f"{self._database} does not know whether the last run was committed: delete the folder"
-                f" {self.staging.parent}, and run the command again if the table {self.name} lacks the rows"
+                f" {self.staging.parent}, and repeat the run if the table {self.name} lacks the rows"
             )
         return bool(status == "committed")
 

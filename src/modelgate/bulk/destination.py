@@ -36,12 +36,15 @@ class Destination(ABC):
         """
 
     @abstractmethod
-    def upload(self, done: Checkpoint, save: Callable[[], None]) -> None:
+    def upload(
+        self, done: Checkpoint, save: Callable[[], None], on_progress: Callable[[float], None]
+    ) -> None:
         """Upload the local files.
 
         Args:
             done: Checkpoint of the complete run.
             save: Function that stores the checkpoint.
+            on_progress: Function called with the completed fraction of the upload, from 0 to 1.
 
         Raises:
             StoreError: The storage or the database failed. The next run repeats the upload.

@@ -1,26 +1,22 @@
 """Score a file with a gate, without a server."""
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ..errors import ConfigurationError
 from ..gate import Gate
 from .checkpoint import Checkpoint
-from .engine import Engine
 from .gate_source import GateSource, format_query
 from .input import Input
 from .location import hide_password, local_file
-from .output import FileOutput, Passthrough, check_paths, errors_path, exclusive_lock, resume_output
-from .processes import ProcessEngine
-from .ray_engine import RayEngine
+from .open_engine import EngineName, open_engine
+from .output import Passthrough
 from .run import score_chunks
+from .run_output import open_run_output
 from .source import check_query, open_rows
-from .staged_output import StagedOutput, describe_target, prepare_output
 
 __all__ = ["ScoredFile", "score_file"]
 
@@ -53,7 +49,7 @@ def score_file(
     query: str | None = None,
     deployment: str | None = None,
     workers: int | None = None,
-    engine: Literal["processes", "ray"] = "processes",
+    engine: EngineName = "processes",
     passthrough: Sequence[str] = (),
     explain: int | None = None,
     intervals: Sequence[float] = (),
@@ -103,40 +99,28 @@ def score_file(
     for option, value in (("batch_rows", batch_rows), ("workers", 1 if workers is None else workers)):
         if type(value) is not int or value < 1:
             raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
-    parameters = format_query(explain or None, ",".join(map(str, intervals)) or None)
-    source = GateSource(gate, deployment, query=parameters)
+    levels = ",".join(map(str, intervals)) or None
+    source = GateSource(gate, deployment, query=format_query(explain or None, levels))
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"
-    target = f"--gate {name} --deployment {deployment} {parameters}".strip()
     fresh = Checkpoint(
-        target=describe_target(target, table, append),
+        target={"gate": name, "deployment": deployment, "explain": str(explain or ""), "intervals": levels},
         chunk=batch_rows,
         keep=list(passthrough),
+        table=table,
+        append=append,
         replace=overwrite,
     )
     check_query(path, query)
-    destination, written_to = prepare_output(path, output, fresh, table, appends=append)
-    check_paths(local_file(path), written_to)
     with ExitStack() as stack:
-        file = stack.enter_context(exclusive_lock(written_to, creates_folder=destination is not None))
-        done = fresh if overwrite else resume_output(fresh, written_to)
-        content = stack.enter_context(open_rows(path, query))
-        rows = Input(content, hide_password(path))
-        scorer: Engine
-        if engine == "ray":
-            scorer = RayEngine(source, workers)
-        else:
-            scorer = stack.enter_context(ProcessEngine(source, workers or os.cpu_count() or 1))
-        copied = Passthrough(rows.header, passthrough)
-        with (
-            FileOutput(file, written_to, done, copied)
-            if destination is None
-            else StagedOutput(file, destination, done, copied)
-        ) as written:
-            asyncio.run(score_chunks(rows, scorer, written, batch_rows))
-    errors = errors_path(written_to) if destination is None else destination.errors_name
+        results = stack.enter_context(open_run_output(path, output, fresh, source=local_file(path)))
+        rows = Input(stack.enter_context(open_rows(path, query)), hide_password(path))
+        scorer = stack.enter_context(open_engine(engine, source, workers))
+        written = stack.enter_context(results.open(Passthrough(rows.header, passthrough)))
+        asyncio.run(score_chunks(rows, scorer, written, batch_rows))
+    done = results.done
     return ScoredFile(
-        written_to if destination is None else destination.name,
-        errors if done.refused else None,
+        results.name,
+        results.errors_name if done.refused else None,
         done.scored,
         done.refused,
         tuple(done.versions),

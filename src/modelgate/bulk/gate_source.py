@@ -1,15 +1,23 @@
 """Picklable description of a deployment, from which each worker process creates its own gate."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from ..errors import ConfigurationError
+from ..dialects.native import Native
 from ..gate import Gate
 from ..importing import create_gate
 from .local_session import LocalSession
+from .location import is_url
+from .option_error import OptionError
+
+if TYPE_CHECKING:
+    from ..models import ModelPackage
 
 __all__ = ["GateSource", "format_query"]
 
@@ -32,7 +40,7 @@ class GateSource:
         gate: Import path of a gate or of a function that returns one, such as ``"app:gate"``, or a picklable
             function that returns a gate; None if *model* is set.
         deployment: Name of the deployment; may be None if the gate has only one.
-        model: Path of a model file; None if *gate* is set.
+        model: Path or URL of a model file; None if *gate* is set.
         sha256: SHA-256 of the model file in hexadecimal, which allows loading a pickle; None to reject
             pickles.
         query: Query string with prediction options, such as ``intervals=90``.
@@ -42,45 +50,63 @@ class GateSource:
 
     gate: str | Callable[[], Gate] | None = field(default=None, compare=False)
     deployment: str | None = field(default=None, compare=False)
-    model: Path | None = field(default=None, compare=False)
+    model: Path | str | None = field(default=None, compare=False)
     sha256: str | None = field(default=None, compare=False)
     query: str = field(default="", compare=False)
     key: str = field(default_factory=lambda: uuid4().hex)
 
-    def open_session(self) -> LocalSession:
+    def open_session(self, dialect: Native | None = None) -> LocalSession:
         """Create the gate in this process, load the model, and return a session for the deployment.
+
+        Args:
+            dialect: See `LocalSession`.
 
         Raises:
             ConfigurationError: The gate or the model cannot be loaded, *deployment* is None although the gate
                 does not have exactly one deployment, or *query* requests intervals from a model that is not
                 calibrated.
+            StoreError: The storage of the model failed.
             NotFound: The gate has no deployment named *deployment*.
         """
         gate = self._create_gate()
         names = list(gate.deployments)
         if self.deployment is None and len(names) != 1:
-            raise ConfigurationError(f"deployment must be one of {', '.join(names) or 'none'} (got none)")
+            raise OptionError(
+                "{deployment} must be one of {names} (got none)", names=", ".join(names) or "none"
+            )
         name = names[0] if self.deployment is None else self.deployment
-        session = LocalSession(gate, name, self.query)
+        session = LocalSession(gate, name, self.query, dialect)
         predictor = gate.deployments.predictor(name)
         if "intervals=" in self.query and predictor.calibration is None:
-            raise ConfigurationError(f"intervals must not be set: the model of {name} is not calibrated")
+            raise OptionError("{intervals} must not be set: the model of {name} is not calibrated", name=name)
         return session
+
+    def _load_model(self, model: Path | str) -> "ModelPackage":
+        from ..models import ModelPackage
+
+        pickled = self.sha256 is not None
+        if not is_url(model):
+            return ModelPackage.load(model, sha256=self.sha256, allow_pickle=pickled)
+        from .remote_file import RemoteFile
+
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / PurePath(model).name
+            with RemoteFile(str(model)).open() as (remote, _), copy.open("wb") as local:
+                shutil.copyfileobj(remote, local)
+            return ModelPackage.load(copy, sha256=self.sha256, allow_pickle=pickled)
 
     def _create_gate(self) -> Gate:
         if self.model is not None:
             from ..deployments.deployment import Deployment
-            from ..models import ModelPackage
 
-            pickled = self.sha256 is not None
-            package = ModelPackage.load(self.model, sha256=self.sha256, allow_pickle=pickled)
-            deployment = Deployment(self.model.stem.partition("@")[0], package)
+            name = PurePath(self.model).stem.partition("@")[0]
+            deployment = Deployment(name, self._load_model(self.model))
             if "explain=" in self.query:
                 deployment = replace(deployment, explanations="auto")
             return Gate([deployment], keys="open")
         gate = create_gate(self.gate)  # type: ignore[arg-type]  # set if there is no model
         if not isinstance(gate, Gate):
-            raise ConfigurationError(
-                f"gate must be a Gate or a function that returns one (got {type(gate).__name__})"
+            raise OptionError(
+                "{gate} must be a Gate or a function that returns one (got {kind})", kind=type(gate).__name__
             )
         return gate

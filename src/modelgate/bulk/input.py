@@ -9,6 +9,7 @@ from ..client.rows import Lines, Rows, csv_rows, records
 from ..errors import ConfigurationError
 from .checkpoint import Checkpoint
 from .csv_file import CSVFile
+from .option_error import OptionError
 
 __all__ = ["Chunk", "Input"]
 
@@ -133,8 +134,10 @@ class Input:
         while self._offset < done.offset and (self._start < len(self._buffer) or self._fill()):
             self._consume(min(done.offset - self._offset, len(self._buffer) - self._start), 0)
         if self._digest.hexdigest() != done.digest:
-            raise ConfigurationError(
-                f"{self.name} has changed since scoring started: start over with --overwrite{self._opened.hint}"
+            raise OptionError(
+                "{file} has changed since scoring started: start over with {overwrite}{hint}",
+                file=self.name,
+                hint=self._opened.hint,
             )
         self._line = done.line
 

@@ -2,7 +2,7 @@
 
 from ..client.errors import error_from_response
 from ..client.session import HTTPResponse
-from ..dialects import DIALECTS
+from ..dialects.native import Native
 from ..errors import AnswerableError, PredictionError
 from ..flow import Flow
 from ..gate import Gate
@@ -23,14 +23,15 @@ class LocalSession:
         gate: The gate.
         deployment: Name of the deployment.
         query: Query string of the requests, such as ``intervals=90``.
+        dialect: Wire format of the rows and the results.
     """
 
-    def __init__(self, gate: Gate, deployment: str, query: str = "") -> None:
+    def __init__(self, gate: Gate, deployment: str, query: str = "", dialect: Native | None = None) -> None:
         self._catalog = gate.deployments.catalog
         self._catalog.require(deployment)
         self._deployment = deployment
         self._query = query
-        self._dialect = DIALECTS["native"]()
+        self._dialect = dialect or Native()
 
     def post(self, body: bytes, media_type: str, accept: str) -> Flow[HTTPResponse]:
         """Score *body* and return the encoded results.

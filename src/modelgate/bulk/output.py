@@ -5,14 +5,13 @@ import csv
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from stat import S_ISREG
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from ..client.errors import UnexpectedResponse
 from ..client.rows import Lines
 from ..client.score_rows import RejectedRow, ScoredRows
 from ..codecs.csv_records import format_records
@@ -21,6 +20,7 @@ from ..spelling import closest_match
 from .checkpoint import Checkpoint, checkpoint_path, unfinished_path
 from .csv_file import COMPRESSED_SUFFIXES
 from .input import Chunk
+from .option_error import OptionError
 
 try:
     import fcntl
@@ -56,23 +56,28 @@ def check_paths(source: Path | int | None, output: Path) -> None:
     """
     read = os.fstat(source) if isinstance(source, int) else None if source is None else _status(source)
     if isinstance(source, Path) and (read is None or not S_ISREG(read.st_mode)):
-        raise ConfigurationError(
-            f"{source} must be a regular file, because a resumed run reads it again: to read a"
-            " pipe, pass - and connect it to standard input"
+        raise OptionError(
+            "{file} must be a regular file, because a resumed run reads it again: to score a pipe, connect it to"
+            " the standard input of modelgate score -",
+            file=source,
         )
     if output.suffix.lower() in COMPRESSED_SUFFIXES:
-        raise ConfigurationError(
-            f"--output must not end in {output.suffix} (got {output}): the predictions are not compressed"
+        raise OptionError(
+            "{output} must not end in {suffix} (got {file}): the predictions are not compressed",
+            suffix=output.suffix,
+            file=output,
         )
     if not output.name:
-        raise ConfigurationError(f"--output must be a file (got {str(output)!r})")
+        raise OptionError("{output} must be a file (got {file!r})", file=str(output))
     checkpoint = checkpoint_path(output)
     for path in (output, errors_path(output), checkpoint, unfinished_path(checkpoint)):
         written = _status(path)
         if written is not None and not S_ISREG(written.st_mode):
-            raise ConfigurationError(f"{path} must be a regular file: choose another --output")
+            raise OptionError("{file} must be a regular file: choose another {output}", file=path)
         if written is not None and read is not None and os.path.samestat(written, read):
-            raise ConfigurationError(f"{path} is the input and would be overwritten: choose another --output")
+            raise OptionError(
+                "{file} is the input and would be overwritten: choose another {output}", file=path
+            )
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -112,7 +117,9 @@ def exclusive_lock(path: Path, *, creates_folder: bool = False) -> Iterator[Bina
             except BlockingIOError:
                 is_locked = False
             if not is_locked:
-                raise ConfigurationError(f"{path} is being written by another run: choose another --output")
+                raise OptionError(
+                    "{file} is being written by another run: choose another {output}", file=path
+                )
         try:
             yield file
         except BaseException:
@@ -130,12 +137,12 @@ def _open_for_appending(path: Path) -> BinaryIO:
     try:
         return path.open("ab")
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"The folder {path.parent} does not exist: create it, or choose another --output"
+        raise OptionError(
+            "The folder {folder} does not exist: create it, or choose another {output}", folder=path.parent
         ) from None
     except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be written ({error.strerror}): choose another --output"
+        raise OptionError(
+            "{file} cannot be written ({reason}): choose another {output}", file=path, reason=error.strerror
         ) from None
 
 
@@ -149,15 +156,15 @@ def resume_output(fresh: Checkpoint, output: Path) -> Checkpoint:
     if stored is None:
         for path in (output, errors_path(output)):
             if path.exists() and path.stat().st_size:
-                raise ConfigurationError(
-                    f"{path} already exists: choose another --output, or pass --overwrite"
+                raise OptionError(
+                    "{file} already exists: choose another {output}, or pass {overwrite}", file=path
                 )
         return fresh
-    if (stored.target, stored.chunk, stored.keep) != (fresh.target, fresh.chunk, fresh.keep):
-        keep = "".join(f" --keep {name}" for name in stored.keep)
-        raise ConfigurationError(
-            f"{output} was started with {stored.target} --rows {stored.chunk}{keep}: resume with these"
-            " options, or start over with --overwrite"
+    if stored.options != fresh.options:
+        raise OptionError(
+            "{file} was started with {options}: resume with these options, or start over with {overwrite}",
+            stored.options,
+            file=output,
         )
     return stored
 
@@ -186,7 +193,9 @@ class Passthrough:
                     if match is not None
                     else f"choose from {', '.join(columns[:20])}"
                 )
-                raise ConfigurationError(f"--keep must be a column of the file (got {name!r}): {hint}")
+                raise OptionError(
+                    "{passthrough} must be a column of the file (got {name!r}): {hint}", name=name, hint=hint
+                )
         self._positions = [columns.index(name) for name in names]
         self.header = self.copy(header.removeprefix(codecs.BOM_UTF8))
 
@@ -245,14 +254,18 @@ class Output(ABC):
         """Store the checkpoint."""
 
     @abstractmethod
-    def finish(self) -> None:
-        """Clean up after the last chunk has been written."""
+    def finish(self, on_upload: Callable[[float], None]) -> None:
+        """Clean up after the last chunk has been written.
+
+        Args:
+            on_upload: Function called with the completed fraction of an upload, from 0 to 1.
+        """
 
     def add(self, chunk: Chunk, scored: ScoredRows) -> None:
         """Write the results of *chunk*, and save the checkpoint.
 
         Raises:
-            UnexpectedResponse: The output columns differ from those of earlier chunks.
+            OptionError: The output columns differ from those of earlier chunks.
         """
         self.start()
         # `Lines` contains no rejected row.
@@ -281,10 +294,9 @@ class Output(ABC):
             empty = _empty_line(scored.header)
             yield from (cells + empty for cells in self._pending_cells or [b""] * self.done.refused)
         elif scored.header not in (None, self.done.header):
-            raise UnexpectedResponse(
-                200,
+            raise OptionError(
                 "The output columns have changed, because the model was replaced during the run: start over with"
-                " --overwrite",
+                " {overwrite}"
             )
         if isinstance(scored.results, Lines) and not self._passthrough:
             yield scored.results.raw
@@ -324,13 +336,21 @@ class FileOutput(Output):
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
         super().__init__(file, done, passthrough)
-        self._fresh = Checkpoint(target=done.target, chunk=done.chunk, keep=done.keep, replace=done.replace)
+        self._fresh = Checkpoint(
+            target=done.target,
+            chunk=done.chunk,
+            keep=done.keep,
+            table=done.table,
+            append=done.append,
+            replace=done.replace,
+        )
         self._checkpoint = checkpoint_path(path)
         self._errors_path = errors_path(path)
         for written, size in ((path, done.output), (self._errors_path, done.errors)):
             if size and (not written.exists() or written.stat().st_size < size):
-                raise ConfigurationError(
-                    f"{written} is shorter than at the end of the last run: start over with --overwrite"
+                raise OptionError(
+                    "{file} is shorter than at the end of the last run: start over with {overwrite}",
+                    file=written,
                 )
 
     def start(self) -> None:
@@ -362,7 +382,7 @@ class FileOutput(Output):
         resumable = self.done if not self._pending_cells or self.done.header is not None else self._fresh
         resumable.save(self._checkpoint)
 
-    def finish(self) -> None:
+    def finish(self, on_upload: Callable[[float], None]) -> None:  # noqa: ARG002  nothing is uploaded
         """Delete the checkpoint, because the run is complete."""
         self.start()
         self._checkpoint.unlink(missing_ok=True)

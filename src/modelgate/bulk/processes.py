@@ -16,7 +16,7 @@ from ..client.score_rows import ScoredRows
 from ..errors import ServingError
 from .engine import Engine
 from .gate_source import GateSource
-from .worker import RaisedError, score_chunk
+from .worker import score_chunk
 
 __all__ = ["ProcessEngine"]
 
@@ -56,14 +56,11 @@ class ProcessEngine(Engine):
     async def _score(self, header: bytes, lines: Any, *, is_first: bool) -> ScoredRows:
         call = partial(score_chunk, self._source, header, lines, is_first=is_first)
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._pool, call)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except BrokenProcessPool:
             raise ServingError(
-                "A worker process was killed, probably because memory ran out: use fewer --workers"
+                "A worker process was killed, probably because memory ran out: use fewer workers"
             ) from None
-        if isinstance(result, RaisedError):
-            raise result.restore()
-        return result
 
 
 def _start_worker(threads: int) -> None:

@@ -16,6 +16,7 @@ from .block_stream import open_blocks
 from .csv_file import CSVFile
 from .database import create_engine, report_errors
 from .location import hide_password
+from .option_error import OptionError
 
 __all__ = ["open_query"]
 
@@ -41,10 +42,13 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
         StoreError: The database is unavailable.
     """
     name = hide_password(url)
-    require_existing(url, "path")
     engine = create_engine(url, "path")
+    try:
+        require_existing(url, "path")
+    except ConfigurationError:
+        raise OptionError("{path} must be a database that exists (got {name})", name=name) from None
     with contextlib.ExitStack() as stack:
-        with report_errors(engine, name, f"--query cannot be run by {name}"):
+        with report_errors(engine, name, f"The query cannot be run by {name}"):
             connection = stack.enter_context(engine.connect())
             if engine.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -52,7 +56,7 @@ def open_query(url: str, query: str) -> Iterator[CSVFile]:
             options = {"postgresql_readonly": True, "no_parameters": True, "yield_per": _BATCH_ROWS}
             result = connection.execution_options(**options).exec_driver_sql(query)
         if not result.returns_rows:
-            raise ConfigurationError("--query must be a statement that returns rows, such as SELECT")
+            raise OptionError("{query} must be a statement that returns rows, such as SELECT")
         lock = Lock()
         try:
             content = open_blocks(_to_csv(result, engine, name, lock))
@@ -78,7 +82,7 @@ def _to_csv(result: sa.CursorResult[Any], engine: sa.Engine, name: str, lock: Lo
     cells: Iterable[Sequence[Any]] = [names]
     while True:
         yield format_records(cells).encode("utf-8", "replace")
-        with report_errors(engine, name, f"--query cannot be run by {name}"), lock:
+        with report_errors(engine, name, f"The query cannot be run by {name}"), lock:
             rows = result.fetchmany(_BATCH_ROWS)
         if not rows:
             return
@@ -94,9 +98,11 @@ def _to_cells(name: str, values: Sequence[Any]) -> Sequence[Any]:
     if types <= _CELLS:
         return values
     for unknown in types - _CELLS - {float, Decimal, datetime, time}:
-        raise ConfigurationError(
-            "--query must return numbers, texts, booleans, dates and times"
-            f" (got {name}: {unknown.__name__}): convert or drop the column"
+        raise OptionError(
+            "{query} must return numbers, texts, booleans, dates and times"
+            " (got {column}: {kind}): convert or drop the column",
+            column=name,
+            kind=unknown.__name__,
         )
     return [_to_cell(value) for value in values]
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from ..client.rows import Rows
 from ..client.score_rows import ScoredRows
-from ..errors import ConfigurationError, ServingError
+from ..errors import ConfigurationError, ModelgateError, ServingError
 from .engine import Engine
 from .gate_source import GateSource
-from .worker import RaisedError, score_chunk
+from .worker import score_chunk
 
 __all__ = ["RayEngine"]
 
@@ -52,9 +52,9 @@ class RayEngine(Engine):
 
     async def _score(self, header: bytes, lines: Any, *, is_first: bool) -> ScoredRows:
         try:
-            result = await self._task.remote(self._source, header, lines, is_first=is_first)
+            return await self._task.remote(self._source, header, lines, is_first=is_first)  # type: ignore[no-any-return]
         except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, ModelgateError):
+                raise cause from error
             raise ServingError(f"Ray could not score the rows: {str(error).splitlines()[0]}") from error
-        if isinstance(result, RaisedError):
-            raise result.restore()
-        return result  # type: ignore[no-any-return]

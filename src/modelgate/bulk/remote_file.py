@@ -13,6 +13,7 @@ from ..errors import ConfigurationError, ModelgateError, StoreError
 from .checkpoint import Checkpoint
 from .destination import Destination
 from .location import hide_password
+from .option_error import OptionError
 from .output import errors_path
 
 __all__ = ["RemoteFile"]
@@ -52,20 +53,29 @@ class RemoteFile(Destination):
         """Raise `ConfigurationError` if the file or its rejected-rows file exists."""
         for url, path in ((self.name, self._path), (self.errors_name, self._errors_path)):
             if self._call(lambda path=path: self._fs.exists(path)):  # type: ignore[misc]
-                raise ConfigurationError(
-                    f"{url} already exists: choose another --output, or pass --overwrite"
+                raise OptionError(
+                    "{url} already exists: choose another {output}, or pass {overwrite}", url=url
                 )
 
     def check_columns(self, header: bytes, done: Checkpoint) -> None:
         """Do nothing: a file may have any columns."""
 
-    def upload(self, done: Checkpoint, save: Callable[[], None]) -> None:  # noqa: ARG002
+    def upload(
+        self,
+        done: Checkpoint,
+        save: Callable[[], None],  # noqa: ARG002
+        on_progress: Callable[[float], None],
+    ) -> None:
+        from fsspec.callbacks import Callback
+
+        # The hook gets the size of the file and the number of bytes sent, or zeros while they are unknown.
+        callback = Callback(hooks={"progress": lambda size, sent: on_progress(sent / size) if size else None})
         # The predictions are uploaded last, so that they exist only if the rejected rows do, too.
         if done.refused:
             self._call(lambda: self._fs.put_file(str(errors_path(self.staging)), self._errors_path))
         elif self._call(lambda: self._fs.exists(self._errors_path)):
             self._call(lambda: self._fs.rm_file(self._errors_path))
-        self._call(lambda: self._fs.put_file(str(self.staging), self._path))
+        self._call(lambda: self._fs.put_file(str(self.staging), self._path, callback=callback))
 
     def forget(self, done: Checkpoint) -> None:
         """Do nothing: there are no records."""

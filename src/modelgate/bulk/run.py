@@ -23,6 +23,7 @@ async def score_chunks(
     output: Output,
     rows: int,
     on_chunk: Callable[[Chunk], None] = lambda _: None,
+    on_upload: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Score the rows of *source* that follow the checkpoint of *output*, and write the results.
 
@@ -32,6 +33,7 @@ async def score_chunks(
         output: Output to write the results to.
         rows: Maximum number of rows per chunk.
         on_chunk: Function called after the results of a chunk are written.
+        on_upload: Function called with the completed fraction of an upload, from 0 to 1.
 
     Raises:
         ConfigurationError: There are no rows, or the input cannot be read.
@@ -69,7 +71,7 @@ async def score_chunks(
         for _, task in in_flight:
             task.cancel()
         await asyncio.gather(*(task for _, task in in_flight), return_exceptions=True)
-    output.finish()
+    output.finish(on_upload)
 
 
 def _read_chunk(chunks: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":

@@ -6,21 +6,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import ConfigurationError
 from .csv_file import CSVFile, open_csv
 from .location import hide_password, is_database, is_url
+from .option_error import OptionError
 from .remote_file import RemoteFile
 
 __all__ = ["check_query", "open_rows", "open_source"]
 
 
 def check_query(path: str | Path, query: str | None) -> None:
-    """Raise `ConfigurationError` unless *query* is set for a database, and None for any other *path*."""
+    """Raise `OptionError` unless *query* is set for a database, and None for any other *path*."""
     if is_database(path) and query is None:
-        raise ConfigurationError("--query must be set to score rows of a database")
+        raise OptionError("{query} must be set to score rows of a database")
     if query is not None and not is_database(path):
-        raise ConfigurationError(
-            f"--query needs the URL of a database, sqlite:///… or postgresql://… (got {hide_password(path)})"
+        raise OptionError(
+            "{query} needs the URL of a database as {path}, sqlite:///… or postgresql://… (got {url})",
+            url=hide_password(path),
         )
 
 

@@ -1,28 +1,24 @@
 """Output that is written to local files, and uploaded when it is complete."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from ..client.score_rows import ScoredRows
-from ..errors import ConfigurationError
 from .checkpoint import Checkpoint, checkpoint_path
 from .destination import Destination
 from .input import Chunk
 from .location import exists, hide_password, is_database, is_url, local_file
+from .option_error import OptionError
 from .output import FileOutput, Passthrough
 from .remote_file import RemoteFile
 
-__all__ = ["StagedOutput", "describe_target", "prepare_output"]
-
-
-def describe_target(target: str, table: str | None, append: bool) -> str:
-    """Return *target* with the options of the table. A resumed run must have the same target and options."""
-    return target if table is None else f"{target} --table {table}{' --append' if append else ''}"
+__all__ = ["StagedOutput", "prepare_output"]
 
 
 def prepare_output(
-    path: str | Path, output: str | Path, fresh: Checkpoint, table: str | None, *, appends: bool
+    path: str | Path, output: str | Path, fresh: Checkpoint
 ) -> tuple[Destination | None, Path]:
     """Return the destination and the local file to write. If nothing is uploaded, the destination is None.
 
@@ -30,8 +26,6 @@ def prepare_output(
         path: Input file or URL.
         output: Output file or URL.
         fresh: Checkpoint at the start of the run.
-        table: Name of the table; None for a file.
-        appends: Whether rows are added to an existing table.
 
     Raises:
         ConfigurationError: The URL is not valid, options contradict each other, or the remote file *output*
@@ -39,18 +33,18 @@ def prepare_output(
             unfinished run to resume.
         StoreError: The storage failed.
     """
-    _check_table(output, fresh, table, appends)
-    if table is not None:
+    _check_table(output, fresh)
+    if fresh.table is not None:
         from .database_table import DatabaseTable
 
-        database = DatabaseTable(str(output), table, appends=appends)
+        database = DatabaseTable(str(output), fresh.table, appends=fresh.append)
         return database, database.staging
     if not is_url(output):
         return None, Path(output)
     source, target = local_file(path), local_file(output)
     if path == output or (source and target and exists(source) and source.samefile(target)):
-        raise ConfigurationError(
-            f"{hide_password(path)} is the input and would be overwritten: choose another --output"
+        raise OptionError(
+            "{file} is the input and would be overwritten: choose another {output}", file=hide_password(path)
         )
     remote = RemoteFile(str(output))
     if not fresh.replace and not exists(checkpoint_path(remote.staging)):
@@ -58,23 +52,23 @@ def prepare_output(
     return remote, remote.staging
 
 
-def _check_table(output: str | Path, fresh: Checkpoint, table: str | None, appends: bool) -> None:
-    if is_database(output) and table is None:
-        raise ConfigurationError("--table must be set to write predictions to a database")
-    if table is None:
-        if appends:
-            raise ConfigurationError("--append needs --table")
+def _check_table(output: str | Path, fresh: Checkpoint) -> None:
+    if is_database(output) and fresh.table is None:
+        raise OptionError("{table} must be set to write predictions to a database")
+    if fresh.table is None:
+        if fresh.append:
+            raise OptionError("{append} needs {table}")
         return
     if not is_database(output):
-        raise ConfigurationError(
-            "--table needs the URL of a database as --output, sqlite:///… or postgresql://…"
-            f" (got {hide_password(output)})"
+        raise OptionError(
+            "{table} needs the URL of a database as {output}, sqlite:///… or postgresql://… (got {url})",
+            url=hide_password(output),
         )
-    if appends and fresh.replace:
-        raise ConfigurationError("--append must not be set with --overwrite")
+    if fresh.append and fresh.replace:
+        raise OptionError("{append} must not be set with {overwrite}")
     if not fresh.keep:
-        raise ConfigurationError(
-            "--keep must name columns that identify a row, such as id, because rows of a table have no order"
+        raise OptionError(
+            "{passthrough} must name columns that identify a row, such as id, because rows of a table have no order"
         )
 
 
@@ -103,7 +97,7 @@ class StagedOutput(FileOutput):
             self._is_checked = True
         super().add(chunk, scored)
 
-    def finish(self) -> None:
+    def finish(self, on_upload: Callable[[float], None]) -> None:
         """Upload the local files, then delete them and the checkpoint.
 
         Raises:
@@ -112,7 +106,9 @@ class StagedOutput(FileOutput):
         self.start()
         self._pending_cells.clear()  # No row was scored, so a resumed run does not need them either.
         staging = self._destination.staging
-        self._destination.upload(self.done, self.save)
+        on_upload(0.0)
+        self._destination.upload(self.done, self.save, on_upload)
+        on_upload(1.0)
         self._files.close()
         self._output.close()  # Windows cannot delete an open file.
         finished = staging.parent.with_name(f"{staging.parent.name}.finished")

@@ -2,11 +2,13 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 __all__ = ["StagedRecords", "split_record"]
+
+_REPORTED_ROWS = 10_000
 
 _CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^,"]*))(?:,|\n)')
 
@@ -16,17 +18,22 @@ class StagedRecords:
 
     Args:
         path: Path of the file. It may be missing, or empty.
+        on_rows: Function called with a number of rows each time that this many more rows have been read.
 
     Attributes:
         names: Names of the columns; empty if there are no records.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_rows: Callable[[int], None] = lambda _: None) -> None:
         self._path = path
+        self._on_rows = on_rows
         self.names = next(self._read(), [])
 
     def __iter__(self) -> Iterator[list[str]]:
-        return islice(self._read(), 1, None)
+        for number, record in enumerate(islice(self._read(), 1, None), 1):
+            yield record
+            if number % _REPORTED_ROWS == 0:
+                self._on_rows(_REPORTED_ROWS)
 
     def _read(self) -> Iterator[list[str]]:
         # Rejected rows need not be UTF-8, and PostgreSQL does not store NUL.

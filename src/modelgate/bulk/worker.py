@@ -1,44 +1,21 @@
 """Score chunks of rows in worker processes."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..client.rows import csv_rows
 from ..client.score_rows import ScoredRows, check_header, score_rows
-from ..errors import ModelgateError
 from ..flow import drive
 from .gate_source import GateSource
 
-__all__ = ["RaisedError", "score_chunk"]
-
-
-class RaisedError(NamedTuple):
-    """Picklable form of an error that a worker raised. Some errors cannot be pickled themselves.
-
-    Args:
-        kind: Class of the error.
-        args: Positional arguments of the error.
-        attributes: Instance attributes of the error, including its notes.
-    """
-
-    kind: type[ModelgateError]
-    args: tuple[Any, ...]
-    attributes: dict[str, Any]
-
-    def restore(self) -> ModelgateError:
-        """Return the original error."""
-        # The constructor is not called, because its parameters depend on the class.
-        error = self.kind.__new__(self.kind)
-        error.args = self.args
-        vars(error).update(self.attributes)
-        return error
+__all__ = ["score_chunk"]
 
 
 # Usually a process works for one run, but in a local Ray cluster or in tests, it may work for several runs.
 _open_session = functools.lru_cache(maxsize=4)(GateSource.open_session)
 
 
-def score_chunk(source: GateSource, header: bytes, lines: Any, *, is_first: bool) -> ScoredRows | RaisedError:
+def score_chunk(source: GateSource, header: bytes, lines: Any, *, is_first: bool) -> ScoredRows:
     """Score rows, or check a header, with the gate that *source* describes.
 
     The first call in a process creates the gate; later calls use it again.
@@ -49,10 +26,7 @@ def score_chunk(source: GateSource, header: bytes, lines: Any, *, is_first: bool
         lines: Rows as CSV, each with its line end. If there are none, only the header is checked.
         is_first: Whether no rows have been scored before; see `modelgate.client.score_rows.score_rows`.
     """
-    try:
-        session = _open_session(source)
-        if not len(lines):
-            drive(check_header(session, header))
-        return drive(score_rows(session, csv_rows(header, lines), is_first=is_first))
-    except ModelgateError as error:
-        return RaisedError(type(error), error.args, vars(error))
+    session = _open_session(source)
+    if not len(lines):
+        drive(check_header(session, header))
+    return drive(score_rows(session, csv_rows(header, lines), is_first=is_first))

@@ -2,20 +2,22 @@
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from ..bulk.checkpoint import Checkpoint
 from ..bulk.csv_file import CSVFile, open_csv
-from ..bulk.output import Output
+from ..bulk.output import Output, Passthrough
 from ..bulk.source import open_rows
 from ..errors import ConfigurationError
 from .output_tables import escape
 
-__all__ = ["PIPE", "PipeOutput", "check_streams", "open_input", "stdin_descriptor"]
+__all__ = ["PIPE", "PipeOutput", "StandardOutput", "check_streams", "open_input", "stdin_descriptor"]
 
 PIPE = Path("-")
 
@@ -79,5 +81,22 @@ class PipeOutput(Output):
     def save(self) -> None:
         """Do nothing, because the run cannot be resumed."""
 
-    def finish(self) -> None:
+    def finish(self, on_upload: Callable[[float], None]) -> None:
         """Do nothing."""
+
+
+@dataclass(frozen=True)
+class StandardOutput:
+    """Results that are written to standard output and standard error; see `RunOutput`.
+
+    Args:
+        done: Checkpoint, which is updated as rows are scored, and never stored.
+    """
+
+    done: Checkpoint
+    name = "standard output"
+    errors_name = "standard error"
+
+    def open(self, passthrough: Passthrough) -> PipeOutput:
+        """Return the output to which the predictions and the columns *passthrough* are written."""
+        return PipeOutput(sys.stdout.buffer, self.done, passthrough)

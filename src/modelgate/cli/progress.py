@@ -111,6 +111,8 @@ class _ProgressLines:
     def __call__(self, fraction: float | None, text: str) -> None:
         tenths = 0 if fraction is None else int(fraction * 10)
         now = time.monotonic()
+        if tenths < self._tenths:  # An upload begins.
+            self._tenths = 0
         if tenths > self._tenths or (fraction is None and now - self._reported_at >= _PAUSE):
             self._tenths, self._reported_at = tenths, now
             click.echo(f"{self._name}  {text}", err=True)

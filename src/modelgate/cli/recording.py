@@ -94,13 +94,13 @@ def _find_secret(request: RecordedRequest, key: str | None) -> str | None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the member names in a JSON value, and its strings both raw and URL-decoded."""
+    """Yield the strings and the member names in a JSON value, both raw and URL-decoded."""
     if isinstance(value, str):
         yield unquote(value)
         yield value
     elif isinstance(value, dict):
         for name, member in value.items():
-            yield name
+            yield from _texts(name)
             yield from _texts(member)
     elif isinstance(value, list):
         for item in value:

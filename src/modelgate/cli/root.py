@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, StoreError
+from .format_error import format_error
 from .help import examples
 from .output_tables import escape
 
@@ -50,7 +51,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except tuple(_EXIT_CODES) as error:
             click.echo(f"Error: {escape(_format_error(error))}", err=True)
-            ctx.exit(_EXIT_CODES[type(error)])
+            ctx.exit(next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)))
         except BrokenPipeError:
             raise  # The reader of the output closed the pipe: let click end the command.
         except OSError as error:
@@ -60,7 +61,7 @@ class _Group(click.Group):
 
 def _format_error(error: ModelgateError) -> str:
     if not isinstance(error, StoreError):
-        return str(error)
+        return format_error(error)
     # The database driver's message says why. It does not contain the URL, which may hold a password.
     cause = str(getattr(error.__cause__, "orig", None) or "no response").strip()
     return f"database unavailable: {cause.splitlines()[0]}"

@@ -1,7 +1,7 @@
 """``modelgate score``: score a file with a deployment."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from ..errors import ModelgateError
 from .help import examples
 from .inspect import load_pickle_option, read_environment_variable
 from .progress import show_progress
+
+if TYPE_CHECKING:
+    from ..bulk.open_engine import EngineName
 
 __all__ = ["score"]
 
@@ -147,7 +150,7 @@ def score(
     key_header: str,
     in_flight: int,
     workers: int | None,
-    engine: str,
+    engine: "EngineName",
     explain: int | None,
     intervals: str | None,
     output: Path | str | None,
@@ -175,57 +178,52 @@ def score(
     storage or a worker failed.
     """
     import asyncio
-    import os
-    import sys
     from contextlib import ExitStack
 
     from ..bulk.checkpoint import Checkpoint
     from ..bulk.gate_source import format_query
-    from ..bulk.output import check_paths, exclusive_lock, resume_output
-    from ..bulk.processes import ProcessEngine
-    from ..bulk.ray_engine import RayEngine
+    from ..bulk.open_engine import open_engine
+    from ..bulk.run_output import open_run_output
     from ..bulk.source import check_query
-    from ..bulk.staged_output import describe_target, prepare_output
-    from .pipes import PIPE, check_streams, stdin_descriptor
+    from .pipes import PIPE, StandardOutput, check_streams, stdin_descriptor
     from .score_job import Job
     from .score_target import parse_target
 
     check_query(path, statement)
-    if output is None and statement is not None:
-        output = Path("predictions.csv")
-    elif output is None:
-        named = Path(path.rpartition("/")[2]) if isinstance(path, str) else path
-        uncompressed = named.with_suffix("") if named.suffix.lower() in COMPRESSED_SUFFIXES else named
-        suffix = ".csv" if named.suffix.lower() in PARQUET_SUFFIXES else uncompressed.suffix
-        output = uncompressed.with_name(f"{uncompressed.stem}.predictions{suffix}")
-        output = PIPE if path == PIPE else output
+    output = output or (_default_output(path) if statement is None else Path("predictions.csv"))
     query = format_query(explain, intervals)
     target, source = parse_target(query=query, **options)
-    target = describe_target(target, table, append)
-    fresh = Checkpoint(target=target, chunk=chunk, keep=list(keep), replace=overwrite)
+    fresh = Checkpoint(
+        target=target, chunk=chunk, keep=list(keep), table=table, append=append, replace=overwrite
+    )
     check_streams(path, output)
-    destination, output = prepare_output(path, output, fresh, table, appends=append)
     with ExitStack() as stack:
         if output == PIPE:
-            done, file = fresh, sys.stdout.buffer
+            job = Job(path, StandardOutput(fresh), statement)
         else:
-            check_paths(stdin_descriptor() if path == PIPE else local_file(path), output)
-            file = stack.enter_context(exclusive_lock(output, creates_folder=destination is not None))
-            done = fresh if overwrite else resume_output(fresh, output)
-        job = Job(path, output, destination, done, statement)
+            read = stdin_descriptor() if path == PIPE else local_file(path)
+            job = Job(path, stack.enter_context(open_run_output(path, output, fresh, source=read)), statement)
         try:
             with show_progress(Path(job.name).name) as report_progress:
                 if source is None:
                     session = job.open_session(options["url"], query, key, key_header)
-                    run = job.run_with_server(file, report_progress, session, in_flight)
-                elif engine == "ray":
-                    run = job.run(file, report_progress, RayEngine(source, workers))
+                    run = job.run_with_server(report_progress, session, in_flight)
                 else:
-                    pool = stack.enter_context(ProcessEngine(source, workers or os.cpu_count() or 1))
-                    run = job.run(file, report_progress, pool)
+                    run = job.run(report_progress, stack.enter_context(open_engine(engine, source, workers)))
                 asyncio.run(run)
         except BrokenPipeError:
             raise  # The reader of the pipe has exited. click handles this error.
         except (ModelgateError, OSError, KeyboardInterrupt) as error:
             job.stop(error, overwrite)
     job.report(as_json)
+
+
+def _default_output(path: Path | str) -> Path:
+    from .pipes import PIPE
+
+    if path == PIPE:
+        return PIPE
+    name = Path(path.rpartition("/")[2]) if isinstance(path, str) else path
+    uncompressed = name.with_suffix("") if name.suffix.lower() in COMPRESSED_SUFFIXES else name
+    suffix = ".csv" if name.suffix.lower() in PARQUET_SUFFIXES else uncompressed.suffix
+    return uncompressed.with_name(f"{uncompressed.stem}.predictions{suffix}")

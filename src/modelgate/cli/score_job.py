@@ -4,25 +4,24 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from ..bulk.checkpoint import Checkpoint
-from ..bulk.destination import Destination
 from ..bulk.engine import Engine, HTTPEngine
 from ..bulk.input import Chunk, Input
 from ..bulk.location import hide_password
-from ..bulk.output import FileOutput, Output, Passthrough, errors_path
+from ..bulk.output import Passthrough
 from ..bulk.run import score_chunks
-from ..bulk.staged_output import StagedOutput
+from ..bulk.run_output import RunOutput
 from ..client.clients import httpx_package
 from ..client.errors import ConnectionFailed, UnexpectedResponse
 from ..client.retry import Retry
 from ..client.session import Session, warn_of_plain_http
 from ..errors import Forbidden, ModelgateError, RateLimitExceeded, ServingError, Unauthorized
+from .format_error import format_error
 from .output_tables import escape, print_json
-from .pipes import PIPE, PipeOutput, open_input
+from .pipes import PIPE, StandardOutput, open_input
 from .progress import ReportProgress, format_progress
 
 __all__ = ["Job", "exit_code"]
@@ -42,34 +41,22 @@ class Job:
 
     Args:
         path: Input file or URL; `PIPE` for standard input.
-        output: Path of the predictions; `PIPE` for standard output.
-        destination: Destination to upload the predictions to; None if *output* is the final file.
-        done: Checkpoint to continue from; updated as rows are scored.
+        results: Results of the run.
         query: Database query of the rows, if *path* is the URL of a database.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        output: Path,
-        destination: Destination | None,
-        done: Checkpoint,
-        query: str | None = None,
-    ) -> None:
+    def __init__(self, path: Path | str, results: RunOutput | StandardOutput, query: str | None) -> None:
         self.name = "standard input" if path == PIPE else hide_password(path)
-        self._destination = destination
-        self._to_stdout = output == PIPE
+        self._results, self._done = results, results.done
+        self._to_stdout = isinstance(results, StandardOutput)
         self._path, self._query = path, query
-        self._output = output
-        self._done = done
         self._waits, self._reported_until = 0, 0.0
         self._is_reached = False
-        self._resumed = done.rows
+        self._resumed = self._done.rows
         self._since = time.monotonic()
 
     async def run_with_server(
         self,
-        file: BinaryIO,
         report_progress: ReportProgress,
         open_session: Callable[[Any], Session],
         in_flight: int,
@@ -77,14 +64,13 @@ class Job:
         """Score the remaining rows by sending them to a server.
 
         Args:
-            file: File to which the predictions are appended.
             report_progress: Function that reports progress.
             open_session: Function that takes an httpx client and opens a session; see `open_session`.
             in_flight: Maximum number of concurrent requests.
         """
         httpx = httpx_package()
         async with httpx.AsyncClient(limits=httpx.Limits(max_connections=in_flight)) as http:
-            await self.run(file, report_progress, HTTPEngine(open_session(http), in_flight))
+            await self.run(report_progress, HTTPEngine(open_session(http), in_flight))
 
     def open_session(
         self, url: str, query: str, key: str | None, key_header: str
@@ -111,8 +97,8 @@ class Job:
             query=query,
         )
 
-    async def run(self, file: BinaryIO, report_progress: ReportProgress, engine: Engine) -> None:
-        """Score the remaining rows with *engine*, and append the predictions to *file*."""
+    async def run(self, report_progress: ReportProgress, engine: Engine) -> None:
+        """Score the remaining rows with *engine*, and write the predictions."""
         with open_input(self._path, self._query) as content:
             source = Input(content, self.name)
             passthrough = Passthrough(source.header, self._done.keep)
@@ -121,15 +107,12 @@ class Job:
                 self._is_reached = True
                 self._report(chunk.fraction, source.initial_fraction, report_progress)
 
-            with self._open_output(file, passthrough) as output:
-                await score_chunks(source, engine, output, self._done.chunk, on_chunk)
+            def on_upload(fraction: float) -> None:
+                text = f"{fraction:4.0%} of the results written to {self._results.name}"
+                report_progress(fraction, text.replace("%", " %"))
 
-    def _open_output(self, file: BinaryIO, passthrough: Passthrough) -> Output:
-        if self._to_stdout:
-            return PipeOutput(file, self._done, passthrough)
-        if self._destination is not None:
-            return StagedOutput(file, self._destination, self._done, passthrough)
-        return FileOutput(file, self._output, self._done, passthrough)
+            with self._results.open(passthrough) as output:
+                await score_chunks(source, engine, output, self._done.chunk, on_chunk, on_upload)
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
         self._waits += 1
@@ -154,7 +137,7 @@ class Job:
 
     def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
         """Print *error* and how to resume the run, and exit with the exit code for *error*."""
-        lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
+        lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {format_error(error)}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset and self._to_stdout:
             lines.append("A run that writes to standard output cannot be resumed: pass -o FILE")
@@ -167,17 +150,12 @@ class Job:
     def report(self, as_json: bool) -> None:
         """Print the summary, and exit with code 0, or 1 if rows were rejected."""
         seconds = time.monotonic() - self._since
-        output, errors = str(self._output), str(errors_path(self._output))
-        if self._to_stdout:
-            output, errors = "standard output", "standard error"
-        elif self._destination is not None:
-            output, errors = self._destination.name, self._destination.errors_name
         summary = {
-            "output": output,
+            "output": str(self._results.name),
             "rows": self._done.rows,
             "scored": self._done.scored,
             "refused": self._done.refused,
-            "errors": errors if self._done.refused else None,
+            "errors": str(self._results.errors_name) if self._done.refused else None,
             "versions": self._done.versions,
             "resumed_at": self._resumed,
             "waits": self._waits,

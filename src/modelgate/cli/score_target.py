@@ -1,5 +1,6 @@
 """Parse the target of ``modelgate score``: a server, or a gate that each process creates."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -20,8 +21,8 @@ def parse_target(
     *,
     query: str,
     load_pickle: bool,
-) -> "tuple[str, GateSource | None]":
-    """Return the target's options as text, and the description of its gate, which is None for a server.
+) -> "tuple[dict[str, str | None], GateSource | None]":
+    """Return the target's options, and the description of its gate, which is None for a server.
 
     Args:
         url: URL of a deployment.
@@ -38,17 +39,24 @@ def parse_target(
         raise click.UsageError("pass exactly one of --url, --model and --gate")
     if deployment is not None and gate is None:
         raise click.UsageError("--deployment can only be passed with --gate")
-    shown = "".join(f" --{name} {value}" for name, value in parse_qsl(query))
+    options: dict[str, str | None] = {
+        "url": url,
+        "gate": gate,
+        "deployment": deployment,
+        **dict(parse_qsl(query)),
+    }
     if url is not None:
-        return f"--url {url}{shown}", None
+        return options, None
     from ..bulk.gate_source import GateSource
 
     if model is None:
-        named = "" if deployment is None else f" --deployment {deployment}"
-        return f"--gate {gate}{named}{shown}", GateSource(gate, deployment, query=query)
-    from ..models.inspection import report_on
+        return options, GateSource(gate, deployment, query=query)
+    from ..models.archive import MANIFEST
+    from ..models.package_files import file_errors
 
-    sha256 = report_on(model).sha256
+    # Only the workers load the model, which takes seconds.
+    with file_errors(model), (model / MANIFEST if model.is_dir() else model).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     source = GateSource(model=model.absolute(), sha256=sha256 if load_pickle else None, query=query)
     # The digest, because a resumed run must not mix the predictions of two models.
-    return f"--model {model} (SHA-256 {sha256[:16]}…){shown}", source
+    return {"model": f"{model} (SHA-256 {sha256[:16]}…)", **options}, source

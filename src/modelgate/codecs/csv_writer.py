@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .json import ANY
-from .raw_values import RawValues
 
 __all__ = ["iter_csv", "write_csv"]
 
@@ -40,8 +39,8 @@ def iter_csv(
     arrays, NaN and infinity become empty cells, too.
 
     Args:
-        columns: Name and values of each column. The values may be a numpy array, `RawValues`, a list that may
-            contain raw JSON (`msgspec.Raw`), or one value for all rows.
+        columns: Name and values of each column. The values may be a numpy array, a sequence that may contain
+            raw JSON (`msgspec.Raw`), or one value for all rows.
         rows: Number of rows.
         escape_formulas: Whether text that spreadsheets would treat as a formula is prefixed with ``'``
             (OWASP, "CSV Injection").
@@ -79,7 +78,7 @@ class _Formatter:
 
     def _format_column(self, values: Any, rows: slice) -> Iterable[float | msgspec.Raw]:
         """Return the cells of a column as JSON values: numbers that JSON writes like `repr`, and raw text."""
-        if not isinstance(values, np.ndarray | list | RawValues):
+        if isinstance(values, str) or not isinstance(values, np.ndarray | Sequence):
             return [self._format_value(values)] * (rows.stop - rows.start)
         block = values[rows]
         if isinstance(block, np.ndarray):

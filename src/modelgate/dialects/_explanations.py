@@ -1,8 +1,10 @@
 """Encode explanations as response headers and CSV columns, for several dialects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
+from ..explanations import Contribution, RowExplanation
 from ..inference import Prediction
 from ..scoring import Query
 
@@ -20,18 +22,17 @@ def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
     The header with the base value is left out if the rows have different base values, for example because
     their explanations refer to different classes.
     """
-    explanations = [row for output in prediction.outputs for row in output.explanations or ()]
-    if explanations:
-        yield "x-explanation-method", explanations[0].method
-        yield "x-explanation-space", explanations[0].space
-        base_values = {explanation.base_value for explanation in explanations}
+    if prediction.explanations:
+        yield "x-explanation-method", prediction.explanations[0].method
+        yield "x-explanation-space", prediction.explanations[0].space
+        base_values = {row.base_value for output in prediction.outputs for row in output.explanations or ()}
         if len(base_values) == 1:
             yield "x-explanation-base-value", repr(base_values.pop())
 
 
 def contribution_columns(
     prediction: Prediction, query: Query, names: Sequence[str]
-) -> Iterator[tuple[str, list[Any]]]:
+) -> Iterator[tuple[str, Sequence[Any]]]:
     """Yield the CSV columns of explanations, if *query* requests explanations.
 
     There are columns for as many contributions as a row can have. Rows with fewer contributions have empty
@@ -48,9 +49,46 @@ def contribution_columns(
     count = min(query.explain.count, len(list(query.table)))
     for output in prediction.outputs:
         prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
-        rows = [explanation.contributions or () for explanation in output.explanations or ()]
+        read = lru_cache(maxsize=1)(partial(_read_contributions, output.explanations or ()))
         for index in range(count):
-            contributions = [row[index] if index < len(row) else None for row in rows]
             for name, field in zip(names, _FIELDS, strict=True):
-                values = [None if item is None else getattr(item, field) for item in contributions]
-                yield prefix + name.format(index + 1), values
+                yield (
+                    prefix + name.format(index + 1),
+                    _ContributionColumn(read, len(prediction), index, field),
+                )
+
+
+def _read_contributions(
+    explanations: Sequence[RowExplanation], start: int, stop: int
+) -> list[Sequence[Contribution]]:
+    return [explanation.contributions or () for explanation in explanations[start:stop]]
+
+
+class _ContributionColumn(Sequence[Any]):
+    """Field of one contribution of each row.
+
+    Args:
+        read: Function that returns the contributions of the rows from one index up to another.
+        rows: Number of rows.
+        index: Index of the contribution.
+        field: Attribute of the contribution.
+    """
+
+    def __init__(
+        self, read: Callable[[int, int], Sequence[Sequence[Contribution]]], rows: int, index: int, field: str
+    ) -> None:
+        self._read, self._rows = read, rows
+        self._index, self._field = index, field
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __getitem__(self, rows: Any) -> Any:
+        if not isinstance(rows, slice):
+            return self[rows : rows + 1][0]
+        start, stop, _ = rows.indices(len(self))
+        contributions = self._read(start, stop)
+        return [
+            getattr(row[self._index], self._field) if self._index < len(row) else None
+            for row in contributions
+        ]

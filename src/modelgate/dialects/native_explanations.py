@@ -143,7 +143,8 @@ def describe_explanations(prediction: Prediction) -> dict[str, Any]:
         output.name: {_label(row.label): row.base_value for row in output.explanations or ()}
         for output in prediction.outputs
     }
-    (first, *_), only = prediction.explanations or (), base_values[prediction.outputs[0].name]
+    assert prediction.explanations
+    first, only = prediction.explanations[0], base_values[prediction.outputs[0].name]
     return {
         "method": first.method,
         "space": first.space,

@@ -17,7 +17,7 @@ from ._humility import add_native_humility, humility_column
 from ._streaming import COLUMN_ROWS, row_spans, stream_if_long
 from .native_explanations import EXPLANATION_COLUMNS, describe_explanations, explanation_columns
 
-__all__ = ["ENCODERS", "JSON", "NPY", "labels"]
+__all__ = ["ENCODERS", "JSON", "NPY", "labels", "to_columns"]
 
 JSON = "application/json"
 NPY = "application/x-npy"
@@ -54,7 +54,13 @@ def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[byt
 
 
 def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) -> bytes | Iterator[bytes]:
-    """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
+    columns = to_columns(prediction, query)
+    pieces = iter_csv(columns, len(prediction), escape_formulas=escape_formulas)
+    return stream_if_long(prediction, pieces)
+
+
+def to_columns(prediction: Prediction, query: Query) -> list[tuple[str, Any]]:
+    """Return the names and the values of the columns of CSV: the passthrough columns, then a column ``prediction`` and a column for each class.
 
     Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns
     contain the explanations and, if the deployment has humility rules, the names of the triggered rules.
@@ -75,8 +81,7 @@ def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) 
     columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
     if prediction.humility is not None:
         columns.append(("humility", humility_column(prediction.humility)))
-    pieces = iter_csv(columns, len(prediction), escape_formulas=escape_formulas)
-    return stream_if_long(prediction, pieces)
+    return columns
 
 
 def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders

@@ -3,6 +3,7 @@
 from .explainer import ExplainedModel, Explainer, create_explainer
 from .explanation import Contribution, Explain, RowExplanation
 from .options import Explanations
+from .packed import PackedExplanations
 
 __all__ = [
     "Contribution",
@@ -10,6 +11,7 @@ __all__ = [
     "ExplainedModel",
     "Explainer",
     "Explanations",
+    "PackedExplanations",
     "RowExplanation",
     "create_explainer",
 ]

@@ -1,7 +1,7 @@
 """Create row explanations from the strengths that an attribution method returns."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ def describe_rows(
     value_of: Callable[[int, int], Any],
     explain: Explain,
     listed: npt.NDArray[np.bool_],
-) -> list[RowExplanation]:
-    """Add the strongest contributions to the explanation of each row.
+) -> Iterator[RowExplanation]:
+    """Yield the explanation of each row with the strongest contributions.
 
     Args:
         unexplained: Explanations of the rows, without contributions. They are not changed.
@@ -42,7 +42,6 @@ def describe_rows(
         *(part.tolist() for part in (order, strongest, shares)),
         strict=True,
     )
-    described = []
     for row, (explanation, total, *ranked) in enumerate(rows):
         contributions = [
             Contribution(
@@ -57,14 +56,11 @@ def describe_rows(
             # A part of the sum exceeds the largest float.
             parts = len(contributions) + 1
             remaining = (total / parts - sum(strength / parts for strength in listed_strengths)) * parts
-        described.append(
-            RowExplanation(
-                explanation.label,
-                explanation.method,
-                explanation.space,
-                explanation.base_value,
-                contributions,
-                remaining,
-            )
+        yield RowExplanation(
+            explanation.label,
+            explanation.method,
+            explanation.space,
+            explanation.base_value,
+            contributions,
+            remaining,
         )
-    return described

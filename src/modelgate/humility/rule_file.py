@@ -61,7 +61,7 @@ def parse_rules(content: Mapping[str, Any]) -> list[HumilityRule]:
         raise ConfigurationError(
             "'rule' must be an array of TOML tables: write one [[rule]] section for each rule"
         )
-    return [_parse_rule(f"number {index}", table) for index, table in enumerate(rules)]
+    return [_parse_rule(f"number {number}", table) for number, table in enumerate(rules, 1)]
 
 
 def _parse_rule(place: str, table: Any) -> HumilityRule:

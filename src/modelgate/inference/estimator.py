@@ -1,9 +1,8 @@
 """Predict with a fitted model, or with an equivalent plan."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +18,8 @@ from ..schema.model_input import DtypeKey, InputForm, ModelInput, required_names
 from .checks import check_shape, check_values
 from .conversion import output_names
 from .first_prediction import synthetic_tables
-from .plans import Plan, PlanOutput, PredictFn, build_onnx_plan, build_plan, force_single_job
+from .n_jobs import with_single_job
+from .plans import Plan, PlanOutput, PredictFn, build_onnx_plan, build_plan
 from .prediction import Output, Prediction
 from .row_buffer import RowBuffer
 from .runtimes import Runtime, find_runtime
@@ -37,7 +37,7 @@ class Estimator:
     """Predictor function of a fitted model. It calls the model, or a plan that replaces the model.
 
     A `Runtime` calls the model with rows in the form that the model was fitted on (see `ModelInput`). The
-    model's ``n_jobs`` is set to 1 (see `force_single_job`). Every call uses the scikit-learn configuration of
+    ``n_jobs`` of the model is 1 (see `with_single_job`). Every call uses the scikit-learn configuration of
     the thread that constructs this object.
 
     Args:
@@ -51,6 +51,7 @@ class Estimator:
         input: Form of the rows that the model takes; None to detect it.
 
     Attributes:
+        model: The model with ``n_jobs=1``, which is a copy if *model* has another value.
         plan: The plan, or the reason why there is none.
         dtype_key: Function that decides which tables may share one call (see `DtypeKey`); None if all may.
 
@@ -74,7 +75,7 @@ class Estimator:
         nullable: bool = False,
         input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
-        self._model = model
+        self.model = model = with_single_job(model)
         self._nullable = nullable
         self._target = target
         self._name = output_names(target, 1)[0]
@@ -89,7 +90,6 @@ class Estimator:
             self._set_runtime(find_runtime(model)(model, self._to_input))
             return
         self._to_input = to_input = ModelInput(model, schema.columns, input)
-        force_single_job(model)
         self._set_runtime(find_runtime(model)(model, to_input))
         to_input.try_forms(
             partial(isolate_errors, model.predict),
@@ -118,7 +118,7 @@ class Estimator:
     ) -> Plan | str:
         if plans == "onnx":
             try:
-                plan = build_onnx_plan(self._model, schema, self._call_model, sample)
+                plan = build_onnx_plan(self.model, schema, self._call_model, sample)
             except Exception as error:
                 logger.warning("model %s: ONNX graph not used: %s", name, error)
             else:
@@ -126,7 +126,7 @@ class Estimator:
                 logger.warning("model %s: ONNX graph used: %s", name, plan.summary)
                 return plan
         return (
-            build_plan(self._model, schema, self._call_checked, sample) if plans else "plans are switched off"
+            build_plan(self.model, schema, self._call_checked, sample) if plans else "plans are switched off"
         )
 
     def _call_checked(self, table: Table) -> PlanOutput:
@@ -150,7 +150,7 @@ class Estimator:
     def decision_scores(self, table: Table) -> npt.NDArray[np.float64]:
         """Return the result of the estimator's ``decision_function``."""
         with sklearn_config(self._config):
-            return np.asarray(self._model.decision_function(self._to_input(table)), dtype=np.float64)
+            return np.asarray(self.model.decision_function(self._to_input(table)), dtype=np.float64)
 
     def transform(self, steps: Sequence[Any], table: Table) -> Any:
         """Transform the rows of *table* by *steps*, one after the other.
@@ -165,7 +165,7 @@ class Estimator:
         return rows if hasattr(rows, "tocsr") else np.asarray(rows, dtype=np.float64)
 
     def _predict(self, table: Table) -> Prediction:
-        rows = len(table.numbers)
+        rows = table.row_count
         chunked = rows > _CHUNK_ROWS
         values, probabilities = self._predict_in_chunks(table, rows) if chunked else self._predict_rows(table)
         if values.ndim == 1 and not isinstance(probabilities, list):
@@ -205,13 +205,11 @@ class Estimator:
             return self._call_model(table)
 
     def _predict_in_chunks(self, table: Table, rows: int) -> PlanOutput:
-        def chunks() -> Iterator[Table]:
-            return (table.slice(start, start + _CHUNK_ROWS) for start in range(0, rows, _CHUNK_ROWS))
-
-        if self.dtype_key is not None and len({*map(self.dtype_key, chain([table], chunks()))}) > 1:
+        # If the keys of all chunks are equal, they equal the key of the table.
+        if self.dtype_key is not None and len({*map(self.dtype_key, table.slices(_CHUNK_ROWS))}) > 1:
             return self._predict_rows(table)
         values, buffers, probabilities = RowBuffer(rows), list[RowBuffer](), None
-        for chunk in chunks():
+        for chunk in table.slices(_CHUNK_ROWS):
             stop_if_abandoned()
             predicted, probabilities = self._predict_rows(chunk)
             values.append(predicted)

@@ -19,7 +19,7 @@ class MultiTargetEstimator(Estimator):
     """
 
     def __init__(self, model: MultiTarget, schema: Schema, *, name: str, **options: Any) -> None:
-        self._estimators = []
+        self.model, self._estimators = model, []
         for target, part in model.target_models.items():
             with error_context(f"target {target!r}"):
                 self._estimators.append(Estimator(part, schema, target, name=f"{name}.{target}", **options))

@@ -2,32 +2,36 @@
 
 from typing import Any
 
-__all__ = ["force_single_job"]
+__all__ = ["with_single_job"]
 
 
-def force_single_job(model: Any) -> None:
-    """Set ``n_jobs`` to 1 on *model* and on every scikit-learn estimator in it, in place.
+def with_single_job(model: Any) -> Any:
+    """Return *model* with ``n_jobs=1`` in it and in every scikit-learn estimator inside it.
+
+    An estimator whose ``n_jobs`` is set, or that contains such an estimator, is copied, because it may belong
+    to the caller. The copy shares everything else with the original, such as the arrays.
 
     Distributing a few rows to several threads takes longer than scoring them (for a forest, twice as long),
     and a server needs its cores for other requests. Predictions stay the same, except for rounding: with one
     job, the trees of a forest are always added up in the same order.
     """
-    seen: set[int] = set()
-    queue = [model]
-    while queue:
-        step = queue.pop()
-        if id(step) in seen or not type(step).__module__.startswith("sklearn."):
-            continue
-        seen.add(id(step))
-        attributes = getattr(step, "__dict__", {})
+    return _copy_with_single_job(model, {})
+
+
+def _copy_with_single_job(value: Any, copies: dict[int, Any]) -> Any:
+    """Return *value* with ``n_jobs=1``. *copies* has the result for each estimator by its id."""
+    if type(value) in (list, tuple):  # such as the steps of a pipeline
+        items = [_copy_with_single_job(item, copies) for item in value]
+        is_same = all(new is old for new, old in zip(items, value, strict=True))
+        return value if is_same else type(value)(items)
+    if not type(value).__module__.startswith("sklearn.") or not hasattr(value, "__dict__"):
+        return value
+    if id(value) not in copies:
+        copies[id(value)] = value
+        attributes = {name: _copy_with_single_job(item, copies) for name, item in vars(value).items()}
         if attributes.get("n_jobs") is not None:
-            step.n_jobs = 1
-        for value in attributes.values():
-            queue += _flatten(value)
-
-
-def _flatten(value: Any) -> list[Any]:
-    """Return the items of nested lists and tuples (the steps of a pipeline), or *value* itself."""
-    if isinstance(value, list | tuple):
-        return [part for item in value for part in _flatten(item)]
-    return [value]
+            attributes["n_jobs"] = 1
+        if any(attributes[name] is not item for name, item in vars(value).items()):
+            copies[id(value)] = copy = object.__new__(type(value))
+            vars(copy).update(attributes)
+    return copies[id(value)]

@@ -153,7 +153,7 @@ class Predictor:
         elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             self._sample = read_sample(self.schema, sample)
-            self._function = create_estimator(
+            self._function = estimator = create_estimator(
                 model,
                 self.schema,
                 self.target,
@@ -163,6 +163,7 @@ class Predictor:
                 nullable=self.nullable,
                 input=input,
             )
+            self.model = estimator.model
         elif callable(model):
             _check_function_options(input, plans)
             if schema is None:
@@ -261,7 +262,7 @@ class Predictor:
             AnswerableError: A function rejected the request with this error, or the request cannot be
                 served, for example because the queue of the model is full.
         """
-        if not len(table.numbers):
+        if not len(table):
             return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
         prediction = self.predict_now(table)
         if prediction is not None:
@@ -335,7 +336,7 @@ class Predictor:
     def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
         """Convert the result of a function. If it is invalid, the error names the function."""
         try:
-            return to_prediction(result, len(table.numbers), self.target, nullable=self.nullable)
+            return to_prediction(result, len(table), self.target, nullable=self.nullable)
         except ShapeError as error:
             name = getattr(self.model, "__name__", type(self.model).__name__)
             raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
@@ -359,10 +360,9 @@ class Predictor:
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:
-        rows = len(table.numbers)
-        prediction, elapsed = self.metrics.measure("unbatched", rows, self._score, table)
+        prediction, elapsed = self.metrics.measure("unbatched", len(table), self._score, table)
         if self._latency is not None:
-            self._latency.record(elapsed, rows)
+            self._latency.record(elapsed, len(table))
         return prediction
 
     async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:

@@ -77,15 +77,15 @@ class MemoryKeyStore:
                 f"keys: the environment variable {variable} is not set: set it to key=deployment"
             )
         keys = {}
-        for index, entry in enumerate(entries):
+        for number, entry in enumerate(entries, 1):
             key, equals, deployments = entry.rpartition("=")
             if not equals:
                 raise ConfigurationError(
-                    f"keys: entry {index} of {variable} must be key=deployment (got no '=')"
+                    f"keys: entry {number} of {variable} must be key=deployment (got no '=')"
                 )
             if key in keys:
                 raise ConfigurationError(
-                    f"keys: the keys in {variable} must be unique (got the key of entry {index} twice):"
+                    f"keys: the keys in {variable} must be unique (got the key of entry {number} twice):"
                     " remove one of the two entries"
                 )
             keys[key] = deployments.split(",")

@@ -129,7 +129,7 @@ class Metrics:
             if request.error_code is not None:
                 self._count_error((name, version, request.error_code))
             elif query is not None and query.table is not None and status is not None:
-                cells[_ROWS] += len(query.table.numbers)
+                cells[_ROWS] += query.table.row_count
 
     def _allocate(self, key: _Key) -> tuple[Cells, Ring | None]:
         self._discard_removed()

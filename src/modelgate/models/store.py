@@ -57,8 +57,6 @@ class ModelStore(Protocol):
     def load(self, name: str) -> Any:
         """Load the model *name*, and return the fitted model or its `ModelPackage`. May block.
 
-        A gate sets ``n_jobs`` of the returned model to 1, in place.
-
         Raises:
             NotFound: There is no such model.
         """

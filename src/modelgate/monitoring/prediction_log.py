@@ -128,7 +128,7 @@ class PredictionLog(PredictionHook):
     def __call__(self, record: PredictionRecord) -> None:
         if self._sample < 1 and self._random() >= self._sample:
             return
-        rows = len(record.table.numbers)
+        rows = record.table.row_count
         with self._lock:
             if self._closed:
                 self._lost["closed"][0] += rows
@@ -202,7 +202,7 @@ class PredictionLog(PredictionHook):
             self._written[0] += sum(len(record.table) for record in records)
         with self._lock:
             for _ in records:
-                self._rows -= len(self._queue.popleft().table.numbers)
+                self._rows -= len(self._queue.popleft().table)
 
     def _warn_of_misspelled_columns(self, records: Iterable[PredictionRecord]) -> None:
         for record in records if self._redact else ():

@@ -1,9 +1,9 @@
 """Read passthrough columns, which are returned unchanged with the predictions."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, TypeAlias
 
 import msgspec
@@ -53,9 +53,9 @@ def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Valu
 
 
 def read_sent_rows(
-    rows: object, columns: Sequence[Column], indices: Sequence[int]
-) -> Sequence[Mapping[str, Any]]:
-    """Return the rows at *indices* as they were sent: values by column name, some of them as raw JSON.
+    rows: object, columns: Sequence[Column], indices: Collection[int]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows at *indices* as they were sent: values by column name, some of them as raw JSON.
 
     For rows of an array or a DataFrame, the mappings are empty, because their sent values equal the validated
     values.
@@ -65,28 +65,30 @@ def read_sent_rows(
         columns: Columns of the schema.
         indices: Indices of the rows, in ascending order.
     """
+    sent: Iterable[Mapping[str, Any]]
     if isinstance(rows, bytes | msgspec.Raw):
-        selected = set(indices)
-        return [row for index, row in enumerate(_iter_raw_rows(rows)) if index in selected]
-    if isinstance(rows, CSV):
-        return _read_csv_rows(rows, indices)
-    if isinstance(rows, SplitRows):
-        records: Sequence[Mapping[str, Any]] = rows.records([column.name for column in columns])
+        sent = _iter_raw_rows(rows)
+    elif isinstance(rows, CSV):
+        sent = _iter_csv_rows(rows)
+    elif isinstance(rows, SplitRows):
+        sent = rows.records([column.name for column in columns])
     else:
-        records = [rows] if isinstance(rows, Mapping) else rows  # type: ignore[assignment]
-        if not isinstance(records, list | tuple) or not all(isinstance(row, Mapping) for row in records):
-            return [{} for _ in indices]
-    return [records[index] for index in indices]
-
-
-def _read_csv_rows(rows: CSV, indices: Sequence[int]) -> list[dict[str, msgspec.Raw]]:
-    lines = iter_records(CSV(rows.raw.rstrip(b"\r\n"), rows.header))
-    header, selected = next(lines), set(indices)
-    return [
-        {name: _cell_to_json(text) for name, text in zip(header, row, strict=True)}
-        for index, row in enumerate(lines)
+        records = [rows] if isinstance(rows, Mapping) else rows
+        is_records = isinstance(records, list | tuple) and all(isinstance(row, Mapping) for row in records)
+        sent = records if is_records else repeat({})  # type: ignore[assignment]
+    selected = frozenset(indices)
+    return (
+        row
+        for index, row in zip(range(max(indices, default=-1) + 1), sent, strict=False)
         if index in selected
-    ]
+    )
+
+
+def _iter_csv_rows(rows: CSV) -> Iterator[dict[str, msgspec.Raw]]:
+    lines = iter_records(CSV(rows.raw.rstrip(b"\r\n"), rows.header))
+    header = next(lines)
+    for row in lines:
+        yield {name: _cell_to_json(text) for name, text in zip(header, row, strict=True)}
 
 
 def first_value(rows: Any, name: str) -> str | float | None:

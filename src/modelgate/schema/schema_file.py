@@ -83,11 +83,11 @@ def schema_from_dict(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOp
     options = SchemaOptions(
         **{_SCHEMA_KEYS[key].name: value for key, value in content.items() if key != "column"}
     )
-    return [_parse_column(index, table) for index, table in enumerate(columns)], options
+    return [_parse_column(number, table) for number, table in enumerate(columns, 1)], options
 
 
-def _parse_column(index: int, table: Mapping[str, Any]) -> Column:
-    name = table.get("name", f"number {index}")
+def _parse_column(number: int, table: Mapping[str, Any]) -> Column:
+    name = table.get("name", f"number {number}")
     unknown = table.keys() - _COLUMN_KEYS.keys()
     if unknown:
         raise ConfigurationError(

@@ -113,7 +113,7 @@ class Batcher:
             Overloaded: The queue is full, or a call of the model is stuck.
             Exception: The error that the model raised for this table.
         """
-        rows = len(table.numbers)
+        rows = table.row_count
         if rows >= self._max_rows:
             return (yield self._workers.wait(partial(self._score_large, table), rows=rows))  # type: ignore[no-any-return]
         result: Result = yield BatchWait(self, table)  # type: ignore[misc]  # has the attributes of a Wait
@@ -129,7 +129,7 @@ class Batcher:
         Raises:
             Exception: The error that the model raised.
         """
-        rows = len(table.numbers)
+        rows = table.row_count
         # If a call is running, it may hang. Then the event loop, or another thread, must not begin the next one.
         if self._inline is None and not self._metrics.running and self._calls.latency.is_light(rows, _BRIEF):
             return self._calls.score_now(table, rows)
@@ -147,7 +147,7 @@ class Batcher:
 
     def wait(self, table: Table) -> Result:
         """Block until *table* is scored, and return its result."""
-        return self._wait(ThreadWaiter(table, len(table.numbers), self._key_of(table)), None)
+        return self._wait(ThreadWaiter(table, table.row_count, self._key_of(table)), None)
 
     def wait_with_timeout(self, table: Table, seconds: float) -> Result:
         """Like `wait`, but for at most *seconds*. Slow models are called by a worker thread.
@@ -155,7 +155,7 @@ class Batcher:
         Raises:
             TimeoutError: The table was not scored within *seconds*.
         """
-        deadline, rows = time.monotonic() + seconds, len(table.numbers)
+        deadline, rows = time.monotonic() + seconds, table.row_count
         can_lead = self._is_light(rows, max(LIGHT, seconds * _UNCANCELLABLE_PART))
         return self._wait(ThreadWaiter(table, rows, self._key_of(table), can_lead), deadline)
 
@@ -200,7 +200,7 @@ class Batcher:
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
         """Queue *table*, and return an asyncio future for the result."""
-        rows, key, loop = len(table.numbers), self._key_of(table), asyncio.get_running_loop()
+        rows, key, loop = table.row_count, self._key_of(table), asyncio.get_running_loop()
         waiter = LoopWaiter(table, rows, key, loop, loop.create_future(), this_thread.in_worker)
         try:
             if self._is_reentrant() or not self._enqueue(waiter):

@@ -12,7 +12,6 @@ from typing import Any
 
 from ...schema import Column, Schema, Table
 from ...schema.introspection.column_paths import stored_names
-from ..n_jobs import force_single_job
 from . import (
     compose,
     encoders,
@@ -48,7 +47,6 @@ __all__ = [
     "build_onnx_plan",
     "build_plan",
     "build_transform",
-    "force_single_job",
 ]
 
 # Importing a module registers its plans.

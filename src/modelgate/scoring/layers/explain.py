@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import AnswerableError, InvalidInput, PredictionError
-from ...explanations import Explain, Explainer, RowExplanation
+from ...explanations import Explain, Explainer, PackedExplanations, RowExplanation
 from ...explanations.attribution import Method, Numbers, add_up, is_additive
 from ...explanations.describe import describe_rows
 from ...flow import Flow, Handler, run_long
@@ -26,8 +26,13 @@ __all__ = ["add_explanations"]
 
 _MANY_ROWS = 50
 
-MAX_CONTRIBUTIONS = 500_000
-"""Maximum number of contributions in a response. In memory, one takes 700 bytes."""
+_BLOCK_ROWS = 1024
+"""Number of rows whose explanations are in memory as objects."""
+
+MAX_CONTRIBUTIONS = 300_000
+"""Maximum number of contributions in a response. With each, a response takes up to 150 bytes more memory."""
+
+_Explanations: TypeAlias = list[RowExplanation] | PackedExplanations
 
 _NOT_FINITE = (
     "These predictions cannot be explained, because the calculation of a contribution exceeds the largest number:"
@@ -206,52 +211,94 @@ class _ExplanationBuilder:
         self._schema = query.predictor.schema
         self._columns = query.predictor.explainer.columns
         self._listed = query.predictor.explainer.listed
-        self._explain = explain
+        self._options = explain
         self._positions = selected.nonzero()[0]
         self._method = method
         self._strengths = strengths
 
     def set_explanations(self, targets: Sequence[_Target]) -> None:
         """Set the explanations of each target's output."""
-        for target, strengths in zip(targets, self._strengths, strict=True):
-            target.output.explanations = self._explain_target(target, strengths)
-
-    def _explain_target(self, target: _Target, strengths: Numbers) -> list[RowExplanation]:
-        base_values = self._method.base_values[target.indices].tolist()
-        explanations = [
-            RowExplanation(label, self._method.name, self._method.link.space, base, None if is_null else ())
-            for label, base, is_null in zip(target.labels, base_values, target.is_null.tolist(), strict=True)
+        count, method = len(self._table), self._method
+        explanations: list[_Explanations] = [
+            [] if count <= _BLOCK_ROWS else PackedExplanations(self._columns, method.name, method.link.space)
+            for _ in targets
         ]
-        # All outputs share one attribution, so choose the rows of this output among the attributed ones.
-        chosen = target.selected[self._positions].nonzero()[0]
-        rows, chosen_list = self._positions[chosen].tolist(), chosen.tolist()
+        sent = read_sent_rows(self._rows, self._schema.columns, self._positions.tolist())
+        # In blocks: as objects, rows and contributions take far more memory than as text.
+        for start in range(0, count, _BLOCK_ROWS):
+            rows = range(start, min(start + _BLOCK_ROWS, count))
+            first, last = np.searchsorted(self._positions, [rows.start, rows.stop]).tolist()
+            positions = self._positions[first:last]
+            values = _RowValues(self._table, rows, dict(zip(positions.tolist(), sent, strict=False)))
+            for target, strengths, parts in zip(targets, self._strengths, explanations, strict=True):
+                # All outputs share one attribution, so choose this output's rows among the attributed ones.
+                chosen = target.selected[positions].nonzero()[0]
+                for row in self._explain(target, rows, positions[chosen], strengths[first + chosen], values):
+                    parts.append(row)
+        for target, parts in zip(targets, explanations, strict=True):
+            target.output.explanations = parts
+
+    def _explain(
+        self,
+        target: _Target,
+        rows: range,
+        positions: npt.NDArray[np.int64],
+        strengths: Numbers,
+        values: "_RowValues",
+    ) -> list[RowExplanation]:
+        """Return the explanations of *rows* for *target*.
+
+        Args:
+            target: Numbers to explain.
+            rows: Indices of the rows.
+            positions: Indices of the explained ones of these rows.
+            strengths: Strengths for *positions*, of shape (positions, columns).
+            values: Values of the explained rows.
+        """
+        method, span = self._method, slice(rows.start, rows.stop)
+        base_values, is_null = (
+            method.base_values[target.indices[span]].tolist(),
+            target.is_null[span].tolist(),
+        )
+        explanations = {
+            row: RowExplanation(label, method.name, method.link.space, base, None if null else ())
+            for row, label, base, null in zip(rows, target.labels[span], base_values, is_null, strict=True)
+        }
+        explained = positions.tolist()
         described = describe_rows(
-            [explanations[row] for row in rows],
-            strengths[chosen],
+            [explanations[row] for row in explained],
+            strengths,
             self._columns,
-            lambda row, column: self._value(chosen_list[row], column),
-            self._explain,
+            lambda index, column: values.get(explained[index], self._columns[column]),
+            self._options,
             self._listed,
         )
-        for row, explanation in zip(rows, described, strict=True):
-            explanations[row] = explanation
-        return explanations
+        explanations.update(zip(explained, described, strict=True))
+        return list(explanations.values())
 
-    def _value(self, position: int, column: int) -> Any:
-        """Return the value that the caller sent for *column* in the explained row at *position*.
+
+class _RowValues:
+    """Values of some of the rows.
+
+    Args:
+        table: All validated rows.
+        rows: Indices of the rows.
+        sent: The rows as they were sent, by index.
+    """
+
+    def __init__(self, table: Table, rows: range, sent: Mapping[int, Mapping[str, Any]]) -> None:
+        self._table, self._rows, self._sent = table, rows, sent
+
+    def get(self, row: int, name: str) -> Any:
+        """Return the value that the caller sent for the column *name* in the row with the index *row*.
 
         If the caller did not send the column, return the value in the validated row.
         """
-        name = self._columns[column]
-        value = self._sent[position].get(name, msgspec.UNSET)
+        value = self._sent[row].get(name, msgspec.UNSET)
         if value is msgspec.UNSET:
-            return self._validated[self._positions[position]][name]
+            return self._validated[row - self._rows.start][name]
         return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else to_json_value(value)
 
     @cached_property
-    def _sent(self) -> Sequence[Mapping[str, Any]]:
-        return read_sent_rows(self._rows, self._schema.columns, self._positions.tolist())
-
-    @cached_property
     def _validated(self) -> list[dict[str, Any]]:
-        return self._table.rows()
+        return self._table.slice(self._rows.start, self._rows.stop).rows()

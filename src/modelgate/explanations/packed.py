@@ -1,0 +1,80 @@
+"""Many explanations in little memory."""
+
+import math
+from array import array
+from collections.abc import Sequence
+from typing import Any, overload
+
+from .explanation import Contribution, RowExplanation
+
+__all__ = ["PackedExplanations"]
+
+_QUALITATIVE = ("---", "--", "-", "+", "++", "+++")
+
+
+class PackedExplanations(Sequence[RowExplanation]):
+    """Sequence of row explanations, which are stored as arrays and created when they are accessed.
+
+    In memory, a contribution takes 21 bytes and its value. As objects, it would take 700 bytes.
+
+    Args:
+        columns: Names of the columns that may contribute.
+        method: Method of all explanations; see `RowExplanation`.
+        space: Space of all explanations; see `RowExplanation`.
+    """
+
+    def __init__(self, columns: Sequence[str], method: str, space: str) -> None:
+        self._columns = columns
+        self._indices = {column: index for index, column in enumerate(columns)}
+        self._method, self._space = method, space
+        # For each row. Without contributions there are two cases: the attribute is None or empty.
+        self._labels = list[Any]()
+        self._base_values, self._remaining = array("d"), array("d")  # NaN stands for None
+        self._is_null, self._ends = bytearray(), array("Q", [0])
+        # For each contribution.
+        self._features, self._strengths, self._symbols = array("I"), array("d"), bytearray()
+        self._values = list[Any]()
+
+    def append(self, explanation: RowExplanation) -> None:
+        """Append an explanation."""
+        self._labels.append(explanation.label)
+        self._base_values.append(explanation.base_value)
+        self._remaining.append(math.nan if explanation.remaining is None else explanation.remaining)
+        self._is_null.append(explanation.contributions is None)
+        for item in explanation.contributions or ():
+            self._features.append(self._indices[item.feature])
+            self._strengths.append(item.strength)
+            self._symbols.append(_QUALITATIVE.index(item.qualitative_strength))
+            self._values.append(item.value)
+        self._ends.append(len(self._values))
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @overload
+    def __getitem__(self, index: int) -> RowExplanation: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RowExplanation]: ...
+    def __getitem__(self, index: int | slice) -> RowExplanation | list[RowExplanation]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        row = range(len(self))[index]
+        remaining, contributions = self._remaining[row], None
+        if not self._is_null[row]:
+            contributions = [self._contribution(i) for i in range(self._ends[row], self._ends[row + 1])]
+        return RowExplanation(
+            self._labels[row],
+            self._method,
+            self._space,
+            self._base_values[row],
+            contributions,
+            None if math.isnan(remaining) else remaining,
+        )
+
+    def _contribution(self, index: int) -> Contribution:
+        return Contribution(
+            self._columns[self._features[index]],
+            self._values[index],
+            self._strengths[index],
+            _QUALITATIVE[self._symbols[index]],
+        )
