@@ -4,7 +4,6 @@ Imports that take long are in the fixtures: the process that distributes the tes
 """
 
 import gc
-import itertools
 from pathlib import Path
 
 import click.testing
@@ -72,29 +71,9 @@ def pytest_ignore_collect(collection_path, config):
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector, name, obj):
     """Make no items of slow tests where they would be deselected: there are thousands, and each takes 0.3 ms."""
-    quick = collector.config.option.markexpr == "not slow"
-    return [] if quick and name.startswith("test") and is_slow(getattr(obj, "pytestmark", ())) else None
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc):
-    """Leave out slow parameters, for the same reason, unless all are slow: pytest would report a skipped test."""
-    parametrize = metafunc.parametrize
-
-    def parametrize_quick(names, values, *args, ids=None, **options):
-        values = list(values)
-        quick = [not is_slow(getattr(value, "marks", ())) for value in values]
-        if any(quick):
-            values = list(itertools.compress(values, quick))
-            ids = list(itertools.compress(ids, quick)) if isinstance(ids, (list, tuple)) else ids
-        parametrize(names, values, *args, ids=ids, **options)
-
-    if metafunc.config.option.markexpr == "not slow":
-        metafunc.parametrize = parametrize_quick
-
-
-def is_slow(marks):
-    return any(mark.name == "slow" for mark in marks)
+    is_quick = collector.config.option.markexpr == "not slow"
+    is_slow = name.startswith("test") and any(mark.name == "slow" for mark in getattr(obj, "pytestmark", ()))
+    return [] if is_quick and is_slow else None
 
 
 def is_slow_file(path):
