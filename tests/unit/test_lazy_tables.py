@@ -85,6 +85,7 @@ def test_predictions_do_not_depend_on_the_size_of_the_body(monkeypatch, model, l
     assert expected.probabilities.tolist() == predictor.score(schema.read(CSV(body))).probabilities.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rows"), [(float, 600_000), (str, 150_000)])
 def test_large_table_takes_the_memory_of_its_parts(kind, rows):
     """As a whole, either table would take ten megabytes."""
