@@ -1,5 +1,7 @@
 """Tables of large CSV bodies, whose rows are decoded again whenever a model is called."""
 
+import asyncio
+import threading
 import tracemalloc
 
 import numpy as np
@@ -7,10 +9,13 @@ import pytest
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
-from modelgate import Column, InvalidInput, InvalidValues, Schema, Table
+from modelgate import Column, InvalidInput, InvalidValues, Schema, Table, Validate, adrive, stack
 from modelgate.inference import Predictor
 from modelgate.inference import estimator as estimator_module
-from modelgate.schema import CSV, csv_decoder
+from modelgate.schema import CSV, LazyTable, csv_decoder
+from modelgate.schema.csv_decoder import CSVDecoder
+from modelgate.scoring import Query
+from modelgate.scoring.score import predict as score_query
 
 SCHEMA = Schema.of(a=float, count=Column("count", "integer", nullable=True), plan=str)
 BODY = b"a,count,plan\n" + b"".join(b"%d.5,%d,p%d\n" % (row, row, row % 3) for row in range(50))
@@ -20,6 +25,7 @@ BODY = b"a,count,plan\n" + b"".join(b"%d.5,%d,p%d\n" % (row, row, row % 3) for r
 def small_parts(monkeypatch):
     """Let a body of 50 rows be a large one."""
     monkeypatch.setattr(csv_decoder, "_JOINED_SIZE", 0)
+    monkeypatch.setattr(csv_decoder, "_FEW_ROWS", 0)
     monkeypatch.setattr(csv_decoder, "_PART_ROWS", 20)
     monkeypatch.setattr(csv_decoder, "ROWS", 8)
 
@@ -37,6 +43,57 @@ def test_lazy_table_has_the_rows_of_the_body():
     assert list(range(50)) == table["count"].tolist()
     with pytest.raises(AttributeError, match="shape"):
         _ = table.shape
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_lazy_table_is_not_decoded_again_once_it_is_loaded(monkeypatch):
+    table = SCHEMA.read(CSV(BODY))
+    assert 50 == len(table.rows())
+    monkeypatch.setattr(CSVDecoder, "iter_tables", None)
+
+    assert [20, 20, 10] == [len(part) for part in table.slices(20)]
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(
+    "header", [b"a,count,plan\n", b'a,"count",plan,",,,,,,,,,,,,,,,\n,,,,,,,"\n', b"a,count,plan\r"]
+)
+def test_size_of_parts_depends_on_the_number_of_columns(monkeypatch, header):
+    monkeypatch.setattr(csv_decoder, "_PART_CELLS", 16)
+    end = b"\r" if header.endswith(b"\r") else b"\n"
+    more = b",x" if header.count(b"x") or header.count(b'"') else b""
+    body = header + b"".join(b"%d,%d,p%s%s" % (row, row, more, end) for row in range(50))
+    sizes = {len(part) for part in SCHEMA.read(CSV(body)).slices(50)}
+
+    assert sizes <= ({4, 2} if more else {5})
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_few_rows_are_stored(monkeypatch):
+    monkeypatch.setattr(csv_decoder, "_FEW_ROWS", 100)
+
+    assert type(SCHEMA.read(CSV(BODY))) is Table
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_async_function_gets_rows_that_were_decoded_in_a_worker_thread(monkeypatch):
+    load, threads = LazyTable.load, []
+
+    def record_thread(table):
+        threads.append(threading.get_ident())
+        load(table)
+
+    async def predict(table):
+        return table["a"]
+
+    monkeypatch.setattr(LazyTable, "load", record_thread)
+    score = stack([Validate(SCHEMA)], score_query)
+    flow = score(Query(CSV(BODY), predictor=Predictor(predict, SCHEMA)))
+    prediction = asyncio.run(adrive(flow))
+
+    assert (50, 0.5) == (len(prediction), prediction.values[0])
+    assert 1 == len(threads)
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.usefixtures("small_parts")

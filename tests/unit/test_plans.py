@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.cluster import KMeans
+from sklearn.cluster import Birch, KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -746,6 +746,14 @@ def test_n_jobs_becomes_one():
     assert parts[-1].estimators_ is own_parts[-1].estimators_
     assert model.predict_proba(FRAME).tolist() == served.predict_proba(FRAME).tolist()
     assert Predictor(plain).model is plain
+
+
+def test_model_with_a_long_chain_of_objects_is_served():
+    """The leaves of Birch refer to each other."""
+    model = Birch(threshold=1e-4, branching_factor=2, n_clusters=None)
+    model.fit(np.random.default_rng(0).random((2000, 2)))
+
+    assert Predictor(model, Schema.of(x=float, y=float)).model is model
 
 
 # Synthetic rows

@@ -11,6 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from modelgate import (
+    Column,
     ConfigurationError,
     Deployment,
     Gate,
@@ -161,20 +162,59 @@ def test_columns_without_cells_are_kept_but_not_passed_to_the_model():
         make_scorer(lambda table: table["age"])(pyarrow.table({"age": lists}))
 
 
+def test_empty_chunks_have_no_rows():
+    """As they are left by a filter."""
+    ages = pyarrow.chunked_array([pyarrow.array([], pyarrow.string()), ["old", "9"]])
+    scored = make_scorer(lambda table: table["age"])(pyarrow.table({"age": ages}))
+
+    assert [None, 9.0] == scored["prediction"].to_pylist()
+    assert [False, True] == [error is None for error in scored["error"].to_pylist()]
+
+
+@pytest.mark.parametrize("is_encoded", [False, True])
+def test_floats_have_their_exact_value(is_encoded):
+    values = pyarrow.array([0.1, float("nan")], pyarrow.float32())
+    values = values.dictionary_encode() if is_encoded else values
+    schema = Schema.of(age=Column("age", nullable=True))
+    scored = make_scorer(lambda table: np.nan_to_num(table["age"], nan=-1), schema=schema)(
+        pyarrow.table({"age": values})
+    )
+
+    assert [float(np.float32(0.1)), -1.0] == scored["prediction"].to_pylist()
+
+
+def test_kept_column_must_exist():
+    with pytest.raises(ConfigurationError, match=r"passthrough must be columns of the dataset \(got 'idd'\)"):
+        make_scorer(lambda table: table["age"], ["idd"])(pyarrow.table({"age": [1], "id": [1]}))
+
+
 def test_kept_column_must_not_have_the_name_of_a_prediction():
     with pytest.raises(ConfigurationError, match="passthrough must not contain error, the name of a column"):
         make_scorer(lambda table: table["age"], ["error"])(pyarrow.table({"age": [1], "error": ["x"]}))
 
 
-def test_missing_column_is_an_error():
+@pytest.mark.parametrize("values", [[1, 2], []])
+def test_missing_column_is_an_error(values):
     with pytest.raises(MissingColumns, match="missing input columns: age"):
-        make_scorer(lambda table: table["age"])(pyarrow.table({"eag": [1, 2]}))
+        make_scorer(lambda table: table["age"])(
+            pyarrow.table({"eag": pyarrow.array(values, pyarrow.int64())})
+        )
 
 
 def test_model_of_a_url(package):
     scored = BatchScorer(GateSource(model=package.as_uri()), [])(pyarrow.table({"age": [30], "income": [1]}))
 
     assert ["yes"] == scored["prediction"].to_pylist()
+
+
+def test_query_of_a_url_is_not_a_part_of_the_file_name(package):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/churn.mgpkg?versionId=1", package.read_bytes())
+    scorer = BatchScorer(GateSource(model="memory://churn.mgpkg?versionId=1"), [])
+
+    assert ["yes"] == scorer(pyarrow.table({"age": [30], "income": [1]}))["prediction"].to_pylist()
 
 
 class Recorder:
@@ -203,6 +243,11 @@ def test_options_of_map_batches(package, monkeypatch):
         ({}, "pass exactly one of model and gate"),
         ({"model": "churn.mgpkg", "gate": "app:gate"}, "pass exactly one of model and gate"),
         ({"gate": Gate(keys="open")}, "gate must be an import path"),
+        ({"model": "churn.mgpkg", "deployment": "d"}, "deployment must be None if model is set"),
+        (
+            {"gate": "app:gate", "passthrough": "id"},
+            r"passthrough must be a list of columns, such as \['id'\]",
+        ),
         ({"gate": "app:gate", "batch_rows": 0}, r"batch_rows must be a whole number of at least 1 \(got 0\)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Return predictions as Arrow columns, with the names of the CSV of the dialect ``native``."""
+"""Store predictions as Arrow columns, named as in the CSV of the dialect ``native``."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ArrowColumns"]
 
 _TEXT = re.compile(r"(.*_)?explanation_\d+_value")
-"""Names of columns whose values may have other types in other batches."""
+"""Columns stored as text, because the types of their values may differ between batches."""
 
 
 class ArrowColumns(Native):
@@ -55,7 +55,8 @@ def _to_arrow(name: str, values: Any) -> "pyarrow.Array":
 
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
         return pyarrow.array(values.astype(np.float64), mask=~np.isfinite(values))
-    items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    # A slice, because `_ContributionColumn` reads a block of rows faster than single rows.
+    items = values.tolist() if isinstance(values, np.ndarray) else list(values[:])
     kinds = {type(item) for item in items} - {type(None)}
     if _TEXT.fullmatch(name) or not (len(kinds) < 2 or kinds == {int, float}):
         return pyarrow.array([None if item is None else str(item) for item in items], pyarrow.string())

@@ -24,6 +24,8 @@ def to_csv(batch: Any) -> bytes:
     """
     from pyarrow import ListArray, array, compute, int32
 
+    if not batch.num_rows:
+        return b""
     # CSV readers skip empty lines, so a single empty cell is quoted.
     empty = "" if batch.num_columns > 1 else '""'
     lines = compute.binary_join_element_wise(*(_to_cells(column, empty) for column in batch.columns), ",")
@@ -36,6 +38,8 @@ def _to_cells(column: Any, empty: str) -> Any:
     import pyarrow
     from pyarrow import compute, types
 
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if types.is_floating(column.type):
         # Without the cast, 0.1 as float32 would become 0.1 rather than its value, 0.10000000149011612.
         column = column.cast(pyarrow.float64())

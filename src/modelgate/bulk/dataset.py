@@ -37,7 +37,7 @@ def score_dataset(
 ) -> "Dataset":
     """Add columns with predictions to a Ray dataset (extra ``ray``).
 
-    The predictions are the same as for requests in the `native` dialect, with the names of its CSV columns:
+    The predictions are the same as for requests in the `native` dialect, in columns named as in its CSV:
     ``prediction``, and for a classifier ``probability_yes`` and so on. The column ``error`` has the reason why a
     row was rejected, and is null for the other rows. A rejected row has nulls as predictions. API keys, limits
     and other HTTP layers do not apply, and *on_prediction* functions are not called::
@@ -50,7 +50,7 @@ def score_dataset(
     once.
 
     Args:
-        dataset: Rows to score. Columns of lists, tensors, structures and binary data are not passed to the
+        dataset: Rows to score. Only columns of numbers, texts, booleans, dates and times are passed to the
             model.
         model: Path or URL of a model file that all nodes can read, such as ``s3://bucket/churn.mgpkg``. For a
             pickle, pass *gate*.
@@ -63,7 +63,7 @@ def score_dataset(
         options: Options of `ray.data.Dataset.map_batches`, such as *compute* and *num_cpus*.
 
     Returns:
-        Dataset of the kept columns and the columns of the predictions.
+        Dataset with the columns of *passthrough*, the prediction columns and ``error``.
 
     Raises:
         ConfigurationError: An option cannot be used. Errors of the gate or the model are raised when the
@@ -74,6 +74,12 @@ def score_dataset(
     if isinstance(gate, Gate):
         raise ConfigurationError(
             'gate must be an import path such as "app:gate", or a function that returns the gate (got a Gate)'
+        )
+    if deployment is not None and gate is None:
+        raise ConfigurationError(f"deployment must be None if model is set (got {deployment!r})")
+    if isinstance(passthrough, str):
+        raise ConfigurationError(
+            f"passthrough must be a list of columns, such as [{passthrough!r}] (got a text)"
         )
     if type(batch_rows) is not int or batch_rows < 1:
         raise ConfigurationError(f"batch_rows must be a whole number of at least 1 (got {batch_rows!r})")
@@ -91,7 +97,7 @@ def score_dataset(
 
 
 class BatchScorer:
-    """Function that scores batches of a dataset. Each Ray actor creates one.
+    """Callable that scores batches of a dataset. Each Ray actor creates one.
 
     Args:
         source: Description of the gate and the deployment.
@@ -102,21 +108,22 @@ class BatchScorer:
         self._dialect = ArrowColumns()
         self._session = source.open_session(self._dialect)
         self._passthrough = passthrough
-        self._last: pyarrow.Table | None = None
+        # Columns of the predictions, for batches without any.
+        self._empty: pyarrow.Table | None = None
 
     def __call__(self, batch: "pyarrow.Table") -> "pyarrow.Table":
         import pyarrow
 
         if not batch.num_columns:
             return batch  # Ray also passes empty blocks without a schema.
-        result = batch if self._passthrough is None else batch.select(self._passthrough)
+        result = batch if self._passthrough is None else batch.select(_known(self._passthrough, batch))
         predictions, errors = self._score(batch)
         for name, column in zip(predictions.column_names, predictions.columns, strict=True):
             result = _append(result, name, column)
         return _append(result, "error", pyarrow.array(errors, pyarrow.string()))
 
     def _score(self, batch: "pyarrow.Table") -> tuple["pyarrow.Table", list[str | None]]:
-        """Return a row of predictions for each row of *batch*, and the reason for which it is rejected or None."""
+        """Return a table of the predictions, and for each row the reason why it was rejected, or None."""
         import pyarrow
 
         unsent = {field.name: field.type for field in batch.schema if not has_cells(field.type)}
@@ -124,22 +131,19 @@ class BatchScorer:
         self._dialect.tables.clear()
         try:
             scored = drive(score_rows(self._session, rows, is_first=True))
+            tables = [table for table in self._dialect.tables if len(table)]
+            if not tables and self._empty is None:
+                # Only the names are known, not the types.
+                drive(check_header(self._session, rows.header))
+                names = self._dialect.tables[-1].column_names
+                self._empty = pyarrow.table({name: pyarrow.nulls(0) for name in names})
         except MissingColumns as error:
             for name in unsent.keys() & set(error.missing_columns):
                 error.add_note(f"{name} was not passed to the model: {unsent[name]} cannot be written as CSV")
             raise
         errors = [str(row) if isinstance(row, RejectedRow) else None for row in scored.results]
-        tables = [table for table in self._dialect.tables if len(table)]
-        if tables:
-            predictions = pyarrow.concat_tables(tables, promote_options="permissive")
-            self._last = predictions.slice(0, 0)
-        elif self._last is not None:
-            predictions = self._last
-        else:
-            # Only the names are known, not the types.
-            drive(check_header(self._session, rows.header))
-            names = self._dialect.tables[-1].column_names
-            predictions = pyarrow.table({name: pyarrow.nulls(0) for name in names})
+        predictions = pyarrow.concat_tables(tables, promote_options="permissive") if tables else self._empty
+        self._empty = predictions.slice(0, 0)
         if len(predictions) < len(batch):
             positions = count()
             indices = [next(positions) if error is None else None for error in errors]
@@ -152,15 +156,25 @@ def _to_rows(batch: "pyarrow.Table") -> Rows:
     if not batch.num_columns:
         raise ConfigurationError("dataset must have columns of numbers, texts, booleans, dates or times")
     raw = b"".join(map(to_csv, batch.to_batches()))
-    # A cell with a line break is quoted.
+    # Without quotes, each line is a row.
     is_plain = b'"' not in raw
     lines = Lines(raw, len(batch)) if is_plain else [row for _, row in records(raw.splitlines(keepends=True))]
     return csv_rows(format_records([batch.column_names]).encode(), lines)
 
 
+def _known(names: Sequence[str], batch: "pyarrow.Table") -> list[str]:
+    """Return *names*, or raise an error if *batch* lacks one of them."""
+    for name in names:
+        if name not in batch.column_names:
+            raise ConfigurationError(
+                f"passthrough must be columns of the dataset (got {name!r}): choose from {batch.column_names}"
+            )
+    return list(names)
+
+
 def _append(table: "pyarrow.Table", name: str, column: Any) -> "pyarrow.Table":
     if name in table.column_names:
         raise ConfigurationError(
-            f"passthrough must not contain {name}, the name of a column of the predictions: rename or drop it"
+            f"passthrough must not contain {name}, the name of a column of the result: rename or drop it"
         )
     return table.append_column(name, column)

@@ -90,16 +90,16 @@ class GateSource:
         from .remote_file import RemoteFile
 
         with TemporaryDirectory() as folder:
-            copy = Path(folder) / PurePath(model).name
-            with RemoteFile(str(model)).open() as (remote, _), copy.open("wb") as local:
-                shutil.copyfileobj(remote, local)
-            return ModelPackage.load(copy, sha256=self.sha256, allow_pickle=pickled)
+            local = Path(folder) / _file_name(model)
+            with RemoteFile(str(model)).open() as (remote, _), local.open("wb") as file:
+                shutil.copyfileobj(remote, file)
+            return ModelPackage.load(local, sha256=self.sha256, allow_pickle=pickled)
 
     def _create_gate(self) -> Gate:
         if self.model is not None:
             from ..deployments.deployment import Deployment
 
-            name = PurePath(self.model).stem.partition("@")[0]
+            name = PurePath(_file_name(self.model)).stem.partition("@")[0]
             deployment = Deployment(name, self._load_model(self.model))
             if "explain=" in self.query:
                 deployment = replace(deployment, explanations="auto")
@@ -110,3 +110,8 @@ class GateSource:
                 "{gate} must be a Gate or a function that returns one (got {kind})", kind=type(gate).__name__
             )
         return gate
+
+
+def _file_name(model: Path | str) -> str:
+    """Return the last part of a path or URL, without the query of the URL."""
+    return PurePath(str(model).partition("?")[0] if is_url(model) else model).name

@@ -108,8 +108,9 @@ class Job:
                 self._report(chunk.fraction, source.initial_fraction, report_progress)
 
             def on_upload(fraction: float) -> None:
-                text = f"{fraction:4.0%} of the results written to {self._results.name}"
-                report_progress(fraction, text.replace("%", " %"))
+                report_progress(
+                    fraction, f"{fraction * 100:3.0f} % of the results written to {self._results.name}"
+                )
 
             with self._results.open(passthrough) as output:
                 await score_chunks(source, engine, output, self._done.chunk, on_chunk, on_upload)

@@ -78,7 +78,7 @@ class _Formatter:
 
     def _format_column(self, values: Any, rows: slice) -> Iterable[float | msgspec.Raw]:
         """Return the cells of a column as JSON values: numbers that JSON writes like `repr`, and raw text."""
-        if isinstance(values, str) or not isinstance(values, np.ndarray | Sequence):
+        if isinstance(values, str | bytes) or not isinstance(values, np.ndarray | Sequence):
             return [self._format_value(values)] * (rows.stop - rows.start)
         block = values[rows]
         if isinstance(block, np.ndarray):

@@ -85,8 +85,9 @@ class _ContributionColumn(Sequence[Any]):
 
     def __getitem__(self, rows: Any) -> Any:
         if not isinstance(rows, slice):
-            return self[rows : rows + 1][0]
-        start, stop, _ = rows.indices(len(self))
+            row = range(self._rows)[rows]
+            return self[row : row + 1][0]
+        start, stop, _ = rows.indices(self._rows)
         contributions = self._read(start, stop)
         return [
             getattr(row[self._index], self._field) if self._index < len(row) else None

@@ -6,7 +6,9 @@ __all__ = ["with_single_job"]
 
 
 def with_single_job(model: Any) -> Any:
-    """Return *model* with ``n_jobs=1`` in it and in every scikit-learn estimator inside it.
+    """Return *model* with each ``n_jobs`` that is set replaced by 1.
+
+    This includes estimators that scikit-learn objects store in attributes, lists and tuples.
 
     An estimator whose ``n_jobs`` is set, or that contains such an estimator, is copied, because it may belong
     to the caller. The copy shares everything else with the original, such as the arrays.
@@ -15,11 +17,15 @@ def with_single_job(model: Any) -> Any:
     and a server needs its cores for other requests. Predictions stay the same, except for rounding: with one
     job, the trees of a forest are always added up in the same order.
     """
-    return _copy_with_single_job(model, {})
+    try:
+        return _copy_with_single_job(model, {})
+    except RecursionError:
+        # Some objects form long lists, such as the leaves of Birch. Predictions with several jobs are the same.
+        return model
 
 
 def _copy_with_single_job(value: Any, copies: dict[int, Any]) -> Any:
-    """Return *value* with ``n_jobs=1``. *copies* has the result for each estimator by its id."""
+    """Return *value* with ``n_jobs=1``. *copies* maps the id of each estimator to its result."""
     if type(value) in (list, tuple):  # such as the steps of a pipeline
         items = [_copy_with_single_job(item, copies) for item in value]
         is_same = all(new is old for new, old in zip(items, value, strict=True))

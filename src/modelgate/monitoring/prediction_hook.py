@@ -32,7 +32,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, eq=False):
         key_id: Id of the caller's API key; None in a gate without keys.
         time: Time of the prediction, in seconds since the epoch.
         seconds: Time from the arrival of the request to the prediction, in seconds.
-        table: Validated rows.
+        table: Validated rows. Those of a large CSV body are decoded again when they are first read, which takes
+            long: read them in the thread that processes the queue.
         prediction: Prediction for each row of *table*, or for each date of a forecast.
         training: Training data of the model; None if its package has none.
         hypothetical: Whether the caller marked the rows as hypothetical. Statistics must not include them.

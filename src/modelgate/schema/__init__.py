@@ -5,6 +5,7 @@ from .columns import Column, Kind
 from .csv_decoder import CSV
 from .images import ImageSpec
 from .json_columns import rows_from_columns
+from .lazy_table import LazyTable
 from .passthrough import read_passthrough_columns, read_sent_rows
 from .schema import Schema
 from .schema_options import SchemaOptions
@@ -17,6 +18,7 @@ __all__ = [
     "ImageSpec",
     "Kind",
     "LazyRows",
+    "LazyTable",
     "Schema",
     "SchemaOptions",
     "SplitRows",

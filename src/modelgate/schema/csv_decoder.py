@@ -8,6 +8,7 @@ decoded by these two functions.
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,12 +38,18 @@ _PART_ROWS = 1 << 16
 _PART_CELLS = 1 << 19
 """Largest number of cells that are decoded at once."""
 
+_FEW_ROWS = 1024
+"""Number of rows below which all rows stay in memory, because an event loop may read the table."""
+
 _JOINED_SIZE = 8 << 20
 """Size in bytes up to which all rows stay in memory. Decoding more rows twice takes less than a tenth of the
 time of scoring them and encoding the response."""
 
 _CELL_SIZES = {True: 8, False: 64}
-"""Size in bytes of a cell of a numeric column, and of a short text that is not repeated."""
+"""Size of a cell in memory, in bytes, by `Column.numeric`: a number, or a short text that is not repeated."""
+
+_QUOTED = re.compile(rb'"[^"]*(?:"|$)')
+_HEADER = re.compile(rb'(?:"[^"]*(?:"|$)|[^"\r\n]+)*')
 
 _CHUNK = 1 << 20
 
@@ -94,7 +101,8 @@ class CSVDecoder:
             return first
         tables = chain([first, second], tables)
         row_size = sum(_CELL_SIZES[column.numeric] for column in self._columns)
-        if body.raw.count(b"\n") * row_size <= _JOINED_SIZE:
+        lines = max(body.raw.count(b"\n"), body.raw.count(b"\r"))
+        if lines < _FEW_ROWS or lines * row_size <= _JOINED_SIZE:
             return Table.join(self._columns, tables)
         count, warnings = 0, dict[str, None]()
         for table in tables:
@@ -104,7 +112,8 @@ class CSVDecoder:
 
     def _iter_parts(self, body: CSV, rows: int) -> Iterator[Table]:
         """Decode *body* into tables of at most *rows* rows and `_PART_CELLS` cells."""
-        width = body.raw.count(b",", 0, body.raw.find(b"\n")) + 1
+        header = _HEADER.match(body.raw)[0]  # type: ignore[index]  # matches also an empty line
+        width = _QUOTED.sub(b"", header).count(b",") + 1
         for table in self.iter_tables(body, max(1, min(rows, _PART_CELLS // width))):
             stop_if_abandoned()
             yield table

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ExplanationsUnavailable
-from ..flow import Flow, Layer, drive, stack
+from ..flow import Flow, Layer, drive, run_long, stack
 from ..flow.timing import Timing
 from ..inference import Prediction
 from ..inference.decision import DecisionRule
 from ..inference.nonfinite import NullNonFinite
 from ..inference.predictor import Predictor
-from ..schema import Schema
+from ..schema import LazyTable, Schema
 from ..schema.model_input import InputForm
 from .forecast import forecast
 from .layers.intervals import add_intervals
@@ -67,6 +67,8 @@ def predict(query: Query) -> Flow[Prediction]:
     query.model_called = True
     if predictor.forecaster is None and query.forecast is None:
         flow = predictor.predict(query.table)
+        if isinstance(query.table, LazyTable) and (predictor.estimator is None or query.explain is not None):
+            flow = _load_first(query.table, flow)
     else:
         flow = forecast(query)
     if query.timing is not None:
@@ -76,6 +78,12 @@ def predict(query: Query) -> Flow[Prediction]:
     if query.intervals and predictor.forecaster is None:
         flow = add_intervals(flow, query)
     return flow
+
+
+def _load_first(table: LazyTable, flow: Flow[Prediction]) -> Flow[Prediction]:
+    # A function of the user, or the layer that explains the rows, would decode them on the event loop.
+    yield from run_long(table.load)
+    return (yield from flow)
 
 
 def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
