@@ -81,7 +81,10 @@ __all__ = [
 
 
 class ModelgateError(Exception):
-    """Base class of all exceptions of modelgate. They can be pickled, as worker processes need it."""
+    """Base class of all exceptions of modelgate.
+
+    They can be pickled, so that worker processes can raise them.
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By default, a pickle calls the constructor with `args`, but the parameters depend on the class.

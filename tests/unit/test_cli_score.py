@@ -731,7 +731,7 @@ def test_special_files_are_rejected(to, run, out, tmp_path):
     runner = click.testing.CliRunner()
     source = runner.invoke(cli, ["score", str(pipe), "--url", URL, "-o", str(out)])
 
-    assert (2, True) == (source.exit_code, "to the standard input of modelgate score -" in source.stderr)
+    assert (2, True) == (source.exit_code, "run modelgate score - and connect the pipe" in source.stderr)
     assert "/dev/full must be a regular file" in run(make_rows(1), "-o", "/dev/full", code=2).stderr
 
 

@@ -308,7 +308,7 @@ def test_rejected_row_may_be_long(url, run, tmp_path):
         (["-o", "sqlite:///none/x.db", "--table", "t", "--keep", "id"], "unable to open database file"),
         (
             ["-o", "sqlite://", "--table", "t", "--keep", "id"],
-            "--output must be a file or a server: sqlite:///path",
+            "--output must be the URL of a SQLite file or a PostgreSQL server: sqlite:///path",
         ),
     ],
 )
@@ -328,7 +328,7 @@ def test_unavailable_database_is_reported_without_its_password(run):
     assert "postgresql://127.0.0.1:1/db: the database failed: " in error
     assert "cret" not in error
     error = run("rows.csv", "-o", url.replace("/c?", "@c"), "--table", "t", "--keep", "id", code=2)
-    assert "--output must be a file or a server" in error
+    assert "--output must be the URL of a SQLite file or a PostgreSQL server" in error
     assert "cret" not in error
 
 

@@ -51,7 +51,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     @property
     def options(self) -> dict[str, object]:
-        """Options that a resumed run must have, too."""
+        """Options that must be the same in a resumed run."""
         options = {
             **self.target,
             "table": self.table,

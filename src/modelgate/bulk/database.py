@@ -28,8 +28,8 @@ def create_engine(url: str, option: str) -> sa.Engine:
         parsed = parse_url(url, option)
     except ConfigurationError:
         raise OptionError(
-            f"{{{option}}} must be a file or a server: sqlite:///path/to/shop.db or"
-            " postgresql://user@host/shop"
+            f"{{{option}}} must be the URL of a SQLite file or a PostgreSQL server:"
+            " sqlite:///path/to/shop.db or postgresql://user@host/shop"
         ) from None
     try:
         return sa.create_engine(parsed, hide_parameters=True, poolclass=sa.NullPool)

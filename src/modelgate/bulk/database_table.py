@@ -81,7 +81,8 @@ class DatabaseTable(Destination):
         with self._begin() as connection:
             if done.transaction and self._is_committed(connection, done.transaction):
                 return
-            total = done.rows * (2 if self._infers_types(connection, self._table) else 1) + done.refused
+            infers_types = self._infers_types(exists=self._exists(connection, self._table))
+            total = done.rows * (2 if infers_types else 1) + done.refused
             self._load(connection, self._table, predictions.names, predictions, done)
             types = [BIGINT, TEXT, TEXT]
             self._load(connection, f"{self._table}_errors", rejected.names, rejected, done, types)
@@ -110,8 +111,8 @@ class DatabaseTable(Destination):
     def _exists(self, connection: sa.Connection, name: str) -> bool:
         return sa.inspect(connection).has_table(name, self._schema or None)
 
-    def _infers_types(self, connection: sa.Connection, name: str) -> bool:
-        return self._is_sqlite or not self._exists(connection, name)
+    def _infers_types(self, *, exists: bool) -> bool:
+        return self._is_sqlite or not exists
 
     def _load(
         self,
@@ -136,7 +137,7 @@ class DatabaseTable(Destination):
             is_trial: Whether the transaction will be rolled back. Then the rows of the table are not deleted.
         """
         exists = self._exists(connection, name)
-        if types is None and self._infers_types(connection, name):
+        if types is None and self._infers_types(exists=exists):
             types = infer_types(len(names), records)
         columns = [sa.Column(column, kind.sql) for column, kind in zip(names, types or (), strict=False)]
         table = sa.Table(name, sa.MetaData(), *columns, schema=self._schema or None)

@@ -23,7 +23,7 @@ class LocalSession:
         gate: The gate.
         deployment: Name of the deployment.
         query: Query string of the requests, such as ``intervals=90``.
-        dialect: Wire format of the rows and the results.
+        dialect: Wire format of the rows and the results; None for `Native`.
     """
 
     def __init__(self, gate: Gate, deployment: str, query: str = "", dialect: Native | None = None) -> None:

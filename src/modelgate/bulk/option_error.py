@@ -28,8 +28,8 @@ class OptionError(ConfigurationError):
     The message names options as arguments of `score_file`, such as ``passthrough`` and ``overwrite=True``.
 
     Args:
-        template: Message in the syntax of `str.format`. Fields such as ``{overwrite}`` are the names of
-            options, and ``{options}`` are *options*.
+        template: Message in the syntax of `str.format`. A field such as ``{overwrite}`` stands for the name
+            of that option, and ``{options}`` for all of *options*.
         options: Options with their values.
         values: Values of the other fields.
     """

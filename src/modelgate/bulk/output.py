@@ -57,8 +57,8 @@ def check_paths(source: Path | int | None, output: Path) -> None:
     read = os.fstat(source) if isinstance(source, int) else None if source is None else _status(source)
     if isinstance(source, Path) and (read is None or not S_ISREG(read.st_mode)):
         raise OptionError(
-            "{file} must be a regular file, because a resumed run reads it again: to score a pipe, connect it to"
-            " the standard input of modelgate score -",
+            "{file} must be a regular file, because a resumed run reads it again: to score a pipe, run"
+            " modelgate score - and connect the pipe to standard input",
             file=source,
         )
     if output.suffix.lower() in COMPRESSED_SUFFIXES:

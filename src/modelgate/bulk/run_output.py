@@ -1,4 +1,4 @@
-"""Results of a scoring run: files, a URL or a table, which are checked, locked and opened to resume the run."""
+"""Check, lock and open the output of a scoring run, and resume an unfinished run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ class RunOutput:
     Args:
         file: Local predictions file, open for appending.
         path: Path of *file*.
-        destination: Destination to which the files are uploaded in the end; None if they are the result.
+        destination: Destination to which the files are uploaded at the end; None if nothing is uploaded.
         done: Checkpoint to continue from; updated as rows are scored.
     """
 

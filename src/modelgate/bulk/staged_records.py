@@ -18,7 +18,7 @@ class StagedRecords:
 
     Args:
         path: Path of the file. It may be missing, or empty.
-        on_rows: Function called with a number of rows each time that this many more rows have been read.
+        on_rows: Function called after every 10,000 rows with this number.
 
     Attributes:
         names: Names of the columns; empty if there are no records.

@@ -6,5 +6,5 @@ __all__ = ["format_error"]
 
 
 def format_error(error: BaseException) -> str:
-    """Return the message of *error*, in which options have the names of the command line."""
+    """Return the message of *error*, with options named as on the command line."""
     return error.with_flags() if isinstance(error, OptionError) else str(error)

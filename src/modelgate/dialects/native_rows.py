@@ -60,10 +60,11 @@ def _encode_csv(prediction: Prediction, query: Query, *, escape_formulas: bool) 
 
 
 def to_columns(prediction: Prediction, query: Query) -> list[tuple[str, Any]]:
-    """Return the names and the values of the columns of CSV: the passthrough columns, then a column ``prediction`` and a column for each class.
+    """Return the columns of CSV as names and values.
 
-    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns
-    contain the explanations and, if the deployment has humility rules, the names of the triggered rules.
+    The passthrough columns come first, then ``prediction`` and a column for each class. Each level of
+    prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns contain the
+    explanations and, if the deployment has humility rules, the names of the triggered rules.
     """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:

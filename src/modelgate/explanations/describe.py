@@ -21,7 +21,7 @@ def describe_rows(
     explain: Explain,
     listed: npt.NDArray[np.bool_],
 ) -> Iterator[RowExplanation]:
-    """Yield the explanation of each row with the strongest contributions.
+    """Yield the explanation of each row, with its strongest contributions.
 
     Args:
         unexplained: Explanations of the rows, without contributions. They are not changed.

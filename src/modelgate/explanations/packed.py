@@ -13,9 +13,9 @@ _QUALITATIVE = ("---", "--", "-", "+", "++", "+++")
 
 
 class PackedExplanations(Sequence[RowExplanation]):
-    """Sequence of row explanations, which are stored as arrays and created when they are accessed.
+    """Sequence of row explanations that are stored as arrays. Each access creates a `RowExplanation`.
 
-    In memory, a contribution takes 21 bytes and its value. As objects, it would take 700 bytes.
+    A contribution takes 21 bytes plus its value in memory, instead of 700 bytes.
 
     Args:
         columns: Names of the columns that may contribute.
@@ -27,9 +27,10 @@ class PackedExplanations(Sequence[RowExplanation]):
         self._columns = columns
         self._indices = {column: index for index, column in enumerate(columns)}
         self._method, self._space = method, space
-        # For each row. Without contributions there are two cases: the attribute is None or empty.
+        # One item per row. *contributions* may be None or empty, which `_is_null` distinguishes.
         self._labels = list[Any]()
-        self._base_values, self._remaining = array("d"), array("d")  # NaN stands for None
+        self._base_values = array("d")
+        self._remaining = array("d")  # NaN stands for None
         self._is_null, self._ends = bytearray(), array("Q", [0])
         # For each contribution.
         self._features, self._strengths, self._symbols = array("I"), array("d"), bytearray()

@@ -75,8 +75,3 @@ class ForecastRequest:
     def horizon(self) -> int:
         """Largest step to predict."""
         return int(self.future.steps.max())
-
-    @property
-    def numbers(self) -> npt.NDArray[np.int64]:
-        """Array with one item for each row to predict. It is used only for its length, like `Table.numbers`."""
-        return self.future.steps

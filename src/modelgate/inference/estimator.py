@@ -51,7 +51,7 @@ class Estimator:
         input: Form of the rows that the model takes; None to detect it.
 
     Attributes:
-        model: The model with ``n_jobs=1``, which is a copy if *model* has another value.
+        model: The model with ``n_jobs=1``: *model* itself, or a copy if it had to be changed.
         plan: The plan, or the reason why there is none.
         dtype_key: Function that decides which tables may share one call (see `DtypeKey`); None if all may.
 

@@ -198,8 +198,9 @@ class LatencyEstimator:
     - The duration of the slowest call, reduced by 10 % for each faster call after it. So for a while after
       one slow call, all calls are expected to be slow.
     - The duration per row of the largest recent call. It includes the fixed cost of a call, so larger calls
-      are expected to take longer than they do, which is safe. For smaller calls it is safe only in addition to
-      the slowest call.
+      are expected to take longer than they do, which is safe. For a smaller call, this duration would include
+      too little of the fixed cost. A smaller call is therefore compared with the whole recorded call, or with
+      the slowest call plus this duration for each further row.
     """
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ class Table:
         warnings: Warnings to return to the caller.
 
     Attributes:
-        row_count: Number of rows. It takes less time than ``len(table)``.
+        row_count: Number of rows; faster than ``len(table)``.
     """
 
     __slots__ = ("_columns", "_indices", "numbers", "row_count", "texts", "warnings")

@@ -27,10 +27,10 @@ __all__ = ["add_explanations"]
 _MANY_ROWS = 50
 
 _BLOCK_ROWS = 1024
-"""Number of rows whose explanations are in memory as objects."""
+"""Number of rows whose explanations are in memory as objects at the same time."""
 
 MAX_CONTRIBUTIONS = 300_000
-"""Maximum number of contributions in a response. With each, a response takes up to 150 bytes more memory."""
+"""Maximum number of contributions in a response. Each adds up to 150 bytes to the memory of a response."""
 
 _Explanations: TypeAlias = list[RowExplanation] | PackedExplanations
 
@@ -224,7 +224,7 @@ class _ExplanationBuilder:
             for _ in targets
         ]
         sent = read_sent_rows(self._rows, self._schema.columns, self._positions.tolist())
-        # In blocks: as objects, rows and contributions take far more memory than as text.
+        # Objects of rows and contributions take far more memory than text, so only one block exists at a time.
         for start in range(0, count, _BLOCK_ROWS):
             rows = range(start, min(start + _BLOCK_ROWS, count))
             first, last = np.searchsorted(self._positions, [rows.start, rows.stop]).tolist()
@@ -251,7 +251,7 @@ class _ExplanationBuilder:
         Args:
             target: Numbers to explain.
             rows: Indices of the rows.
-            positions: Indices of the explained ones of these rows.
+            positions: Indices of those of *rows* that are explained.
             strengths: Strengths for *positions*, of shape (positions, columns).
             values: Values of the explained rows.
         """
