@@ -108,8 +108,8 @@ class BatchScorer:
         self._dialect = ArrowColumns()
         self._session = source.open_session(self._dialect)
         self._passthrough = passthrough
-        # Columns of the predictions, for batches without any.
-        self._empty: pyarrow.Table | None = None
+        # Columns of the predictions, as a table without rows; None before the first batch.
+        self._empty: Any = None
 
     def __call__(self, batch: "pyarrow.Table") -> "pyarrow.Table":
         import pyarrow
