@@ -13,9 +13,8 @@ from click.testing import CliRunner  # tests/conftest.py replaces it with one th
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-# The models of the tests are too small for several threads: OpenMP and OpenBLAS, which reads the same variable,
-# take more time to start and join them than for the fit itself. Where a test asks for several threads, idle ones
-# do not spin. Set before the first import of scikit-learn, and for all processes that the tests start.
+# The models of the tests are too small for several threads of OpenMP, or of OpenBLAS, which reads the same variable.
+# If a test requests several threads, idle ones do not spin. Set before the first import of scikit-learn, and for all processes that the tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -11,6 +11,7 @@ from ..codecs.csv_records import format_records
 from ..errors import ConfigurationError, MissingColumns
 from ..flow import drive
 from ..gate import Gate
+from ..validation import require_positive_int
 from .arrow_columns import ArrowColumns
 from .arrow_csv import has_cells, to_csv
 from .gate_source import GateSource, format_query
@@ -67,7 +68,7 @@ def score_dataset(
 
     Raises:
         ConfigurationError: An option cannot be used. Errors of the gate or the model are raised when the
-            dataset is consumed, as errors of Ray whose text contains the reason.
+            dataset is consumed, as errors of Ray. Their messages contain the reason.
     """
     if (model is None) == (gate is None):
         raise ConfigurationError("pass exactly one of model and gate")
@@ -81,8 +82,7 @@ def score_dataset(
         raise ConfigurationError(
             f"passthrough must be a list of columns, such as [{passthrough!r}] (got a text)"
         )
-    if type(batch_rows) is not int or batch_rows < 1:
-        raise ConfigurationError(f"batch_rows must be a whole number of at least 1 (got {batch_rows!r})")
+    require_positive_int("batch_rows", batch_rows)
     if model is not None and not is_url(model):
         model = Path(model).absolute()
     query = format_query(explain or None, ",".join(map(str, intervals)) or None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..gate import Gate
+from ..validation import require_positive_int
 from .checkpoint import Checkpoint
 from .gate_source import GateSource, format_query
 from .input import Input
@@ -96,9 +97,8 @@ def score_file(
     """
     if engine not in ("processes", "ray"):
         raise ConfigurationError(f'engine must be "processes" or "ray" (got {engine!r})')
-    for option, value in (("batch_rows", batch_rows), ("workers", 1 if workers is None else workers)):
-        if type(value) is not int or value < 1:
-            raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
+    require_positive_int("batch_rows", batch_rows)
+    require_positive_int("workers", 1 if workers is None else workers)
     levels = ",".join(map(str, intervals)) or None
     source = GateSource(gate, deployment, query=format_query(explain or None, levels))
     name = gate if isinstance(gate, str) else f"{gate.__module__}:{getattr(gate, '__qualname__', gate)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from ..errors import ConfigurationError
+from ..validation import require_positive_int
 
 __all__ = ["RETRIED", "Retry", "retry_after"]
 
@@ -39,8 +40,7 @@ class Retry:
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        if type(self.attempts) is not int or self.attempts < 1:
-            raise ConfigurationError(f"attempts must be a whole number of at least 1 (got {self.attempts!r})")
+        require_positive_int("attempts", self.attempts)
         for option in ("deadline", "timeout"):
             value = getattr(self, option)
             if not isinstance(value, int | float) or not 0 < value < float("inf"):

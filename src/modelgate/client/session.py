@@ -27,6 +27,7 @@ from ..errors import (
 from ..flow import Flow, Wait, run
 from ..http.client_address import is_loopback
 from ..http.credentials import KEY_HEADERS
+from ..validation import require_positive_int
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
 from .predictions import Predictions, decode_predictions, join_predictions
 from .retry import Retry
@@ -113,9 +114,8 @@ class Session:
         self._has_worked = False
         self._retry = retry
         self._on_wait = on_wait
-        for option, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
-            if type(value) is not int or value < 1:
-                raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
+        require_positive_int("batch_rows", batch_rows)
+        require_positive_int("batch_bytes", batch_bytes)
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
 

@@ -135,7 +135,8 @@ def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[float | 
 def _to_repr(numbers: list[float]) -> list[str]:
     """Return the `repr` of each number.
 
-    Absolute values must be at least 1e16, or from 1e-9 to 1e-4. The digits come from msgspec, which writes numbers as JSON twenty times faster than `repr`.
+    Absolute values must be at least 1e16, or from 1e-9 to 1e-4. The digits come from msgspec, which writes
+    numbers as JSON twenty times faster than `repr`.
     """
     if not numbers:
         return []

@@ -11,6 +11,7 @@ from ..inference.decision import resolve_threshold
 from ..models import ModelPackage
 from ..models.training_sample import MAX_LEVELS, predict_to_lists
 from ..schema import Schema
+from ..validation import require_positive_int
 from .rules import HumilityRule, LowObservationRegion, OutlyingInput, UncertainPrediction
 
 __all__ = ["recommended_rules"]
@@ -30,8 +31,7 @@ def recommended_rules(package: ModelPackage, uncertain: float, min_rows: int) ->
         )
     if type(uncertain) not in (int, float) or not 0 <= uncertain <= 1:
         raise ConfigurationError(f"uncertain must be a number from 0 to 1 (got {uncertain!r})")
-    if type(min_rows) is not int or min_rows < 1:
-        raise ConfigurationError(f"min_rows must be a whole number of at least 1 (got {min_rows!r})")
+    require_positive_int("min_rows", min_rows)
     prediction_rules = _prediction_rules(package, package.schema, uncertain)
     return [*prediction_rules, *_input_rules(package.schema, package.statistics, min_rows)]
 
