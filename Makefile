@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip would compile every module. Python compiles only those that are imported.
 INSTALL := $(BIN)/python -m pip install --no-compile
+ifneq ($(shell uv --version 2> /dev/null),)
+INSTALL := uv pip install --python $(BIN)/python # takes a tenth of the time
+endif
 
 # Tests start hundreds of processes, and each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
