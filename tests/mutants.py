@@ -21,6 +21,7 @@ TESTS = {
     "limiting.windows": ["unit/test_windows.py"],
     "limiting.decision": ["unit/test_windows.py"],
     "scoring.layers.rounding": ["unit/test_rounding.py", "unit/test_intervals.py"],
+    "conformal": ["unit/test_conformal.py"],
     "models.calibration": ["unit/test_intervals.py"],
     "keys.digest": ["unit/test_keys.py"],
     "keys.generate": ["unit/test_keys.py"],

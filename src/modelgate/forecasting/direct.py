@@ -1,6 +1,5 @@
 """Direct forecaster: one scikit-learn regressor predicts all series and steps in one call."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..cancellation import stop_if_abandoned
+from ..conformal import conformal_rank
 from ..errors import ConfigurationError, RequestError
 from ..schema import Table
 from ..schema.coerce import to_json_value
@@ -135,7 +135,7 @@ class DirectForecaster:
     def has_level(self, level: float) -> bool:
         """Return whether the backtest has enough forecast points for intervals of *level* percent."""
         counts = [len(residuals) for residuals in self.state.residuals]
-        return bool(counts) and 0 < level < 100 and _rank(min(counts), level) <= min(counts)
+        return bool(counts) and 0 < level < 100 and conformal_rank(level, min(counts)) <= min(counts)
 
     @property
     def example(self) -> Sequence[Mapping[str, Any]]:
@@ -198,7 +198,9 @@ class DirectForecaster:
             values: Predictions for these rows.
             level: Level in percent, for which `has_level` is True.
         """
-        widths = np.array([residuals[_rank(len(residuals), level) - 1] for residuals in self.state.residuals])
+        widths = np.array(
+            [residuals[conformal_rank(level, len(residuals)) - 1] for residuals in self.state.residuals]
+        )
         width = widths[future.steps - self.spec.forecast_window[0]] * scales(window)[future.history]
         return np.stack([values - width, values + width], axis=1)
 
@@ -248,7 +250,7 @@ class DirectForecaster:
         residuals = []
         for step in self.spec.steps:
             of_step = np.sort(errors[future.steps[later] == step])
-            if _rank(len(of_step), max(self.levels)) > len(of_step):
+            if conformal_rank(max(self.levels), len(of_step)) > len(of_step):
                 raise ConfigurationError(
                     f"levels must be lower (got {max(self.levels)}), because the backtest has only"
                     f" {len(of_step)} forecast points for step {step}: fit more rows, raise backtest, or pass levels=()"
@@ -288,12 +290,3 @@ class _UnfittedForecaster:
 
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:
         raise NotImplementedError
-
-
-def _rank(count: int, level: float) -> int:
-    """Return the rank, from 1, of the error that is half the width of an interval.
-
-    *count* is the number of errors, which are in ascending order. This is the rank of split conformal
-    prediction: if errors are exchangeable, the interval contains at least *level* percent of the values.
-    """
-    return math.ceil((count + 1) * level / 100)

@@ -4,10 +4,7 @@ Source: Lei et al., "Distribution-Free Predictive Inference for Regression", Jou
 Statistical Association 113 (2018), section 2.2.
 """
 
-import math
 from collections.abc import Sequence
-from fractions import Fraction
-from functools import lru_cache
 from numbers import Real
 from typing import Any, Literal
 
@@ -15,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..conformal import conformal_rank
 from ..errors import ConfigurationError, RequestError
 from ..schema import Schema
 from .training_sample import predict_to_lists
@@ -57,20 +55,11 @@ class Calibration(msgspec.Struct, frozen=True):
         residuals = self.residuals[output]
         # Try the common types first: `isinstance` is slow for an abstract class such as `Real`.
         is_number = type(level) in (int, float) or (isinstance(level, Real) and not isinstance(level, bool))
-        rank = _rank(float(level), self.rows) if is_number else 0
+        rank = conformal_rank(level, self.rows) if is_number else 0
         if not 1 <= rank <= self.rows:
             shown = f"{level:g}" if is_number else f"{level!r:.20}"
             raise ValueError(f"above 0 and at most {self.max_level:g} (got {shown})")
         return None if residuals is None else residuals[rank - 1]
-
-
-@lru_cache
-def _rank(level: float, rows: int) -> int:
-    """Return the rank of the residual that `half_width` returns: ``ceil((rows + 1) * level / 100)``.
-
-    The result is exact for the decimal digits of *level*. With floats, 0.07 * 100 is greater than 7.
-    """
-    return math.ceil((rows + 1) * Fraction(repr(level)) / 100) if math.isfinite(level) else 0
 
 
 def calibrate(
