@@ -19,7 +19,7 @@ from modelgate import (
     Schema,
 )
 from modelgate.client import Client
-from modelgate.explanations import PackedExplanations
+from modelgate.explanations import PackedExplanations, labels_and_base_values
 from modelgate.explanations.attribution import add_up
 from modelgate.explanations.describe import describe_rows
 from modelgate.explanations.explanation import Contribution, RowExplanation, qualitative_strength, rank
@@ -153,6 +153,10 @@ def test_packed_explanations_equal_the_original_ones():
     assert rows[-1] == packed[-1]
     with pytest.raises(IndexError):
         packed[4]
+    for explanations in (rows, packed):
+        assert [("yes", 0.25), ("no", 1.0), (3, 1.0), ("yes", 0.25)] == list(
+            labels_and_base_values(explanations)
+        )
 
 
 def simplify(explanation):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from ..explanations import Contribution, RowExplanation
+from ..explanations import Contribution, RowExplanation, labels_and_base_values
 from ..inference import Prediction
 from ..scoring import Query
 
@@ -25,7 +25,11 @@ def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
     if prediction.explanations:
         yield "x-explanation-method", prediction.explanations[0].method
         yield "x-explanation-space", prediction.explanations[0].space
-        base_values = {row.base_value for output in prediction.outputs for row in output.explanations or ()}
+        base_values = {
+            base_value
+            for output in prediction.outputs
+            for _, base_value in labels_and_base_values(output.explanations or ())
+        }
         if len(base_values) == 1:
             yield "x-explanation-base-value", repr(base_values.pop())
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidInput
-from ..explanations import Explain, RowExplanation
+from ..explanations import Explain, RowExplanation, labels_and_base_values
 from ..inference import Prediction
 from .openapi_spec import JSONSchema, object_schema
 
@@ -140,7 +140,9 @@ def describe_explanations(prediction: Prediction) -> dict[str, Any]:
     At least one row must be explained.
     """
     base_values = {
-        output.name: {_label(row.label): row.base_value for row in output.explanations or ()}
+        output.name: {
+            _label(label): value for label, value in labels_and_base_values(output.explanations or ())
+        }
         for output in prediction.outputs
     }
     assert prediction.explanations

@@ -3,7 +3,7 @@
 from .explainer import ExplainedModel, Explainer, create_explainer
 from .explanation import Contribution, Explain, RowExplanation
 from .options import Explanations
-from .packed import PackedExplanations
+from .packed import PackedExplanations, labels_and_base_values
 
 __all__ = [
     "Contribution",
@@ -14,4 +14,5 @@ __all__ = [
     "PackedExplanations",
     "RowExplanation",
     "create_explainer",
+    "labels_and_base_values",
 ]

@@ -2,12 +2,12 @@
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
 from .explanation import Contribution, RowExplanation
 
-__all__ = ["PackedExplanations"]
+__all__ = ["PackedExplanations", "labels_and_base_values"]
 
 _QUALITATIVE = ("---", "--", "-", "+", "++", "+++")
 
@@ -21,6 +21,10 @@ class PackedExplanations(Sequence[RowExplanation]):
         columns: Names of the columns that may contribute.
         method: Method of all explanations; see `RowExplanation`.
         space: Space of all explanations; see `RowExplanation`.
+
+    Attributes:
+        labels: Label of each row; see `RowExplanation`.
+        base_values: Base value of each row.
     """
 
     def __init__(self, columns: Sequence[str], method: str, space: str) -> None:
@@ -28,8 +32,8 @@ class PackedExplanations(Sequence[RowExplanation]):
         self._indices = {column: index for index, column in enumerate(columns)}
         self._method, self._space = method, space
         # One item per row. *contributions* may be None or empty, which `_is_null` distinguishes.
-        self._labels = list[Any]()
-        self._base_values = array("d")
+        self.labels = list[Any]()
+        self.base_values = array("d")
         self._remaining = array("d")  # NaN stands for None
         self._is_null, self._ends = bytearray(), array("Q", [0])
         # For each contribution.
@@ -38,8 +42,8 @@ class PackedExplanations(Sequence[RowExplanation]):
 
     def append(self, explanation: RowExplanation) -> None:
         """Append an explanation."""
-        self._labels.append(explanation.label)
-        self._base_values.append(explanation.base_value)
+        self.labels.append(explanation.label)
+        self.base_values.append(explanation.base_value)
         self._remaining.append(math.nan if explanation.remaining is None else explanation.remaining)
         self._is_null.append(explanation.contributions is None)
         for item in explanation.contributions or ():
@@ -50,7 +54,7 @@ class PackedExplanations(Sequence[RowExplanation]):
         self._ends.append(len(self._values))
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self.labels)
 
     @overload
     def __getitem__(self, index: int) -> RowExplanation: ...
@@ -64,10 +68,10 @@ class PackedExplanations(Sequence[RowExplanation]):
         if not self._is_null[row]:
             contributions = [self._contribution(i) for i in range(self._ends[row], self._ends[row + 1])]
         return RowExplanation(
-            self._labels[row],
+            self.labels[row],
             self._method,
             self._space,
-            self._base_values[row],
+            self.base_values[row],
             contributions,
             None if math.isnan(remaining) else remaining,
         )
@@ -79,3 +83,13 @@ class PackedExplanations(Sequence[RowExplanation]):
             self._strengths[index],
             _QUALITATIVE[self._symbols[index]],
         )
+
+
+def labels_and_base_values(explanations: Sequence[RowExplanation]) -> Iterable[tuple[Any, float]]:
+    """Return the label and the base value of each row.
+
+    From `PackedExplanations`, they are read without creating the explanations.
+    """
+    if isinstance(explanations, PackedExplanations):
+        return zip(explanations.labels, explanations.base_values, strict=True)
+    return ((row.label, row.base_value) for row in explanations)

@@ -145,6 +145,7 @@ class Request:
             key.
         on_close: Callbacks to call when the request ends, even if no response was sent. The last callback is
             called first. A callback that raises an error or is interrupted is called again.
+        waits_for_body: Whether `read_arrived` waits until the body has been received.
         whole_response: Whether a layer around an app needs the complete response body. If True, the response
             is not streamed.
     """
@@ -166,6 +167,7 @@ class Request:
     body_share: "BodyShare | None" = None
     body_weight = 1
     read_limit: "tuple[float, Callable[[Request], None]] | None" = None
+    waits_for_body = True
     whole_response = False
     body_read: bytes | None = None
     content: bytes | None = None
@@ -228,7 +230,7 @@ class Request:
 
         If the result is None, `read` must be called, which returns the body or raises the error.
 
-        Under WSGI, this waits for the body, and blocks the thread like `read`.
+        Under WSGI, this waits for the body, and blocks the thread like `read`; see `waits_for_body`.
         """
         return None
 

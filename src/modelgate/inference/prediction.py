@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from ..explanations import RowExplanation
 from ..forecasting import ForecastRows
@@ -99,10 +99,17 @@ class Output(msgspec.Struct, eq=False):
 
     def copy(self) -> "Output":
         """Return a copy that shares no array with this output."""
-        output = Output(*map(copy, astuple(self)))
-        if self.intervals is not None:
-            output.intervals = {level: limits.copy() for level, limits in self.intervals.items()}
-        return output
+        intervals = self.intervals
+        return replace(
+            self,
+            values=_copy(self.values),
+            classes=_copy(self.classes),
+            probabilities=_copy(self.probabilities),
+            explanations=_copy(self.explanations),
+            intervals=intervals and {level: limits.copy() for level, limits in intervals.items()},
+            model_values=_copy(self.model_values),
+            adjusted=_copy(self.adjusted),
+        )
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return an output with the rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
@@ -244,3 +251,8 @@ class Prediction(msgspec.Struct, eq=False):
     def intervals(self) -> Mapping[str, npt.NDArray[np.float64]] | None:
         """Prediction intervals of the first output by level (see `Output`); None if there are none."""
         return self.outputs[0].intervals
+
+
+def _copy(value: Any) -> Any:
+    # `copy.copy` takes ten times as long as the method of an array.
+    return value.copy() if isinstance(value, np.ndarray) else None if value is None else copy(value)

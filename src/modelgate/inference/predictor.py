@@ -15,12 +15,9 @@ from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..explanations import Explainer
 from ..flow import Flow, Wait, WorkerPool, isolate_errors, run, run_coroutine
 from ..flow.model_thread import ModelLock, call_model
-from ..flow.sklearn_config import Config, current_sklearn_config, sklearn_config
+from ..flow.sklearn_config import sklearn_config
 from ..forecasting import ForecastRequest
-from ..forecasting.forecaster import Forecaster, is_forecaster
 from ..models.calibration import Calibration
-from ..models.file_readers import check_opens_no_files
-from ..models.multi_target import target_names
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
@@ -31,13 +28,13 @@ from .conversion import describe_result, to_prediction
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .forecast import ForecastFunction, check_forecaster_options, try_forecast
+from .forecast import ForecastFunction, try_forecast
+from .model_function import create_model_function
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
-from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, Target
-from .training import TrainingData, read_sample
+from .training import TrainingData
 
 __all__ = ["Predictor"]
 
@@ -110,14 +107,29 @@ class Predictor:
         input: InputForm | None = None,  # noqa: A002  a word for users
         thread_safe: bool = True,
     ) -> None:
-        self.model = model
-        self.target = target_names(model, target)
         self.version = version
         self.model_id = model_id
         self.size = 0
         if nonfinite not in ("error", "null"):
             raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
         self.nullable = nonfinite == "null"
+        self._async = is_async(model)
+        if self._async and not thread_safe:
+            raise ConfigurationError("thread_safe must be True for an async function (got False)")
+        function = create_model_function(
+            model,
+            schema,
+            columns=columns,
+            target=target,
+            name=model_id or type(model).__name__,
+            plans=plans,
+            sample=sample,
+            nullable=self.nullable,
+            input=input,
+        )
+        self.model, self.schema, self.target = function.model, function.schema, function.target
+        self.forecaster = function.forecaster
+        self._function, self._config, self._sample = function.call, function.config, function.sample
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
         self.explainer: Explainer | None = None
         self.calibration: Calibration | None = None
@@ -126,58 +138,11 @@ class Predictor:
         self.public_examples: Sequence[Mapping[str, Any]] = ()
         self._workers = None if workers is None else workers.share()
         self.metrics = metrics or ModelMetrics()
-        inline = inline if thread_safe else False
         if self._workers is not None:
             self.metrics.queues.add(self._workers)
+        inline = inline if thread_safe else False
         self._latency = LatencyEstimator() if inline is None else None
-        self._function: Callable[[Any], Any]
-        self.forecaster: Forecaster | None = None
-        self._config: Config = None
-        self._async = is_async(model)
-        if self._async and not thread_safe:
-            raise ConfigurationError("thread_safe must be True for an async function (got False)")
         self._call_model = call_model if thread_safe else ModelLock.of(model).call_model
-        if isinstance(model, type):
-            raise ConfigurationError(
-                f"model must be a fitted estimator (got the class {model.__name__}):"
-                " create an instance and fit it"
-            )
-        check_opens_no_files(model)
-        name = model_id or type(model).__name__
-        if is_forecaster(model):
-            self.forecaster, self.target = model, model.spec.target
-            self.schema = (schema or model.spec.schema()).with_columns(columns)
-            check_forecaster_options(model, self.schema, target, input)
-            self._function = ForecastFunction(model, plans=plans, name=name, nullable=self.nullable)
-            self._config = current_sklearn_config()
-        elif hasattr(model, "predict"):
-            self.schema = (schema or Schema.from_model(model)).with_columns(columns)
-            self._sample = read_sample(self.schema, sample)
-            self._function = estimator = create_estimator(
-                model,
-                self.schema,
-                self.target,
-                plans=plans,
-                name=name,
-                sample=self._sample,
-                nullable=self.nullable,
-                input=input,
-            )
-            self.model = estimator.model
-        elif callable(model):
-            _check_function_options(input, plans)
-            if schema is None:
-                raise ConfigurationError(
-                    f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
-                )
-            self.schema, self._function = schema.with_columns(columns), model
-            # An `Estimator` stores its own configuration. A coroutine cannot have one, because the
-            # configuration belongs to a thread, which the coroutine shares with others.
-            self._config = None if self._async else current_sklearn_config()
-        else:
-            raise ConfigurationError(
-                f"model must be a fitted estimator with predict, or a function of a Table (got {model!r})"
-            )
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
             # mypy expects the table, because it does not apply `partial` to a ParamSpec.
@@ -384,13 +349,6 @@ class Predictor:
             metrics.running.discard(started_at)
             raise
         return prediction
-
-
-def _check_function_options(form: InputForm | None, plans: bool | Literal["onnx"]) -> None:
-    if form is not None:
-        raise ConfigurationError(f"input must be None for a function, which gets a Table (got {form!r})")
-    if plans == "onnx":
-        raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
 
 
 def _empty_output(target: Target) -> Output:

@@ -188,6 +188,8 @@ class KeyAuth:
 
     def read_arrived(self, request: Request) -> bytes | None:
         """Call `Request.read_arrived` for a body that may contain the key, within the limits for such bodies."""
+        if not request.waits_for_body:
+            return request.read_arrived()
         request.read_limit = self._body_timeout, self._take_slot
         try:
             return request.read_arrived()

@@ -63,6 +63,7 @@ class Metrics:
         # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
         self._under_way: set[Request] = set()
+        self.begin, self.discard = self._under_way.add, self._under_way.discard
         self._responses: dict[_Key, tuple[Cells, Ring | None]] = {}
         self._errors: dict[Labels, Cells] = {}
         self._rings: dict[tuple[str, str], Ring] = {}
@@ -97,14 +98,6 @@ class Metrics:
     def measures_next(self, request: Request) -> bool:
         """Return whether to measure the phases of *request*. One request a second is measured."""
         return request.started >= self._next_measured
-
-    def begin(self, request: Request) -> None:
-        """Count *request* as in flight."""
-        self._under_way.add(request)
-
-    def discard(self, request: Request) -> None:
-        """Remove *request* from the requests in flight without counting it. Safe to call twice."""
-        self._under_way.discard(request)
 
     def end(self, request: Request, status: int | None) -> None:
         """Count *request* as answered with *status*, or as cancelled if *status* is None."""

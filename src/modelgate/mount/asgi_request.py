@@ -34,6 +34,7 @@ class ASGIRequest(Request):
     """HTTP request built from an ASGI scope."""
 
     headers: "ASGIHeaders"
+    waits_for_body = False
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         # Calling `Request.__init__` would take as long again.

@@ -53,10 +53,9 @@ class Round:
 
     def round(self, query: Query, prediction: Prediction) -> None:
         """Round the numbers in *prediction*, the prediction for *query*."""
-        decimals = self._decimals_of(query)
         for output in prediction.outputs:
             if output.classes is None:
-                _round_output(output, self._by_output.get(output.name, decimals))
+                _round_output(output, self._by_output.get(output.name, self._decimals_of(query)))
 
     def _decimals_of(self, query: Query) -> int | None:
         return query.decimals if self._decimals == "service" else self._decimals
