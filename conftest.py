@@ -2,10 +2,14 @@
 
 import contextlib
 import doctest
+import importlib
 import logging
 import os
+import pkgutil
 import shlex
+import sys
 import tempfile
+import warnings
 
 import hypothesis
 import pytest
@@ -32,6 +36,36 @@ hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("m
 def pytest_configure(config):
     """Let `make quick` try fewer examples."""
     hypothesis.settings.load_profile("quick" if config.option.markexpr == "not slow" else "modelgate")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Collect the tests without tracing lines for the coverage, which takes twice as long, in each worker.
+
+    Meanwhile, the process that distributes the tests imports all modules, and traces that.
+    """
+    coverage = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current()
+    if not coverage:
+        return (yield)
+    if not hasattr(session.config, "workerinput"):
+        _import_all_modules()
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
+
+
+def _import_all_modules():
+    """Import all modules of modelgate whose dependencies are installed."""
+    import modelgate
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in pkgutil.walk_packages(modelgate.__path__, "modelgate."):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module.name)
 
 
 def _enter_temporary_folder(namespace):

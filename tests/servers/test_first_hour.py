@@ -84,6 +84,7 @@ def environ(wheels, tmp_path):
         "PYTHONPATH": str(tmp_path),
         "HOME": str(tmp_path),
         "PIP_NO_INDEX": "1",
+        "PIP_NO_COMPILE": "1",  # takes seconds; Python compiles what it imports
         "PIP_FIND_LINKS": str(wheels),
     }
 

@@ -131,11 +131,16 @@ def find_name(names: Iterable[str], wanted: str) -> str:
 
 
 def test_openapi_generator(
-    document: Document, tmp_path: Path, import_package: Callable[[str, Path], Any]
+    document: Document,
+    tmp_path: Path,
+    import_package: Callable[[str, Path], Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its client for Python, with pydantic."""
     if shutil.which("java") is None:
         pytest.skip("Java is not installed: no java on PATH")
+    # Optimizing the code of so short a run would take longer than the run.
+    monkeypatch.setenv("JAVA_OPTS", "-XX:TieredStopAtLevel=1")
     package = f"generated_{document.name}"
     arguments = ["generate", "-g", "python", "-i", str(document.file), "--package-name", package]
     parts = "apis,models,supportingFiles,apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"

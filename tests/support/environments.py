@@ -1,5 +1,6 @@
 """Virtual environments for programs that do not work with the libraries of the tests."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,14 @@ def make_environment(cache: pytest.Cache, name: str, requirements: list[str]) ->
     programs, complete = folder / "bin", folder / "complete"
     if complete.exists() and complete.read_text() == str(requirements):
         return programs
-    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    # pip would compile every module. Python compiles only those that are imported.
-    install = [programs / "python", "-m", "pip", "install", "--quiet", "--no-compile", *requirements]
-    done = subprocess.run(install, capture_output=True, text=True, timeout=4 * SOON)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", folder], check=True)
+    python = programs / "python"
+    if shutil.which("uv") is not None:  # takes a tenth of the CPU time
+        install = ["uv", "pip", "install", "--quiet", "--python", python]
+    else:
+        # pip would compile every module. Python compiles only those that are imported.
+        install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
+    done = subprocess.run([*install, *requirements], capture_output=True, text=True, timeout=4 * SOON)
     if done.returncode:
         pytest.skip(f"pip cannot install {', '.join(requirements)}:\n{done.stderr}")
     complete.write_text(str(requirements))

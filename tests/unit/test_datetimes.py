@@ -69,6 +69,7 @@ def test_model_gets_the_dtype_of_its_training_data(zone, unit):
     frame = make_frame(zone, unit)
     model, dtypes = fit_hours(frame)
     schema = Schema.from_model(model, frame)
+    gate = Gate([Deployment("hours", model, schema=schema)], keys="open")
     expected = model.predict_proba(frame)
     bodies = [
         frame,
@@ -83,9 +84,7 @@ def test_model_gets_the_dtype_of_its_training_data(zone, unit):
 
     assert ["datetime", "number"] == [column.kind for column in schema]
     for body in bodies:
-        np.testing.assert_allclose(
-            expected, score(model, body, schema=schema).outputs[0].probabilities, rtol=1e-12
-        )
+        np.testing.assert_allclose(expected, gate.score("hours", body).outputs[0].probabilities, rtol=1e-12)
     assert 1 == len({tuple(names) for names in dtypes})
 
 
