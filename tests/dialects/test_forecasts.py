@@ -441,6 +441,16 @@ def test_levels_of_intervals_can_be_requested():
     assert (400, True) == (too_high.status, "request 80" in too_high.json()["detail"])
 
 
+def test_too_many_levels_of_intervals_are_rejected():
+    """Each would be computed, even if all are equal."""
+    response = create_client("wsgi", Fixed()).post(f"{NATIVE}?intervals={'80,' * 10}80", json=ROWS)
+
+    assert (400, "intervals must be at most 10 levels (got 11)") == (
+        response.status,
+        response.json()["detail"],
+    )
+
+
 def test_intervals_of_a_forecaster_without_any_are_rejected():
     with pytest.raises(InvalidInput, match="leave out the option intervals"):
         Gate([Deployment("sales", Drift())], keys="open").score("sales", ROWS, intervals=[80])

@@ -11,10 +11,11 @@ from modelgate.forecasting import DirectForecaster, ForecastOptions
 from modelgate.forecasting.direct import DirectState
 from modelgate.forecasting.read_request import read_request
 from support.marks import slow
-from support.series import SPEC, sales_rows
+from support.series import SPEC, daily, sales_rows
 
 WEEKLY = msgspec.structs.replace(SPEC, feature_derivation_window=(-13, 0), forecast_window=(1, 7))
 ROWS = sales_rows()
+DATES = daily("2017-01-01", 1250)
 SPLIT, OVERLAP = "2017-06-01", "2017-05-18"
 
 
@@ -44,6 +45,25 @@ def test_forecasts_beat_the_last_season(regressor):
     naive = request.window.values[request.future.history, request.future.steps + 6]
 
     assert np.abs(predicted - actual).mean() < 0.6 * np.abs(naive - actual).mean()
+
+
+def test_many_rows_are_predicted_in_parts():
+    """Otherwise the copies of the histories could fill the memory."""
+
+    counts = []
+
+    class LastValue:
+        def predict(self, features):
+            counts.append(len(features))
+            return features[:, 13]
+
+    rows = [{"date": date, "store": 1, "promo": 0, "sales": size} for size, date in enumerate(DATES, 1)]
+    forecaster = DirectForecaster(LastValue(), WEEKLY, levels=())
+    request, predicted = predict(forecaster, rows, start=DATES[0], end="2100-01-01")
+
+    assert [8192, len(request) - 8192] == counts
+    # The value of a day is its number, and the prediction is the value at the forecast point.
+    np.testing.assert_allclose(predicted, request.rows.row_ids + 1 - request.rows.steps, rtol=1e-12)
 
 
 @pytest.mark.slow

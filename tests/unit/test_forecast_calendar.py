@@ -102,6 +102,24 @@ def test_parse_moment_uses_the_time_zone_for_texts_without_offset():
 
 
 @pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ("2024-09-08T00:00", "America/Santiago"),
+        ("2024-10-06T02:15", "Australia/Lord_Howe"),  # clocks skipped half an hour
+        ("2011-12-30T10:00", "Pacific/Apia"),  # clocks skipped a day
+    ],
+)
+def test_parse_moment_rejects_times_that_the_clocks_skipped(text, zone):
+    assert parse_moment(text, zone) is None
+
+
+def test_parse_moment_accepts_a_date_whose_midnight_the_clocks_skipped():
+    moment = parse_moment("2024-09-08", "America/Santiago")
+
+    assert ["2024-09-08T00:00:00Z", "2024-09-08T04:00:00Z"] == format_utc(np.array(moment), unit="s")
+
+
+@pytest.mark.parametrize(
     ("text", "following", "utc"),
     [
         ("2024-03-30", "2024-03-31", "2024-03-31T00:00:00Z"),

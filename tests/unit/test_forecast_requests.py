@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import ConfigurationError, InvalidInput
+from modelgate.flow import Wait
 from modelgate.forecasting import ForecastOptions, TimeSeriesSpec
 from modelgate.forecasting.read_request import read_request
+from modelgate.inference import Predictor
+from modelgate.scoring import Query
+from modelgate.scoring.forecast import forecast as scoring_forecast
 from support.series import SPEC, Drift, daily, drift_rows
 
 
@@ -378,3 +382,12 @@ def test_many_series_are_read_at_once():
 
     assert 300 == len(forecast(rows, forecaster))
     assert 1 == len(forecaster.calls)
+
+
+def test_a_range_of_dates_is_read_in_a_worker_thread():
+    """It may have far more predictions than the request has rows."""
+    predictor = Predictor(Drift())
+    options = ForecastOptions(start="2000-01-01", end="2100-01-01")
+    query = Query(b"", table=predictor.schema.read(drift_rows()), predictor=predictor, forecast=options)
+
+    assert isinstance(next(scoring_forecast(query)), Wait)

@@ -615,3 +615,11 @@ def test_function_may_return_the_same_prediction_each_time():
 
     assert (1.26, 0.26) == (same.values[0], same.probabilities[0, 0])
     assert ((), None) == (same.warnings, same.outputs[0].threshold)
+
+
+def test_numpy_scalars_in_rows_of_several_outputs_become_python_objects():
+    predictor = Predictor(lambda table: [[np.int64(1), "a"]] * len(table), SCHEMA, target=["n", "label"])
+    number, label = predictor.score(TABLE.slice(0, 2)).outputs
+
+    assert ([1, 1], ["a", "a"]) == (number.values.tolist(), label.values.tolist())
+    assert [int, int] == list(map(type, number.values))

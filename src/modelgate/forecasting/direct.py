@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..cancellation import stop_if_abandoned
 from ..errors import ConfigurationError, RequestError
 from ..schema import Table
 from ..schema.coerce import to_json_value
@@ -25,6 +26,9 @@ from .spec import TimeSeriesSpec
 __all__ = ["DirectForecaster", "DirectState"]
 
 _MAX_RESIDUALS = 1000
+_CHUNK_ROWS = 8192
+"""Largest number of rows in one call of the regressor. Each row has a copy of its history."""
+
 # Start on the second day: east of Greenwich, the first day of the year 1 begins before the year 1 in UTC.
 _ALL_DATES = ForecastOptions(start="0001-01-02", end="9999-12-31", relax_history=True)
 
@@ -175,8 +179,13 @@ class DirectForecaster:
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
         """Return the prediction of each row; see `Forecaster`."""
         scale = scales(window)
-        predictions = self.regressor.predict(feature_matrix(self.spec, window, future, scale))
-        return np.asarray(predictions, dtype=np.float64).reshape(-1) * scale[future.history]
+        predictions = []
+        for start in range(0, len(future.steps), _CHUNK_ROWS):
+            stop_if_abandoned()
+            part = future.select(slice(start, start + _CHUNK_ROWS))
+            values = self.regressor.predict(feature_matrix(self.spec, window, part, scale))
+            predictions.append(np.asarray(values, dtype=np.float64).reshape(-1))
+        return np.concatenate(predictions) * scale[future.history]
 
     def intervals(
         self, window: Window, future: Future, values: npt.NDArray[np.float64], level: float
@@ -212,13 +221,7 @@ class DirectForecaster:
                 f"rows must have a series of at least {self.spec.history_length + self.spec.forecast_window[0]}"
                 f" steps without gaps (got {len(table)} rows)"
             )
-        future = request.future
-        part = Future(
-            future.history[usable],
-            future.steps[usable],
-            future.dates[usable],
-            {name: values[usable] for name, values in future.columns.items()},
-        )
+        part = request.future.select(usable)
         return table, ForecastRequest(request.window, part, request.rows), targets[usable]
 
     def _run_backtest(

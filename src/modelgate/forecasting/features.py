@@ -43,7 +43,7 @@ def feature_matrix(
         future: Rows to predict.
         scale: Result of `scales`.
     """
-    lags = (window.values / scale[:, None])[future.history]
+    lags = window.values[future.history] / scale[future.history][:, None]
     columns = [lags, (future.steps / spec.forecast_window[1])[:, None]]
     season = spec.parsed_step.season
     if season is not None and season <= spec.history_length:

@@ -44,6 +44,11 @@ class Future:
     dates: npt.NDArray[np.datetime64]
     columns: Mapping[str, npt.NDArray[np.float64]]
 
+    def select(self, rows: slice | npt.NDArray[np.bool_]) -> "Future":
+        """Return the rows in the slice *rows*, or those for which the mask *rows* is True."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Future(self.history[rows], self.steps[rows], self.dates[rows], columns)
+
 
 @runtime_checkable
 class Forecaster(Protocol):

@@ -13,6 +13,7 @@ __all__ = ["Moment", "format_like", "format_utc", "parse_moment"]
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _MICROSECOND = datetime.timedelta(microseconds=1)
+_DATE_LENGTH = len("2024-01-06")
 
 
 class Moment(NamedTuple):
@@ -32,6 +33,7 @@ def parse_moment(text: str, zone: str | None) -> Moment | None:
     """Parse a date, or date and time, in ISO 8601.
 
     Return None if *text* has another form, or is a local time that does not exist because of a clock change.
+    A date without a time stands for its midnight, or for its first moment if there is no midnight.
 
     Args:
         text: Text to parse.
@@ -47,7 +49,9 @@ def parse_moment(text: str, zone: str | None) -> Moment | None:
             moment = (
                 moment.astimezone(find_zone(zone)) if sent.tzinfo else sent.replace(tzinfo=find_zone(zone))
             )
-            if moment.astimezone(datetime.UTC).astimezone(moment.tzinfo).hour != moment.hour:
+            existing = moment.astimezone(datetime.UTC).astimezone(moment.tzinfo)
+            # A date exists even if the clocks skip its midnight, as in Chile and Egypt.
+            if len(text) > _DATE_LENGTH and existing.replace(tzinfo=None) != moment.replace(tzinfo=None):
                 return None  # the clocks skipped this time
         utc = moment.astimezone(datetime.UTC) if moment.tzinfo else moment
     except OverflowError:  # beyond the year 9999 in UTC

@@ -84,9 +84,9 @@ def to_plain_array(values: Any) -> npt.NDArray[Any]:
     if array.dtype == np.longdouble:
         with np.errstate(over="ignore"):  # Values that are too large become infinities, which are rejected.
             return array.astype(np.float64)
-    if array.dtype.kind == "O" and array.ndim == 1:
-        items = [value.item() if isinstance(value, np.generic) else value for value in array]
-        return np.fromiter(items, dtype=object, count=len(items))
+    if array.dtype.kind == "O":
+        items = [value.item() if isinstance(value, np.generic) else value for value in array.flat]
+        return np.fromiter(items, dtype=object, count=len(items)).reshape(array.shape)
     return array
 
 

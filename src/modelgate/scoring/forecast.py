@@ -29,7 +29,9 @@ def forecast(query: Query) -> Flow[Prediction]:
     options = ForecastOptions.from_option(query.forecast)
     read = partial(read_request, query.table, forecaster, options, query.intervals)
     try:
-        request = (yield from run_long(read)) if is_large(query.rows) else read()
+        # A range of dates may have a prediction for each row and step: 500 rows had 66,000.
+        is_long = options.start is not None or is_large(query.rows)
+        request = (yield from run_long(read)) if is_long else read()
     except InvalidInput as error:
         if not query.predictor.schema.options.show_schema:
             error.hide()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ExplanationsUnavailable
+from ..errors import ExplanationsUnavailable, InvalidInput
 from ..flow import Flow, Layer, drive, run_long, stack
 from ..flow.timing import Timing
 from ..inference import Prediction
@@ -20,6 +20,8 @@ from .many_rows import run_if_many
 from .query import Query
 
 __all__ = ["predict", "score"]
+
+_MAX_LEVELS = 10
 
 
 def score(
@@ -59,11 +61,14 @@ def predict(query: Query) -> Flow[Prediction]:
 
     Raises:
         ExplanationsUnavailable: The query requests explanations, but the predictor has no explainer.
+        InvalidInput: The query requests too many prediction intervals.
     """
     predictor = query.predictor
     assert predictor is not None and query.table is not None
     if query.explain is not None and predictor.explainer is None:
         raise ExplanationsUnavailable
+    if len(query.intervals) > _MAX_LEVELS:
+        raise InvalidInput(f"intervals must be at most {_MAX_LEVELS} levels (got {len(query.intervals)})")
     query.model_called = True
     if predictor.forecaster is None and query.forecast is None:
         flow = predictor.predict(query.table)

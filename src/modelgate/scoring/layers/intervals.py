@@ -13,8 +13,6 @@ from ..query import Query
 
 __all__ = ["add_intervals", "to_levels"]
 
-_MAX_LEVELS = 10
-
 
 def to_levels(levels: Any) -> list[float]:
     """Return the option *levels* as a list.
@@ -39,8 +37,6 @@ def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
     calibration = query.predictor.calibration
     if calibration is None:
         raise InvalidInput("This deployment has no prediction intervals: leave out the option intervals")
-    if len(query.intervals) > _MAX_LEVELS:
-        raise InvalidInput(f"intervals must be at most {_MAX_LEVELS} levels (got {len(query.intervals)})")
     widths = _half_widths(calibration, query.intervals)
     prediction = yield from flow
     for output, by_level in zip(prediction.outputs, widths, strict=True):
