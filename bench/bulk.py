@@ -8,12 +8,11 @@ CPU time includes the processes' start; it is what to compare on a busy machine:
 """
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +50,22 @@ if __name__ == "__main__":
     with get_context("spawn").Pool(len(sys.argv) - 3) as pool:
         pool.map(run, sys.argv[3:], chunksize=1)
 """
+MEASURE = """
+import resource, subprocess, sys, time
+
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+"""
 
 
-def write_files(folder: Path, name: str, rows: int) -> None:
-    """Write the model of the columns *name*, the rows, and a part of the rows for each process."""
+def write_files(folder: Path, name: str, rows: int) -> int:
+    """Write the model of the columns *name*, the rows, and a part of the rows for each process.
+
+    Returns:
+        Number of rows, a multiple of 100,000.
+    """
     columns = NUMBERS if name == "numbers" else NUMBERS + TEXTS
     random = np.random.default_rng(0)
     frame = pandas.DataFrame({column: random.normal(40, 9, 100_000).round(3) for column in NUMBERS})
@@ -66,26 +77,31 @@ def write_files(folder: Path, name: str, rows: int) -> None:
     churned = np.where(frame["age"] > 40, "yes", "no")
     model = make_pipeline(encode, LogisticRegression()).fit(frame[columns], churned)
     ModelPackage.from_estimator(model, frame[columns], name="churn").save(folder / "churn.mgpkg")
-    header, _, lines = frame[columns].to_csv(index=False).encode().partition(b"\n")
+    header, end, lines = frame[columns].to_csv(index=False).encode().partition(b"\n")
     blocks = max(rows // len(frame), WORKERS)
-    for part in range(WORKERS):
-        count = blocks // WORKERS + (part < blocks % WORKERS)
-        folder.joinpath(f"part{part}.csv").write_bytes(header + b"\n" + lines * count)
-    folder.joinpath("big.csv").write_bytes(header + b"\n" + lines * blocks)
+    counts = {f"part{part}.csv": blocks // WORKERS + (part < blocks % WORKERS) for part in range(WORKERS)}
+    for path, count in (counts | {"big.csv": blocks}).items():
+        with folder.joinpath(path).open("wb") as file:
+            file.write(header + end)
+            file.writelines(repeat(lines, count))
+    return blocks * len(frame)
 
 
 def measure(command: list[str], folder: Path) -> tuple[float, float, float]:
-    """Run *command*, and return its wall time and CPU time in seconds, and the largest process in MB."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(
-        [sys.executable, *command],
+    """Run *command*, and return its wall time and CPU time in seconds, and the largest process in MB.
+
+    A small process starts the command, because the peak memory that the system reports for a process
+    includes that of the process that forked it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, sys.executable, *command],
         cwd=folder,
         check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1000
+    wall, cpu, megabytes = map(float, done.stdout.split())
+    return wall, cpu, megabytes
 
 
 def main(rows: int = 1_000_000, rounds: int = 3) -> None:
@@ -93,22 +109,23 @@ def main(rows: int = 1_000_000, rounds: int = 3) -> None:
     print(
         f"{'columns':9}{'base':9}{'rows':>12}{'base rows/s':>13}{'score rows/s':>14}{'of base':>9}{'CPU':>7}{'MB':>6}"
     )
+    # Without .pyc files, each process would compile all modules.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in ("numbers", "mixed"):
         with tempfile.TemporaryDirectory() as path:
             folder = Path(path)
-            write_files(folder, name, rows)
+            scored = write_files(folder, name, rows)
             folder.joinpath("base.py").write_text(BASE)
             parts = [f"part{part}.csv" for part in range(WORKERS)]
             score = ["-c", SCORE, "score", "big.csv", "--model", "churn.mgpkg", "--workers", str(WORKERS)]
             score += ["--rows", "50000", "--overwrite", "-o", "out.csv"]
-            # The largest process is known only for the first run: the figure is a maximum over all children.
-            megabytes = measure(score, folder)[2]
+            measure(score, folder)  # Writes missing .pyc files.
             bases = ("predict", "write")
             commands = {base: ["base.py", "churn.mgpkg", base, *parts] for base in bases} | {"score": score}
             runs = [
                 {key: measure(command, folder) for key, command in commands.items()} for _ in range(rounds)
             ]
-            scored = folder.joinpath("big.csv").read_bytes().count(b"\n") - 1
+            megabytes = max(run["score"][2] for run in runs)
         for base in bases:
             speed, ours = (scored / statistics.median(run[key][0] for run in runs) for key in (base, "score"))
             by_time, by_cpu = (

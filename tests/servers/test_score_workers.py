@@ -18,6 +18,7 @@ from support.waiting import SOON, wait_until
 
 ROWS = 8_000
 APP = """
+import os
 import time
 from pathlib import Path
 from modelgate import Deployment, Gate, Schema
@@ -32,6 +33,15 @@ def multiply(table):
 
 def create_gate():
     return Gate([Deployment(name, multiply, schema=SCHEMA) for name in ("product", "other")], keys="open")
+
+def multiply_in_two_processes(table):
+    Path(f"process-{os.getpid()}").touch()
+    while len(list(Path().glob("process-*"))) < 2:
+        time.sleep(0.05)
+    return table["age"] * table["income"]
+
+def create_gate_for_two():
+    return Gate([Deployment("product", multiply_in_two_processes, schema=SCHEMA)], keys="open")
 
 def load_gate():
     return Gate([Deployment("churn", ModelPackage.load("churn.mgpkg"))], keys="open")
@@ -95,6 +105,16 @@ def test_score_with_a_gate_gives_the_output_of_its_model(folder: Path) -> None:
 
     assert (1, 1) == (done.returncode, other.returncode), errors
     assert (folder / "gate.csv").read_bytes() == (folder / "model.csv").read_bytes()
+
+
+def test_all_workers_start_before_the_first_chunk_is_scored(folder: Path) -> None:
+    options = ["--gate", "app:create_gate_for_two", "--rows", "500"]
+    run = start(folder, *options, "--workers", "2", "-o", "two.csv", "--json")
+    summary, errors = run.communicate(timeout=SOON)
+
+    assert 1 == run.returncode, errors
+    assert (ROWS, 9) == (json.loads(summary)["rows"], json.loads(summary)["refused"])
+    assert 2 == len(list(folder.glob("process-*")))
 
 
 def test_score_reports_what_no_worker_can_use_once(folder: Path) -> None:

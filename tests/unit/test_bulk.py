@@ -24,12 +24,13 @@ from modelgate.bulk import input as bulk_input
 from modelgate.bulk.checkpoint import Checkpoint
 from modelgate.bulk.csv_file import open_csv
 from modelgate.bulk.gate_source import GateSource
-from modelgate.bulk.input import Input
+from modelgate.bulk.input import Chunk, Input
 from modelgate.bulk.local_session import LocalSession
+from modelgate.bulk.output import FileOutput, Passthrough
 from modelgate.bulk.worker import score_chunk
 from modelgate.client.retry import Retry
 from modelgate.client.rows import Lines, csv_rows
-from modelgate.client.score_rows import RejectedRow, score_rows
+from modelgate.client.score_rows import RejectedRow, ScoredRows, score_rows
 from modelgate.client.session import Session
 
 SCHEMA = Schema.of(age=float, plan=["free", "pro"])
@@ -87,6 +88,21 @@ def test_chunk_has_at_most_four_mebibytes():
     chunks = read_chunks(b"a\n" + (b"x" * 99_999 + b"\n") * 100, 1000)
 
     assert [41, 41, 18] == [len(chunk[0]) for chunk in chunks]
+
+
+class UnsplittableLines(Lines):
+    def __iter__(self):
+        raise AssertionError("lines are split only to copy columns")
+
+
+def test_output_without_passthrough_columns_does_not_split_chunks(tmp_path):
+    path = tmp_path / "scored.csv"
+    chunk = Chunk(csv_rows(b"a\n", UnsplittableLines(b"1\n2\n", 2)), range(2, 4), 6, "", 4, None)
+    done = Checkpoint(target={}, chunk=2)
+    with path.open("ab") as file, FileOutput(file, path, done, Passthrough(b"a\n", [])) as output:
+        output.add(chunk, ScoredRows(b"prediction\n", Lines(b"3\n4\n", 2)))
+
+    assert b"prediction\n3\n4\n" == path.read_bytes()
 
 
 def predict(table):

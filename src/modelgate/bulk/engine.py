@@ -15,10 +15,13 @@ class Engine(ABC):
 
     Args:
         in_flight: Maximum number of chunks to score concurrently.
+        initial_in_flight: Maximum until the first chunk is scored. The default, 1, is for engines that could
+            report an error that affects all chunks more than once.
     """
 
-    def __init__(self, in_flight: int) -> None:
+    def __init__(self, in_flight: int, initial_in_flight: int = 1) -> None:
         self.in_flight = in_flight
+        self.initial_in_flight = initial_in_flight
 
     @abstractmethod
     async def score(self, rows: Rows, *, is_first: bool) -> ScoredRows:

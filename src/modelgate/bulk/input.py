@@ -175,9 +175,9 @@ def _is_plain(raw: bytes) -> bool:
     That is so if *raw* has no quotes, no empty lines, no carriage returns within a line, and no line longer
     than the field size limit of the csv module.
     """
-    if b'"' in raw or raw.startswith((b"\n", b"\r\n")) or b"\n\n" in raw or b"\n\r\n" in raw:
+    if b'"' in raw or raw.startswith((b"\n", b"\r\n")) or b"\n\n" in raw:
         return False
-    if b"\r" in raw and raw.count(b"\r") != raw.count(b"\r\n"):
+    if b"\r" in raw and (b"\n\r\n" in raw or raw.count(b"\r") != raw.count(b"\r\n")):
         return False
     start, longest = 0, csv.field_size_limit()
     while len(raw) - start > longest:

@@ -285,7 +285,6 @@ class Output(ABC):
 
     def _lines(self, chunk: Chunk, scored: ScoredRows) -> Iterator[bytes]:
         """Yield the output line of each row of *chunk*. A rejected row gets a line of empty cells."""
-        copied = map(self._passthrough.copy, chunk.rows.data)
         if scored.header is not None and self.done.header is None:
             self.done.header = scored.header
             yield self._passthrough.header + scored.header
@@ -300,7 +299,9 @@ class Output(ABC):
             )
         if isinstance(scored.results, Lines) and not self._passthrough:
             yield scored.results.raw
-        elif self.done.header is not None:
+            return
+        copied = map(self._passthrough.copy, chunk.rows.data)
+        if self.done.header is not None:
             empty = _empty_line(self.done.header)
             for cells, result in zip(copied, scored.results, strict=True):
                 yield cells + (empty if isinstance(result, RejectedRow) else result)

@@ -30,7 +30,9 @@ class ProcessEngine(Engine):
     """
 
     def __init__(self, source: GateSource, workers: int) -> None:
-        super().__init__(2 * workers)
+        # Each process needs seconds to import the libraries of the model, so all of them start at once, with
+        # their first chunks. Only the error of the first chunk is raised.
+        super().__init__(2 * workers, initial_in_flight=workers)
         self._source = source
         threads = max(1, (os.cpu_count() or 1) // workers)
         # A fork of a process with threads can deadlock.

@@ -41,8 +41,7 @@ async def score_chunks(
     """
     done = output.done
     chunks = source.chunks(rows, done)
-    # Score the first chunk alone, so that an error that affects all chunks is reported once.
-    in_flight, max_in_flight = deque[tuple[Chunk, "asyncio.Task[ScoredRows]"]](), 1
+    in_flight, max_in_flight = deque[tuple[Chunk, "asyncio.Task[ScoredRows]"]](), engine.initial_in_flight
     reading: asyncio.Future[Chunk | None] | None = _read_chunk(chunks)
     try:
         while reading is not None or in_flight:

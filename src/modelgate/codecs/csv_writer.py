@@ -16,9 +16,6 @@ _BLOCK_ROWS = 8192
 """Number of rows that are formatted at once. Strings of the cells take ten times the memory of the CSV."""
 
 _QUOTED = re.compile(r'[",\r\n]')
-_LARGE = re.compile(r"e(?=\d)")
-_DIGIT = re.compile(r"0\.0000(\d)(?!\d)")
-_FRACTION = re.compile(r"0\.0000(\d)(\d+)")
 _LINE_END = msgspec.Raw(b"\n")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -70,11 +67,11 @@ class _Formatter:
         cells: list[Any] = [_LINE_END] * (width * count)
         for index, values in enumerate(columns):
             cells[index::width] = self._format_column(values, rows)
-        encoded = msgspec.json.encode(cells)
-        if encoded.count(b",\n,") != count - 1:  # A text contains the separator.
-            lines = (cells[start : start + width - 1] for start in range(0, len(cells), width))
-            return b"".join(msgspec.json.encode(line)[1:-1] + b"\n" for line in lines)
-        return encoded[1:-3].replace(b",\n,", b"\n") + b"\n"
+        lines = msgspec.json.encode(cells)[1:-3].split(b",\n,")
+        if len(lines) != count:  # A text contains the separator.
+            rows_of_cells = (cells[start : start + width - 1] for start in range(0, len(cells), width))
+            lines = [msgspec.json.encode(row)[1:-1] for row in rows_of_cells]
+        return b"\n".join([*lines, b""])
 
     def _format_column(self, values: Any, rows: slice) -> Iterable[float | msgspec.Raw]:
         """Return the cells of a column as JSON values: numbers that JSON writes like `repr`, and raw text."""
@@ -140,7 +137,13 @@ def _to_repr(numbers: list[float]) -> list[str]:
     """
     if not numbers:
         return []
-    text = msgspec.json.encode(numbers).decode()[1:-1]
     # JSON has 1e16, 1e-6 and 0.00001 for 1e+16, 1e-06 and 1e-05.
-    text = _LARGE.sub("e+", text).replace("e-", "e-0")
-    return _FRACTION.sub(r"\1.\2e-05", _DIGIT.sub(r"\1e-05", text)).split(",")
+    text = msgspec.json.encode(numbers).decode()[1:-1].replace("e", "e+").replace("e+-", "e-0")
+    return [_to_scientific(cell) if "0.0000" in cell else cell for cell in text.split(",")]
+
+
+def _to_scientific(number: str) -> str:
+    """Return the scientific notation of a decimal from 0.00001 to 0.0001, such as 1.25e-05 for 0.0000125."""
+    sign, _, digits = number.partition("0.0000")
+    mantissa = f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
+    return f"{sign}{mantissa}e-05"
