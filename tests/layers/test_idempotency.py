@@ -30,6 +30,7 @@ from modelgate import (
     mount,
     stack,
 )
+from modelgate.backends.circuit_breaker import StorageUnavailable
 from modelgate.http import encode_error
 from modelgate.idempotency import create_answer_store
 from modelgate.keys import Principal
@@ -408,6 +409,20 @@ def test_idempotency_stores_the_answer_in_memory_if_redis_ends_meanwhile(server)
     drive(layer(make_request(), handle))
 
     assert b"first" == drive(layer(make_request(), StubHandler())).body
+
+
+def test_idempotency_repeats_an_answer_in_memory_after_the_storage_responds_again(tmp_path, monkeypatch):
+    layer, handler = Idempotency(f"sqlite:///{tmp_path / 'answers.db'}"), make_counter()
+
+    def fail(*_):
+        yield from ()
+        raise StorageUnavailable
+
+    with monkeypatch.context() as context:
+        context.setattr(layer._shared, "replace", fail)
+        drive(layer(make_request(), handler))
+
+    assert b"1" == drive(layer(make_request(), handler)).body
 
 
 @pytest.mark.slow

@@ -65,15 +65,20 @@ class MemoryAnswerStore:
         # Reentrant: a signal handler may send a request.
         self._lock = threading.RLock()
 
+    def find(self, key: str) -> bytes | None:
+        """Return the record of *key*, or None if there is none."""
+        with self._lock:
+            record = self._records.get(key)
+        return None if record is None else record.content
+
     def reserve(self, key: str, reservation: bytes, ttl: float) -> Flow[bytes | None]:
         """See `AnswerStore.reserve`."""
         yield from ()
         with self._lock:
-            record = self._records.get(key)
-            if record is not None:
-                return record.content
-            self._set(key, reservation, ttl)
-            return None
+            record = self.find(key)
+            if record is None:
+                self._set(key, reservation, ttl)
+            return record
 
     def replace(self, key: str, reservation: bytes, answer: bytes, ttl: float) -> Flow[None]:
         """See `AnswerStore.replace`."""

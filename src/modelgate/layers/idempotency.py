@@ -195,6 +195,10 @@ class Idempotency:
         remaining = max(0.0, request.deadline - perf_counter())
         lease = _MAX_LEASE if remaining == math.inf else remaining + _GRACE
         if self._shared is not None:
+            # If the storage did not respond to an earlier request, its record is in memory.
+            record = self._local.find(name)
+            if record is not None:
+                return self._local, record
             if self._shared.breaker.allow():
                 reserving = self._shared.reserve(name, reservation, lease)
                 try:
