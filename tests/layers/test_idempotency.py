@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import fastapi
 import pytest
@@ -31,7 +32,7 @@ from modelgate import (
     stack,
 )
 from modelgate.backends.circuit_breaker import StorageUnavailable
-from modelgate.http import encode_error
+from modelgate.http import call_encoding_errors, encode_error
 from modelgate.idempotency import create_answer_store
 from modelgate.keys import Principal
 from modelgate.layers.idempotency import _warn_once
@@ -423,6 +424,17 @@ def test_idempotency_repeats_an_answer_in_memory_after_the_storage_responds_agai
         drive(layer(make_request(), handler))
 
     assert b"1" == drive(layer(make_request(), handler)).body
+
+
+@pytest.mark.parametrize(("on_storage_error", "status"), [("local", 200), ("deny", 503)])
+def test_idempotency_treats_a_read_only_database_as_an_outage(tmp_path, on_storage_error, status):
+    path = tmp_path / "answers.db"
+    drive(Idempotency(f"sqlite:///{path}")(make_request(), make_counter()))
+    layer = Idempotency(f"sqlite:///file:{path}?mode=ro&uri=true", on_storage_error=on_storage_error)
+
+    response = drive(call_encoding_errors(make_request(key="k2"), partial(layer, call_next=make_counter())))
+
+    assert status == response.status
 
 
 @pytest.mark.slow

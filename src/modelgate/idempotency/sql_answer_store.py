@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ..backends.circuit_breaker import CircuitBreaker, StorageUnavailable
 from ..backends.sql import Database, sa
-from ..errors import StoreError
+from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, run
 
 __all__ = ["SqlAnswerStore"]
@@ -74,6 +74,10 @@ class SqlAnswerStore:
         started_at = self.breaker.clock()
         try:
             result = yield from run(self._database.commit, write)
+        except ConfigurationError as error:
+            # The database can become read-only while the gate runs, for example in a failover.
+            self.breaker.record_failure(error)
+            raise StorageUnavailable from error
         except StoreError as error:
             self.breaker.record_failure(error.__cause__ or error)
             raise StorageUnavailable from error
