@@ -982,6 +982,8 @@ def test_deployment_url(url, expected):
         ("http://host/", {}, "add the deployment's name to the path"),
         ("http://me:s3cret@host/churn", {}, "without user, password"),
         ("http://host/churn?key=s3cret", {}, "without user, password"),
+        ("http://me:s3cret/@host/churn", {}, "whose port is a number from 0 to 65535"),
+        ("http://host:65536/churn", {}, "whose port is a number from 0 to 65535"),
         (URL, {"key": "s3cret\n"}, "key must be printable ASCII"),
         (URL, {"key": ""}, "key must be printable ASCII"),
         (

@@ -321,6 +321,11 @@ def deployment_url(url: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         # These parts may be secret, so the message does not quote them.
         raise ConfigurationError(f"{rule}, without user, password, '?' and '#'; pass the key as key=")
+    try:
+        _ = parts.port
+    except ValueError:
+        # Not quoted either: it may be the start of a password that contains a slash.
+        raise ConfigurationError(f"{rule}, whose port is a number from 0 to 65535") from None
     parent, _, name = parts.path.rstrip("/").rpartition("/")
     if not name:
         raise ConfigurationError(f"{rule}: add the deployment's name to the path (got {url!r})")
