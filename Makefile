@@ -13,7 +13,7 @@ endif
 # Tests start hundreds of processes, and each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test untraced traced quick hostile lowest lint fuzz mutants soak bench docs install
+.PHONY: demo test quick hostile lowest lint fuzz mutants soak bench docs install
 
 # Serve an example app; prints the URL of its console and a curl command. PORT=… sets the port (default 8000).
 demo: $(VENV)/installed-demo
@@ -23,25 +23,14 @@ demo: $(VENV)/installed-demo
 # that they start. Those that start servers come first, because the others use both cores until the end.
 UNTRACED := $(addprefix tests/,browser servers hosts faults typing models properties conformance) README.md docs
 # Files run in the order of the folders: by default, those with the most tests run first, and long ones alone at
-# the end.
-IN_ORDER := --dist loadfile --no-loadscope-reorder
-CORES := $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
-# One worker more than there are cores, because many tests wait for a server.
-PARALLEL := -n $(shell expr $(CORES) + 1) $(IN_ORDER)
+# the end. One worker more than there are cores, because many tests wait for a server.
+WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# Both parts run at the same time: while the tests of one wait for a server, those of the other compute.
 test: $(VENV)/installed-test
-	$(MAKE) --jobs=2 untraced traced
-
-untraced:
 	$(BIN)/python -m pytest $(PARALLEL) $(UNTRACED)
-
-# Lines of both parts would be mixed, so this one prints nothing before it has ended.
-traced:
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(CORES) $(IN_ORDER) $(addprefix --ignore=,$(UNTRACED)) \
-	  > .coverage-log 2>&1 || { cat .coverage-log; exit 1; }
-	tail -n 1 .coverage-log
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(addprefix --ignore=,$(UNTRACED))
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

@@ -281,7 +281,12 @@ def without_varying_parts(answer):
     return answer
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+# Both examples serve the same console.
+@pytest.mark.parametrize(
+    ("example", "width", "scheme"),
+    [("flask", 1280, "light"), ("starlette", 390, "dark")],
+    indirect=["example"],
+)
 def test_page_is_accessible(chromium, example, width, scheme):
     """Axe finds no violation: on the start page and the index, and in the console before a key, with a prediction, with
     errors, and with a scored file.

@@ -11,7 +11,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 LEVELS = [
     ["errors", "prometheus"],
-    ["cancellation", "importing", "spelling", "validation"],
+    ["cancellation", "conformal", "importing", "spelling", "validation"],
     ["codecs", "flow"],
     ["http", "schema", "backends"],
     ["limiting", "forecasting"],

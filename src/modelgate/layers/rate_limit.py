@@ -88,7 +88,6 @@ class RateLimit:
         rate: Rate as text.
         rejected: Number of requests over the limit in this process.
         shared: Whether the counts are shared by all processes.
-        has_ietf_headers: The argument *ietf_headers*.
 
     Raises:
         ConfigurationError: An option is invalid. The message names it and the accepted values.
@@ -137,7 +136,6 @@ class RateLimit:
         self._parse_key_limits = lru_cache(maxsize=1024)(partial(_parse_key_limits, strategy, storage))
         units = {"request": "requests", "rows": "rows"}
         self._unit = (units[cost] if isinstance(cost, str) else "units") if ietf_headers else None
-        self.has_ietf_headers = ietf_headers
         name = _storage_name(name, by, cost, self._rate, storage)
         closed = on_storage_error == "deny" and not dry_run
         self._limiter = create_limiter(
@@ -230,6 +228,11 @@ class RateLimit:
     def headers(self, decision: RateLimitDecision) -> list[tuple[str, str]]:
         """Return the header fields that describe *decision*."""
         return rate_limit_headers(decision, self._unit)
+
+    @property
+    def has_ietf_headers(self) -> bool:
+        """Whether `headers` returns ``RateLimit-Policy`` and ``RateLimit``, too."""
+        return self._unit is not None
 
     def _charge_rows(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         charges: list[tuple[str, RateLimitDecision]] = []
