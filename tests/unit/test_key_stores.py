@@ -6,6 +6,7 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import sqlite3
 import threading
 import time
 from concurrent.futures import wait
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 
+from modelgate.backends.sql import Database
 from modelgate.errors import ConfigurationError, KeyInactive, NotFound, StoreError
 from modelgate.flow import adrive, drive
 from modelgate.keys import MemoryKeyStore, SqlKeyStore, generate, has_valid_checksum, key_store
@@ -713,6 +715,21 @@ def test_stores_create_table_concurrently(make):
         thread.join(SOON)
 
     assert [] == failures
+
+
+def test_table_is_created_after_a_lock_and_a_concurrent_creation(tmp_path, monkeypatch):
+    """Another process makes a new file a WAL database, and then creates the table, between two attempts."""
+    messages, create = ["database is locked", "table modelgate_keys already exists"], Database._create_missing
+
+    def fail_twice(database):
+        if messages:
+            raise sa.exc.OperationalError("CREATE TABLE", {}, sqlite3.OperationalError(messages.pop(0)))
+        create(database)
+
+    monkeypatch.setattr(Database, "_create_missing", fail_twice)
+    with contextlib.closing(SqlKeyStore(f"sqlite:///{tmp_path}/keys.db")) as store:
+        assert [] == store.list()
+    assert [] == messages
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="requires os.fork")

@@ -137,8 +137,9 @@ class Database:
         table_exists = [sa.exc.ProgrammingError, sa.exc.IntegrityError]
         if self.backend == "sqlite":
             table_exists.append(sa.exc.OperationalError)
-        for _ in self._metadata.tables:
-            # Another process may create a table or a column concurrently. Retry for the other tables.
+        for _ in range(len(self._metadata.tables) + 2):
+            # Another process may create a table or a column concurrently. Retry for the other tables, and twice
+            # more, because a new SQLite file may also be locked while another process makes it a WAL database.
             with contextlib.suppress(*table_exists):
                 self._create_missing()
                 break
