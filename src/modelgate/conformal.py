@@ -1,4 +1,4 @@
-"""Split conformal prediction: the size of an error that limits a prediction interval."""
+"""Split conformal prediction, from which prediction intervals get their width."""
 
 import math
 from fractions import Fraction

@@ -72,8 +72,6 @@ class AuthFailureLimit:
 
     def allows(self, request: Request) -> bool:
         """Return True if the address of *request* has not reached the limit of failures."""
-        if not self._has_counted:
-            return True
         decision = self._peek(request)
         return decision is None or decision.allowed
 

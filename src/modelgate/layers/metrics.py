@@ -49,6 +49,10 @@ class Metrics:
     Args:
         deployments: Names of the deployments.
         values: Storage of the counts; None for the memory of this process.
+
+    Attributes:
+        begin: Function that counts a request as in flight.
+        discard: Function that removes a request from those in flight without counting it. Safe to call twice.
     """
 
     def __init__(self, deployments: Container[str] = (), values: MetricValues | None = None) -> None:
